@@ -1,0 +1,87 @@
+"""Sessions for contributors and for CI: `nox -l` lists them, plain `nox` runs what CI runs."""
+
+import sys
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+LIBRARIES = ["strict", "torch", "jax", "dask"]
+CUDAS = ["12", "13"]
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "venv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs"]
+
+
+def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
+    """Install `requirements` and the named dependency groups of pyproject.toml in one step."""
+    session.install(*requirements, *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, and that only the rooms meant to know an array library import one."""
+    install(session, groups=("lint",))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types."""
+    install(session, ".", groups=("typecheck",))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(python=sorted({*PYTHONS, THIS_PYTHON}))
+def tests(session: nox.Session) -> None:
+    """Run the whole suite on the newest releases, and report what it covers."""
+    install(session, ".", groups=("tests", "tests-torch"))
+    session.run("pytest", "--cov", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """Run the suite on the oldest releases that pyproject.toml admits."""
+    floors = [floor.replace(">=", "==") for floor in PYPROJECT["project"]["dependencies"]]
+    install(session, ".", *floors, groups=("tests",))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("library", LIBRARIES, ids=LIBRARIES)
+def library(session: nox.Session, library: str) -> None:
+    """Run the suite beside the newest release of one array library (strict: beside none)."""
+    install(session, "." if library == "strict" else f".[{library}]", groups=("tests",))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("cuda", CUDAS, ids=CUDAS)
+def gpu(session: nox.Session, cuda: str) -> None:
+    """Run the tests that need a CUDA device."""
+    install(session, f".[cupy-cuda{cuda}x]", groups=("tests",))
+    session.run("pytest", "-m", "gpu", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation without a warning, and run its examples."""
+    install(session, ".", groups=("docs",))
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+    session.run(
+        *("pytest", "--doctest-modules", "--doctest-glob=*.md", "--ignore=docs/conf.py"),
+        *("--pyargs", "anycat", "docs", "README.md", *session.posargs),
+    )
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Time anycat and its peers side by side; arguments after `--` go to the runner."""
+    install(session, ".", groups=("benchmarks",))
+    session.run("python", "benchmarks/run.py", *session.posargs)

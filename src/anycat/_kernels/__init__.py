@@ -1,0 +1,24 @@
+"""Kernel rooms. Each draws for one kind of memory, by functions of the same signatures:
+
+``sample(params, logits, key, draws, dtype, cache)``
+    Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
+    probabilities. ``key`` holds four 32-bit numbers as uint64; ``dtype`` is an integer dtype;
+    ``cache`` is a dict that the caller keeps for these parameters, for what is worth keeping.
+    Returns an array of shape (samples, rows, repeats).
+"""
+
+from typing import NamedTuple
+
+
+class Draws(NamedTuple):
+    """The draws [sample, row, repeat] of an output, and their numbers.
+
+    The first one has the number ``first``; from repeat to repeat it grows by one, from row to row
+    by ``repeats``, from sample to sample by ``stride``.
+    """
+
+    samples: int
+    rows: int
+    repeats: int
+    first: int
+    stride: int

@@ -1,0 +1,231 @@
+"""The CPU room: which kernel, on which threads, over which pieces of the input.
+
+Kernels want C-contiguous float32 or float64. What is not so is made so piece by piece, each just
+before it is read, so that there is never a second copy of the whole input.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import config
+
+from . import cpu_kernels as kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from . import Draws
+
+    Array = np.ndarray[Any, Any]
+
+TILE, BLOCK, LANES, WORDS = (
+    int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS)
+)
+SHORT = 32  # categories up to which rows are drawn from LANES at a time
+PIECE = 1 << 17  # numbers that are converted at once
+GUIDE = 1 << 22  # the most entries of a guide table
+
+# Nanoseconds, measured roughly. They choose the way to a draw, never the draw.
+MEASURE = 0.6  # to weigh a category and add it up
+FIND = 60.0  # to find a draw in a tile that has been added up
+PREPARE = 3.0  # to make a category's part of a table
+LOOK_UP = 5.0  # to find a draw in a table
+THREAD = 100_000.0  # the least work that is worth a thread of its own
+
+
+class Lattice(NamedTuple):
+    """Draws [row, run, draw] as kernels take them: strides of their numbers and their places."""
+
+    numbers: Array
+    places: Array
+    runs: np.uint64
+    draws: np.uint64
+
+    @classmethod
+    def of(cls, d: Draws) -> Lattice:
+        numbers = [d.first, d.repeats, d.stride, 1]
+        places = [0, d.repeats, d.rows * d.repeats, 1]
+        runs, draws = d.samples, d.repeats
+        if draws == 1:  # let the longer axis be the inner one
+            runs, draws = draws, runs
+            numbers[2:], places[2:] = numbers[:1:-1], places[:1:-1]
+        return cls(
+            np.array(numbers, np.uint64),
+            np.array(places, np.uint64),
+            np.uint64(runs),
+            np.uint64(draws),
+        )
+
+    def at(self, axis: int, begin: int) -> Lattice:
+        """Return what is left from an index of axis 1 (row), 2 (run) or 3 (draw) on."""
+        numbers, places = self.numbers.copy(), self.places.copy()
+        numbers[0] += numbers[axis] * np.uint64(begin)
+        places[0] += places[axis] * np.uint64(begin)
+        return self._replace(numbers=numbers, places=places)
+
+
+class Table(NamedTuple):
+    """A row prepared for many draws: its boundaries, and a guide table into them."""
+
+    ends: Array
+    guide: Array
+
+
+def sample(
+    params: Array,
+    logits: bool,
+    key: Array,
+    draws: Draws,
+    dtype: np.dtype[Any],
+    cache: dict[str, Any],
+) -> Array:
+    """Draw from each row of ``params``: see the docstring of the package."""
+    shape = draws[:3]
+    out = np.empty(math.prod(shape), dtype)
+    if out.size == 0:
+        return out.reshape(shape)
+    if draws.rows == 1 and draws.stride == draws.repeats:
+        draws = draws._replace(samples=1, repeats=out.size)
+    rows, lattice = Rows(params), Lattice.of(draws)
+    per_row = draws.samples * draws.repeats
+    plain = MEASURE * rows.size + per_row * (FIND + (MEASURE * TILE if rows.size > TILE else 0))
+    prepared = PREPARE * rows.size + per_row * LOOK_UP
+
+    if draws.rows == 1:
+        # A row that is drawn from again and again earns its table.
+        cache["spent"] = cache.get("spent", 0.0) + plain
+        if "table" not in cache and cache["spent"] > prepared:
+            cache["table"] = _prepare(rows.block(0, 1), logits)
+        if "table" in cache:
+            _draw_from_table(cache["table"], key, lattice, out)
+            return out.reshape(shape)
+    elif draws.rows < LANES and plain > prepared:
+        for r in range(draws.rows):
+            _draw_from_table(_prepare(rows.block(r, r + 1), logits), key, lattice.at(1, r), out)
+        return out.reshape(shape)
+
+    if rows.size <= SHORT and draws.rows >= LANES:
+        kernel, scratch, cost = kernels.draw_short_rows, 0, 20 + (2 + 0.3 * per_row) * rows.size
+    elif draws.rows > 1 and plain > prepared:
+        kernel, scratch, cost = kernels.draw_prepared_rows, 7, prepared
+    elif rows.size > TILE:
+        kernel, scratch, cost = kernels.draw_long_rows, 5, plain
+    else:
+        kernel, scratch, cost = kernels.draw_rows, 3, plain
+    size, least = np.uint64(rows.size), 1 if scratch else LANES
+
+    def draw(begin: int, end: int) -> None:
+        room = _scratch(rows.size, rows.dtype, per_row, scratch)
+        parts = 1 if rows.ready else -(-(end - begin) * rows.size // PIECE)
+        for a, b in _split(begin, end, min(parts, (end - begin) // least)):
+            kernel(rows.block(a, b), size, logits, key, *lattice.at(1, a), out, *room)
+
+    _in_parallel(draw, draws.rows, min(cost * draws.rows / THREAD, draws.rows // least))
+    return out.reshape(shape)
+
+
+def _prepare(row: Array, logits: bool) -> Table:
+    _, *room = _scratch(row.size, row.dtype, 2 * row.size, 7)
+    kernels.fill_table(row, logits, *room)
+    return Table(*room[-2:])
+
+
+def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> None:
+    axis = 3 if lattice.draws >= lattice.runs else 2
+
+    def draw(begin: int, end: int) -> None:
+        part, n = lattice.at(axis, begin), np.uint64(end - begin)
+        part = part._replace(draws=n) if axis == 3 else part._replace(runs=n)
+        kernels.draw_table(*table, key, *part, out, np.empty(WORDS + 2, np.uint64))
+
+    _in_parallel(draw, int(lattice[axis]), LOOK_UP * int(lattice.runs * lattice.draws) / THREAD)
+
+
+# --- pieces of the input --------------------------------------------------------------------
+
+
+class Rows:
+    """The rows of an array, in blocks as kernels want them."""
+
+    def __init__(self, params: Array) -> None:
+        narrow = params.dtype.kind == "f" and params.dtype.itemsize <= 4
+        self.params = params
+        self.size: int = params.shape[-1]
+        self.dtype = np.dtype(np.float32 if narrow else np.float64)
+        self.ready = (
+            params.dtype == self.dtype and params.flags.c_contiguous and params.flags.aligned
+        )
+
+    def block(self, begin: int, end: int) -> Array:
+        """Return rows ``begin`` to ``end``, one after the other.
+
+        The result is read-only, always: to Numba that is part of a type, and one is enough.
+        """
+        if self.ready:
+            block = self.params.reshape(-1)[begin * self.size : end * self.size]
+        else:
+            batch = self.params.shape[:-1]
+            index = np.unravel_index(np.arange(begin, end), batch) if batch else ...
+            block = np.ascontiguousarray(self.params[index], self.dtype).reshape(-1)
+        block.flags.writeable = False
+        return block
+
+
+def _scratch(size: int, dtype: np.dtype[Any], draws: int, n: int) -> tuple[Array, ...]:
+    """Return the first ``n`` of: words, tile, sums, shifts, starts, ends, guide."""
+    tiles = -(-size // TILE)
+    entries = min(2 * size, draws, GUIDE)
+    shapes: tuple[tuple[int, Any], ...] = (
+        (WORDS + 2, np.uint64),
+        (min(size, TILE), dtype),
+        (TILE // BLOCK, np.uint64),
+        (tiles, np.int64),
+        (tiles + 1, np.uint64),
+        (size, np.uint64),
+        (1 << max(1, (entries - 1).bit_length()), np.uint32 if size < 1 << 32 else np.uint64),
+    )
+    return tuple(np.empty(*shape) for shape in shapes[:n])
+
+
+# --- threads --------------------------------------------------------------------------------
+#
+# Plain threads and nogil kernels: Numba's own thread layers do not survive fork(), or abort when
+# two threads call them at once.
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _split(begin: int, end: int, parts: int) -> Iterator[tuple[int, int]]:
+    """Split a range into parts that differ in length by one at most."""
+    parts = max(1, parts)
+    ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
+    return zip(ends, ends[1:], strict=False)
+
+
+def _in_parallel(task: Callable[[int, int], None], n: int, parts: float) -> None:
+    """Run ``task`` on parts of ``range(n)``, at most as many as there are threads."""
+    global _pool
+    first, *others = _split(0, n, min(int(parts), n, config.NUMBA_NUM_THREADS))
+    if others and _pool is None:
+        _pool = ThreadPoolExecutor(config.NUMBA_NUM_THREADS, thread_name_prefix="anycat")
+    running = [_pool.submit(task, *part) for part in others if _pool]
+    try:
+        task(*first)
+    finally:  # the others write into an array that must outlive them
+        errors = [error for future in running if (error := future.exception())]
+    if errors:
+        raise errors[0]

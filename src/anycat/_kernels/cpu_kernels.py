@@ -1,0 +1,584 @@
+"""The draw in Numba: stream version 1, as ``docs/draw.md`` defines it.
+
+Everything that Numba compiles is in this one file, because Numba's disk cache trusts the
+modification time of the file that holds the entry point, and of no other.
+
+The type of the weights chooses the lane: float32 takes the float32 exponential, float64 the
+float64 one. There is no fastmath: nothing may be reordered or contracted. Indices are unsigned
+and arrays are not sliced, since Numba's test for negative indices would stop vectorisation, and
+its reference counts cost more than a short row.
+"""
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload, register_jitable
+
+TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
+BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
+LANES = np.uint64(32)  # rows that `draw_short_rows` takes at once
+WORDS = np.uint64(1024)  # random words made at once
+
+EMPTY = -(1 << 40)  # the exponent of a tile without weight
+FIXED = 49  # bits below the leading one of a tile's largest weight
+MASK = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
+TWO_52 = np.uint64(0x4330000000000000)  # bits of 2**52: x + 2**52 holds x, rounded, below them
+
+entry = njit(nogil=True, cache=True)
+inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+# --- bits -----------------------------------------------------------------------------------
+
+
+@intrinsic
+def _bits(context, x):
+    """Return the bits of a float as a signed integer of its width."""
+    integer = {types.float32: types.int32, types.float64: types.int64}[x]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return integer(x), codegen
+
+
+@intrinsic
+def _from_bits(context, x):
+    """Return the float with the bits of an integer of its width."""
+    real = {32: types.float32, 64: types.float64}[x.bitwidth]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return real(x), codegen
+
+
+@intrinsic
+def _fma(context, x, y, z):
+    """Return ``x * y + z``, rounded once."""
+
+    def codegen(context, builder, signature, args):
+        t = args[0].type
+        name = {types.float32: "llvm.fma.f32", types.float64: "llvm.fma.f64"}[x]
+        function = ir.FunctionType(t, [t, t, t])
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+    return x(x, x, x), codegen
+
+
+@intrinsic
+def _scale_word(context, word, total):
+    """Return ``floor(word * total / 2**64)``."""
+
+    def codegen(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(a, wide) for a in args))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+def _flip(bits):
+    """Turn the bits of floats into integers that sort as the floats do, and back.
+
+    0.0 is 0 and -0.0 is -1; NaN lies beyond both infinities.
+    """
+
+
+@overload(_flip)
+def _flip_for(bits):
+    integer = {32: np.int32, 64: np.int64}[bits.bitwidth]
+    sign, rest = integer(bits.bitwidth - 1), np.iinfo(integer).max
+    return lambda bits: integer(bits ^ ((bits >> sign) & integer(rest)))
+
+
+def _largest_finite(x):
+    """Return the largest finite number of the type of ``x``."""
+
+
+@overload(_largest_finite)
+def _largest_finite_for(x):
+    largest = np.finfo(np.float32 if x is types.float32 else np.float64).max
+    return lambda x: largest
+
+
+# --- random words ---------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _philox(block, k0, k1, s0, s1):
+    """Return the two words of a Philox4x32-10 block: those of draws 2 block and 2 block + 1.
+
+    Each 32-bit number is held in 64 bits, and masked where it is multiplied: LLVM's vectoriser
+    then knows that a widening vector multiply will do. It must see the masks, hence the inlining.
+    """
+    c0, c1, c2, c3 = block, block >> HALF, s0, s1
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * (c0 & MASK), np.uint64(0xCD9E8D57) * (c2 & MASK)
+        c0, c1, c2, c3 = (p1 >> HALF) ^ (c1 ^ k0), p1 & MASK, (p0 >> HALF) ^ (c3 ^ k1), p0 & MASK
+        k0 = (k0 + np.uint64(0x9E3779B9)) & MASK
+        k1 = (k1 + np.uint64(0xBB67AE85)) & MASK
+    return c0 | (c1 << HALF), c2 | (c3 << HALF)
+
+
+@entry
+def fill_words(words, n, key, first, step):
+    """Make the words of ``n`` draws: first, first + step, ... Return where in ``words`` they begin."""
+    k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
+    if step == ONE:
+        skip = first & ONE
+        for i in range((skip + n + ONE) >> ONE):
+            even, odd = _philox((first >> ONE) + i, k0, k1, s0, s1)
+            words[TWO * i], words[TWO * i + ONE] = even, odd
+        return skip
+    for i in range(n):
+        number = first + i * step
+        even, odd = _philox(number >> ONE, k0, k1, s0, s1)
+        words[i] = odd if number & ONE else even
+    return ZERO
+
+
+# --- weights as integers --------------------------------------------------------------------
+
+
+def _exp(x):
+    """Return (g, n) with g * 2**n within an ulp of exp(x), g about 1, for abs(x) <= 2**21."""
+
+
+_EXP_FLOAT32 = "1.6a2434p-10 1.1239e2p-7 1.5558f2p-5 1.555492p-3 1.fffffcp-2"
+_EXP_FLOAT64 = (
+    "1.ad7f6966eed54p-26 1.28ad72c46d724p-22 1.71df2555820b7p-19 1.a0199a0c7067bp-16 "
+    "1.a01a012a56626p-13 1.6c16c1842a0e4p-10 1.1111111127be9p-7 1.555555555087dp-5 "
+    "1.55555555554fap-3 1.000000000000ap-1"
+)
+
+
+@overload(_exp)
+def _exp_for(x):
+    if x is types.float32:
+        real, integer, mantissa, coefficients = np.float32, np.int32, 23, _EXP_FLOAT32
+        ln2_high, ln2_low = "1.62e43p-1", "-1.05c61p-29"
+        c6, c5, c4, c3, c2 = (real(float.fromhex(c)) for c in coefficients.split())
+
+        def polynomial(r):
+            return _fma(_fma(_fma(_fma(c6, r, c5), r, c4), r, c3), r, c2)
+
+    else:
+        real, integer, mantissa, coefficients = np.float64, np.int64, 52, _EXP_FLOAT64
+        ln2_high, ln2_low = "1.62e42fefa39efp-1", "1.abc9e3b39803fp-56"
+        c11, c10, c9, c8, c7, c6, c5, c4, c3, c2 = (
+            real(float.fromhex(c)) for c in coefficients.split()
+        )
+
+        def polynomial(r):
+            p = _fma(_fma(_fma(_fma(c11, r, c10), r, c9), r, c8), r, c7)
+            return _fma(_fma(_fma(_fma(_fma(p, r, c6), r, c5), r, c4), r, c3), r, c2)
+
+    evaluate = register_jitable(polynomial)
+    log2_e, one = real(math.log2(math.e)), real(1)
+    minus_high, minus_low = -real(float.fromhex(ln2_high)), -real(float.fromhex(ln2_low))
+    rounder = real(1.5 * 2.0**mantissa)  # x + rounder holds x, rounded, in its lowest bits
+    rounder_bits = rounder.view(integer)
+
+    def exp(x):
+        rounded = _fma(x, log2_e, rounder)
+        n = rounded - rounder
+        r = _fma(n, minus_low, _fma(n, minus_high, x))
+        return _fma(_fma(evaluate(r), r, one), r, one), integer(_bits(rounded) - rounder_bits)
+
+    return exp
+
+
+def _times_power(g, n):
+    """Return g * 2**n, for a normal g and a normal result."""
+
+
+@overload(_times_power)
+def _times_power_for(g, n):
+    integer, mantissa = (np.int32, 23) if g is types.float32 else (np.int64, 52)
+    return lambda g, n: _from_bits(integer(_bits(g) + (n << mantissa)))
+
+
+@inner
+def _top(x, begin, end, logits):
+    """Return the largest value of a tile, or NaN if any value is no parameter."""
+    largest = _largest_finite(x[begin])
+    high = low = _flip(_bits(x[begin]))
+    for k in range(begin, end):
+        value = _flip(_bits(x[k]))
+        high, low = max(high, value), min(low, value)
+    least = _flip(_bits(-largest)) - 1 if logits else -1  # -inf and -0.0 are allowed
+    if low < least or high > _bits(largest):
+        return np.nan
+    return np.float64(_from_bits(_flip(high)))
+
+
+@inner
+def _lift(top):
+    """Return what weights are multiplied by first, lest 2**(49 - E) be no float64."""
+    return 2.0**512 if top < 2.0**-900 else 1.0
+
+
+@inner
+def _scale(top):
+    """Return 2**(49 - E) for E = floor(log2(top))."""
+    return _from_bits((FIXED + 2 * 1023 - (_bits(top) >> 52)) << 52)
+
+
+@inner
+def _weigh(x, begin, end, logits, top, shift, tile):
+    """Put the weights of a tile into ``tile``; return their exponent E and the scale 2**(49 - E)."""
+    n = end - begin
+    if logits:
+        offset = x.dtype.type(shift)
+        highest = x.dtype.type(top) - offset
+        if not highest >= -(2.0**21):
+            return EMPTY, 0.0
+        # exp(-80) of the largest weight is less than half a unit: it counts as nothing.
+        lowest = highest - x.dtype.type(80)
+        exponent = _exp(highest)[1]
+        for k in range(n):
+            value = x[begin + k] - offset
+            g, power = _exp(value if value > lowest else lowest)
+            tile[k] = _times_power(g, power - exponent)
+        return np.int64(exponent), 2.0**FIXED
+    if not top > 0:
+        return EMPTY, 0.0
+    factor = x.dtype.type(_lift(top))
+    for k in range(n):
+        tile[k] = x[begin + k] * factor
+    scale = _scale(top * factor)
+    return FIXED + 1023 - (_bits(scale) >> 52) - (512 if factor > 1 else 0), scale
+
+
+@inner
+def _integer(weight, scale):
+    """Return weight * scale, which is below 2**51, rounded to the nearest integer."""
+    return np.uint64(_bits(np.float64(weight) * scale + 2.0**52)) - TWO_52
+
+
+@inner
+def _sum_blocks(tile, n, scale, sums):
+    """Put the running sum after each block of a tile into ``sums``; return the whole sum."""
+    total = ZERO
+    for block in range(ZERO, n, BLOCK):
+        for k in range(block, min(block + BLOCK, n)):
+            total += _integer(tile[k], scale)
+        sums[block // BLOCK] = total
+    return total
+
+
+@inner
+def _crossing(tile, scale, sums, target):
+    """Return the first category of a tile whose running sum exceeds ``target``."""
+    block = ZERO
+    running = ZERO
+    while sums[block] <= target:
+        running = sums[block]
+        block += ONE
+    k = block * BLOCK
+    while True:
+        running += _integer(tile[k], scale)
+        if running > target:
+            return k
+        k += ONE
+
+
+# --- one row --------------------------------------------------------------------------------
+#
+# A row is the part of the flat array ``x`` from ``begin`` to ``end``.
+
+
+@inner
+def _shift(top, logits):
+    """Return what the logits of a row with this largest one are shifted by."""
+    return top if logits and 2.0**20 < abs(top) < np.inf else 0.0
+
+
+@inner
+def _bit_length(n):
+    result = 0
+    while n:
+        n >>= ONE
+        result += 1
+    return result
+
+
+@inner
+def _ceil_log2(n):
+    return _bit_length(n - ONE)
+
+
+@inner
+def _measure(x, begin, end, logits, tile, sums, shifts, starts):
+    """Lay the tiles of a row end to end.
+
+    ``shifts[j]`` becomes s_j, ``starts[j]`` the sum of the tiles before j. Returns T, or 0 where
+    nothing can be drawn, and what logits are shifted by.
+    """
+    tiles = np.uint64(shifts.size)
+    shift = 0.0
+    while True:
+        top = -np.inf
+        for j in range(tiles):
+            low = begin + j * TILE
+            high = min(low + TILE, end)
+            highest = _top(x, low, high, logits)
+            if np.isnan(highest):
+                return ZERO, shift
+            top = max(top, highest)
+            shifts[j], scale = _weigh(x, low, high, logits, highest, shift, tile)
+            starts[j] = _sum_blocks(tile, high - low, scale, sums) if scale else ZERO
+        if shift == _shift(top, logits):
+            break
+        shift = top
+    highest_exponent = shifts[ZERO]
+    for j in range(tiles):
+        highest_exponent = max(highest_exponent, shifts[j])
+    room = _ceil_log2(tiles)
+    bound = tiles
+    for j in range(tiles):
+        bound += starts[j] >> np.uint64(min(highest_exponent - shifts[j] + room, 63))
+    room -= min(room, max(0, 62 - _bit_length(bound)))
+    total = ZERO
+    for j in range(tiles):
+        shifts[j] = min(highest_exponent - shifts[j] + room, 63)
+        starts[j], total = total, total + (starts[j] >> np.uint64(shifts[j]))
+    starts[tiles] = total
+    return total, shift
+
+
+@inner
+def _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target):
+    """Return the category of a measured row whose integers hold ``target``."""
+    j, after = ZERO, np.uint64(shifts.size)
+    while after - j > ONE:
+        middle = (j + after) >> ONE
+        if starts[middle] <= target:
+            j = middle
+        else:
+            after = middle
+    low = begin + j * TILE
+    high = min(low + TILE, end)
+    _, scale = _weigh(x, low, high, logits, _top(x, low, high, logits), shift, tile)
+    _sum_blocks(tile, high - low, scale, sums)
+    within = ((target - starts[j] + ONE) << np.uint64(shifts[j])) - ONE
+    return j * TILE + _crossing(tile, scale, sums, within)
+
+
+@inner
+def _fill_ends(x, begin, end, logits, tile, sums, shifts, starts, ends):
+    """Put all boundaries C_k of a row into ``ends``, zeros where nothing can be drawn."""
+    total, shift = ONE, 0.0
+    shifts[ZERO], starts[ZERO] = 0, ZERO
+    if shifts.size > 1:
+        total, shift = _measure(x, begin, end, logits, tile, sums, shifts, starts)
+    for j in range(np.uint64(shifts.size)):
+        low = begin + j * TILE
+        high = min(low + TILE, end)
+        top = _top(x, low, high, logits)
+        if shifts.size == 1:
+            shift = _shift(top, logits)
+        _, scale = _weigh(x, low, high, logits, top, shift, tile)
+        if total == ZERO or scale == 0.0:
+            for k in range(low - begin, high - begin):
+                ends[k] = starts[j] if total else ZERO
+            continue
+        start, right = starts[j], np.uint64(shifts[j])
+        running = ZERO
+        for k in range(high - low):
+            running += _integer(tile[k], scale)
+            ends[j * TILE + k] = start + (running >> right)
+
+
+@inner
+def _fill_guide(ends, guide):
+    """For each range of words that begin alike, find the first category that they can draw."""
+    total = ends[np.uint64(ends.size) - ONE]
+    unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    k = ZERO
+    for i in range(np.uint64(guide.size)):
+        target = _scale_word(i << unused, total)
+        while target < total and ends[k] <= target:
+            k += ONE
+        guide[i] = k
+
+
+# --- draws ----------------------------------------------------------------------------------
+#
+# Draws form a lattice of rows, runs and draws: draw i of run j of row r has the number
+# numbers[0] + r numbers[1] + j numbers[2] + i numbers[3], and goes to the place in ``out`` that
+# ``places`` tells in the same way.
+
+
+@inner
+def _point(origin, r, j, i):
+    return origin[ZERO] + r * origin[ONE] + j * origin[TWO] + i * origin[THREE]
+
+
+@inner
+def _draw_run(ends, guide, key, words, number, step, place, stride, draws, out):
+    """Make one run of draws from a prepared row."""
+    total = ends[np.uint64(ends.size) - ONE]
+    unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    if total == ZERO:
+        for i in range(draws):
+            out[place + i * stride] = -1
+        return
+    for begin in range(ZERO, draws, WORDS):
+        n = min(WORDS, draws - begin)
+        skip = fill_words(words, n, key, number + begin * step, step)
+        for i in range(n):
+            word = words[skip + i]
+            target = _scale_word(word, total)
+            k = np.uint64(guide[word >> unused])
+            while ends[k] <= target:
+                k += ONE
+            out[place + (begin + i) * stride] = k
+
+
+@entry
+def fill_table(x, logits, tile, sums, shifts, starts, ends, guide):
+    """Prepare a row for many draws: its boundaries, and a guide table into them."""
+    _fill_ends(x, ZERO, np.uint64(x.size), logits, tile, sums, shifts, starts, ends)
+    _fill_guide(ends, guide)
+
+
+@entry
+def draw_table(ends, guide, key, numbers, places, runs, draws, out, words):
+    """Draw from a prepared row."""
+    for j in range(runs):
+        number, place = _point(numbers, ZERO, j, ZERO), _point(places, ZERO, j, ZERO)
+        _draw_run(ends, guide, key, words, number, numbers[THREE], place, places[THREE], draws, out)
+
+
+@entry
+def draw_prepared_rows(
+    x, size, logits, key, numbers, places, runs, draws, out,
+    words, tile, sums, shifts, starts, ends, guide,
+):  # fmt: skip
+    """Draw from each row by a table of its own: for many draws a row."""
+    for r in range(np.uint64(x.size) // size):
+        begin = r * size
+        _fill_ends(x, begin, begin + size, logits, tile, sums, shifts, starts, ends)
+        _fill_guide(ends, guide)
+        for j in range(runs):
+            number, place = _point(numbers, r, j, ZERO), _point(places, r, j, ZERO)
+            _draw_run(
+                ends, guide, key, words, number, numbers[THREE], place, places[THREE], draws, out
+            )
+
+
+@inner
+def _word(words, skip, key, numbers, rows, r, runs, j, draws, i):
+    """Return the word of a draw; words are made ahead, along the rows or along a run."""
+    axis, place, n = (ONE, r, rows) if runs * draws == ONE else (THREE, i, draws)
+    if place % WORDS == ZERO:
+        first = _point(numbers, r, j, i)
+        skip = fill_words(words, min(WORDS, n - place), key, first, numbers[axis])
+    return words[skip + place % WORDS], skip
+
+
+@entry
+def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, tile, sums):
+    """Draw from rows of one tile, block by block: for few draws a row."""
+    skip = ZERO
+    rows = np.uint64(x.size) // size
+    for r in range(rows):
+        begin = r * size
+        top = _top(x, begin, begin + size, logits)
+        _, scale = _weigh(x, begin, begin + size, logits, top, _shift(top, logits), tile)
+        total = _sum_blocks(tile, size, scale, sums) if scale else ZERO
+        for j in range(runs):
+            for i in range(draws):
+                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
+                k = np.int64(-1)
+                if total:
+                    k = np.int64(_crossing(tile, scale, sums, _scale_word(word, total)))
+                out[_point(places, r, j, i)] = k
+
+
+@entry
+def draw_long_rows(
+    x, size, logits, key, numbers, places, runs, draws, out, words, tile, sums, shifts, starts
+):
+    """Draw from rows of many tiles, of which just the tile of a draw is read again."""
+    skip = ZERO
+    rows = np.uint64(x.size) // size
+    for r in range(rows):
+        begin, end = r * size, r * size + size
+        total, shift = _measure(x, begin, end, logits, tile, sums, shifts, starts)
+        for j in range(runs):
+            for i in range(draws):
+                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
+                k = np.int64(-1)
+                if total:
+                    target = _scale_word(word, total)
+                    k = np.int64(
+                        _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target)
+                    )
+                out[_point(places, r, j, i)] = k
+
+
+@entry
+def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
+    """Draw from LANES short rows at once, so that LLVM vectorises across the rows.
+
+    There must be LANES rows or more; the last group overlaps the one before.
+    """
+    rows = np.uint64(x.size) // size
+    real = x.dtype.type
+    largest, least = _largest_finite(x[ZERO]), real(-np.inf if logits else 0)
+    weights, ends = np.empty(size * LANES, x.dtype), np.empty(size * LANES, np.uint64)
+    tops, lowest = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
+    offsets, factors = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
+    scales = np.empty(LANES, np.float64)
+    faults, totals = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64)
+    targets = np.empty(LANES, np.uint64)
+    words, found = np.empty(LANES + TWO, np.uint64), np.empty(LANES, np.int64)
+    for group in range(ZERO, rows, LANES):
+        begin = min(group, rows - LANES)
+        for b in range(LANES):
+            tops[b], faults[b], totals[b] = -np.inf, ZERO, ZERO
+            for k in range(size):
+                weights[k * LANES + b] = x[(begin + b) * size + k]
+        for k in range(size):
+            for b in range(LANES):
+                value = weights[k * LANES + b]
+                tops[b] = value if value > tops[b] else tops[b]
+                faults[b] += np.uint64(not (least <= value <= largest))
+        for b in range(LANES):
+            faults[b] += np.uint64(not tops[b] > least)
+            top = np.float64(tops[b])
+            offsets[b] = _shift(top, logits)
+            lowest[b] = tops[b] - offsets[b] - real(80)
+            factors[b], scales[b] = real(1), 2.0**FIXED
+            if not logits:
+                factors[b], scales[b] = _lift(top), _scale(top * _lift(top))
+        if logits:
+            for k in range(size):
+                for b in range(LANES):
+                    value = weights[k * LANES + b] - offsets[b]
+                    g, power = _exp(value if value > lowest[b] else lowest[b])
+                    weights[k * LANES + b] = _times_power(g, power - _exp(tops[b] - offsets[b])[1])
+        for k in range(size):
+            for b in range(LANES):
+                totals[b] += _integer(weights[k * LANES + b] * factors[b], scales[b])
+                ends[k * LANES + b] = totals[b]
+        for j in range(runs):
+            for i in range(draws):
+                first = _point(numbers, begin, j, i)
+                skip = fill_words(words, LANES, key, first, numbers[ONE])
+                for b in range(LANES):
+                    targets[b], found[b] = _scale_word(words[skip + b], totals[b]), 0
+                for k in range(size):
+                    for b in range(LANES):
+                        found[b] += ends[k * LANES + b] <= targets[b]
+                place = _point(places, begin, j, i)
+                for b in range(LANES):
+                    out[place + b * places[ONE]] = -1 if faults[b] else found[b]

@@ -1,0 +1,537 @@
+"""The categorical distribution: what it means. How it is computed is told elsewhere."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat as compat
+import array_api_extra as xpx
+
+from . import _dispatch, _parameters, _random, _validation
+from ._parameters import LOGITS, PROBS
+
+if TYPE_CHECKING:
+    from ._parameters import Array, Form, Normalizer
+    from ._random import RNG
+
+
+class Categorical:
+    """Categorical distributions over ``0 .. K-1``, one for each row of an array.
+
+    Parameters
+    ----------
+    probs : array of shape (..., K), optional
+        Probabilities, or weights that need not sum to one. Real numbers, finite, not negative, with
+        a positive sum in each row. Integers and booleans count as floating-point numbers of the
+        library's default dtype; lists become NumPy arrays.
+    logits : array of shape (..., K), optional
+        Log-probabilities up to a constant for each row, in nats. Less than infinity; ``-inf`` is a
+        probability of zero, but not all of a row may be that.
+    validate_args : bool, optional
+        Whether to check the values of parameters and arguments. None is True, but False under
+        ``python -O``. Without the checks, rows of which nothing can be drawn give draws of -1.
+    clamp_probs : bool, default True
+        Whether probabilities are moved into ``[eps, 1 - eps]``, with the dtype's own ``eps``, before
+        their logarithm is taken, as PyTorch does it. If False, ``logits`` and `log_prob` give the
+        true ``-inf`` for a probability of zero. For a distribution that is given ``probs``.
+
+    Raises
+    ------
+    TypeError
+        If the parameter is no array or list of real numbers.
+    ValueError
+        If not exactly one of ``probs`` and ``logits`` is given, if it has no categories, or if a row
+        is no distribution; the message names the first bad place.
+
+    Notes
+    -----
+    The distribution shares memory with its parameter, as `numpy.asarray` does, and takes it to be
+    constant. Nothing is normalised until `probs` or `logits` is asked for, and draws never depend on
+    how that was rounded.
+
+    Examples
+    --------
+    >>> from anycat import Categorical
+    >>> dist = Categorical([[0.25, 0.25, 0.25, 0.25], [0.33, 0.33, 0.33, 0.01]])
+    >>> dist.batch_shape
+    (2,)
+    >>> dist.logits.round(4)
+    array([[-1.3863, -1.3863, -1.3863, -1.3863],
+           [-1.1087, -1.1087, -1.1087, -4.6052]])
+    >>> dist.sample((3,), rng=0).shape
+    (3, 2)
+    """
+
+    event_shape: tuple[()] = ()
+    """Shape of one event: always ``()``."""
+
+    def __init__(
+        self,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+        *,
+        clamp_probs: bool = True,
+    ) -> None:
+        if (probs is None) == (logits is None):
+            raise ValueError(
+                "give either probs or logits; got " + ("neither" if probs is None else "both")
+            )
+        form, given = (PROBS, probs) if logits is None else (LOGITS, logits)
+        param = _validation.as_array(form.name, given)
+        _validation.check_parameters(form.name, param)
+        self._set(form, param, tuple(param.shape[:-1]), validate_args, clamp_probs)
+        if self._validate:
+            _validation.check_rows(form.name, self._xp, self._wide(param))
+
+    def _set(
+        self,
+        form: Form,
+        param: Array,
+        batch_shape: tuple[int, ...],
+        validate_args: bool | None,
+        clamp_probs: bool,
+    ) -> Categorical:
+        """Set what the rest follows from. The batch of ``param`` may be yet to be broadcast."""
+        self._form = form
+        self._param = param
+        self._batch_shape = batch_shape
+        self._validate = __debug__ if validate_args is None else bool(validate_args)
+        self._clamp_probs = clamp_probs
+        self._xp = compat.array_namespace(param)
+        self._cache: dict[str, Any] = {}  # the kernels' own
+        return self
+
+    def _like(self, param: Array, batch_shape: tuple[int, ...]) -> Categorical:
+        return Categorical.__new__(type(self))._set(
+            self._form, param, batch_shape, self._validate, self._clamp_probs
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self._param, self._batch_shape, self._validate, self._clamp_probs)
+        return _rebuild, (type(self), self._form.name, *state)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self._form.name}: {self.dtype}, "
+            f"batch_shape={self.batch_shape}, num_categories={self.num_categories})"
+        )
+
+    # --- shapes ---------------------------------------------------------------------------------
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the batch of distributions: that of the parameter without its last axis."""
+        return self._batch_shape
+
+    @property
+    def param_shape(self) -> tuple[int, ...]:
+        """Shape of `probs` and `logits`: ``batch_shape + (num_categories,)``."""
+        return (*self._batch_shape, self.num_categories)
+
+    @property
+    def num_categories(self) -> int:
+        """Number of categories, K."""
+        return int(self._param.shape[-1])
+
+    @property
+    def support(self) -> range:
+        """The categories: ``range(K)``."""
+        return range(self.num_categories)
+
+    @property
+    def dtype(self) -> Any:
+        """Floating-point dtype of `probs` and `logits`."""
+        return _parameters.real_dtype(self._xp, self._param)
+
+    @property
+    def device(self) -> Any:
+        """Device on which the parameter lies."""
+        return compat.device(self._param)
+
+    def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
+        """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
+
+        Parameters
+        ----------
+        batch_shape : int or tuple of ints
+            A shape to which the present one broadcasts.
+
+        Returns
+        -------
+        Categorical
+
+        Examples
+        --------
+        >>> Categorical([0.5, 0.5]).expand((3, 2)).sample(rng=1).shape
+        (3, 2)
+        """
+        shape = _validation.shape_tuple("batch_shape", batch_shape)
+        if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
+            raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
+        new = self._like(self._param, shape)
+        new._cache = self._cache
+        for name in ("probs", "logits", "_normalizer", "_cumulative"):
+            if (known := vars(self).get(name)) is not None:
+                vars(new)[name] = (
+                    known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
+                )
+        return new
+
+    def __getitem__(self, index: Any) -> Categorical:
+        """Return a part of the batch: ``dist[index]`` has the parameters of ``batch[index]``.
+
+        What is a view for the array library is a view here.
+        """
+        index = index if isinstance(index, tuple) else (index,)
+        rest = () if any(i is Ellipsis for i in index) else (...,)
+        param = self._xp.broadcast_to(self._param, self.param_shape)
+        part = param[(*index, *rest, slice(None))]
+        return self._like(part, tuple(part.shape[:-1]))
+
+    # --- parameters -----------------------------------------------------------------------------
+
+    @cached_property
+    def probs(self) -> Array:
+        """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
+        return self._whole(self._probs_of(self._wide(self._param), self._normalizer))
+
+    @cached_property
+    def logits(self) -> Array:
+        """Normalised log-probabilities in nats, of shape `param_shape`.
+
+        ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
+        ``clamp_probs`` is False.
+        """
+        return self._whole(self._logits_of(self._wide(self._param), self._normalizer))
+
+    @cached_property
+    def _normalizer(self) -> Normalizer:
+        return self._form.normalizer(self._xp, self._wide(self._param))
+
+    def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
+        return self._form.prob(self._xp, x, normalizer)
+
+    def _logits_of(self, x: Array, normalizer: Normalizer) -> Array:
+        if self._form is PROBS and self._clamp_probs:
+            return _parameters.clamped_log(self._xp, self._probs_of(x, normalizer), self.dtype)
+        return self._form.log_prob(self._xp, x, normalizer)
+
+    def _wide(self, x: Array) -> Array:
+        return _parameters.widened(self._xp, x, self.dtype)
+
+    def _whole(self, x: Array) -> Array:
+        """Return a result for all entries of the parameter in the dtype and shape of `probs`."""
+        return self._broadcast(self._narrow(x), self.param_shape)
+
+    def _narrow(self, x: Array) -> Array:
+        return self._xp.astype(x, self.dtype, copy=False)
+
+    def _broadcast(self, x: Array, shape: tuple[int, ...]) -> Array:
+        return x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
+
+    # --- draws ----------------------------------------------------------------------------------
+
+    def sample(
+        self, sample_shape: int | tuple[int, ...] = (), *, rng: RNG = None, dtype: Any = None
+    ) -> Array:
+        """Draw categories.
+
+        Parameters
+        ----------
+        sample_shape : int or tuple of ints
+            How many draws of the whole batch to make.
+        rng : None, int, SeedSequence, BitGenerator or Generator, optional
+            Where the randomness comes from, as in SPEC 7. A generator is advanced by 128 bits,
+            however many draws are made. The same ``rng`` gives the same draws on every library,
+            device and number of threads, and fewer draws are the first ones of more.
+        dtype : integer dtype, optional
+            Of the result. Default: the library's index dtype.
+
+        Returns
+        -------
+        array of shape ``sample_shape + batch_shape``
+            Whole numbers from 0 to K - 1, never one of probability zero. -1 in rows of which nothing
+            can be drawn, which are met with ``validate_args=False`` alone.
+
+        Raises
+        ------
+        TypeError
+            If ``rng`` or ``dtype`` is of the wrong kind.
+        ValueError
+            If ``sample_shape`` is negative, or if ``dtype`` cannot hold all categories.
+
+        Notes
+        -----
+        The draw is defined, to the bit, in the documentation under "The draw, defined".
+
+        Examples
+        --------
+        >>> dist = Categorical([0.1, 0.2, 0.7])
+        >>> a = dist.sample((5,), rng=7)
+        >>> bool((a == dist.sample((1000,), rng=7)[:5]).all())
+        True
+        """
+        shape = _validation.shape_tuple("sample_shape", sample_shape)
+        _validation.check_count((*shape, *self._batch_shape))
+        dtype = _dispatch.index_dtype(self._param, dtype)
+        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._validate)
+        return _dispatch.sample(
+            self._param,
+            self._form is LOGITS,
+            self._batch_shape,
+            shape,
+            _random.key(rng),
+            dtype,
+            self._cache,
+        )
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        """Return all categories along a new first axis.
+
+        Parameters
+        ----------
+        expand : bool, default True
+            Whether to broadcast along the batch.
+
+        Returns
+        -------
+        array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
+        """
+        xp, batch = self._xp, self._batch_shape
+        dtype = xpx.default_dtype(xp, "indexing", device=self.device)
+        categories = xp.arange(self.num_categories, dtype=dtype, device=self.device)
+        column = xp.reshape(categories, (-1, *(1 for _ in batch)))
+        return self._broadcast(column, (self.num_categories, *batch)) if expand else column
+
+    # --- probabilities of values ----------------------------------------------------------------
+
+    def log_prob(self, value: Any) -> Array:
+        """Return the log-probability of categories, in nats.
+
+        Parameters
+        ----------
+        value : array of integers, or of whole floating-point numbers
+            Must broadcast with `batch_shape`.
+
+        Returns
+        -------
+        array of the broadcast shape, in `dtype`
+
+        Raises
+        ------
+        TypeError
+            If ``value`` is no array of this distribution's library.
+        ValueError
+            If it does not broadcast, or holds a number that is no category. (Without
+            ``validate_args`` that has the log-probability ``-inf``.)
+
+        Examples
+        --------
+        >>> float(Categorical([0.25, 0.75]).log_prob(1).round(4))
+        -0.2877
+        """
+        return self._of_value(value, self._logits_of, -math.inf)
+
+    def prob(self, value: Any) -> Array:
+        """Return the probability of categories; see `log_prob`.
+
+        Parameters
+        ----------
+        value : array of integers, or of whole floating-point numbers
+            Must broadcast with `batch_shape`.
+
+        Returns
+        -------
+        array of the broadcast shape, in `dtype`
+        """
+        return self._of_value(value, self._probs_of, 0.0)
+
+    def _of_value(self, value: Any, function: Any, outside: float) -> Array:
+        """Look up the parameter at ``value``, and tell what it stands for there.
+
+        So the logarithm, say, is taken of what was looked up, not of all that might have been.
+        """
+        xp = self._xp
+        value = _validation.as_array("value", value, self._param)
+        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
+        if self._validate:
+            _validation.check_value(xp, value, self.num_categories)
+            inside = None
+        else:
+            inside = _validation.is_category(xp, value, self.num_categories)
+            value = xp.where(inside, value, xp.zeros_like(value))
+        entries = self._wide(self._look_up(self._param, value))
+        result = function(entries, tuple(n[..., 0] for n in self._normalizer))
+        if inside is not None:
+            result = xp.where(inside, result, outside)
+        return self._broadcast(self._narrow(result), shape)
+
+    def _look_up(self, table: Array, value: Array) -> Array:
+        """Return the entries of ``table``, of shape (..., K), at ``value`` along its last axis."""
+        xp, batch = self._xp, tuple(table.shape[:-1])
+        rows = math.prod(batch)
+        index = xp.astype(value, xpx.default_dtype(xp, "indexing", device=self.device), copy=False)
+        if rows != 1:
+            numbers = xp.arange(rows, dtype=index.dtype, device=self.device)
+            index = index + xp.reshape(numbers, batch) * table.shape[-1]
+        found = xp.take(xp.reshape(table, (-1,)), xp.reshape(index, (-1,)), axis=0)
+        return xp.reshape(found, index.shape)
+
+    @cached_property
+    def _cumulative(self) -> Array:
+        """The distribution function at each category, in the widest dtype; it ends in ones."""
+        xp = self._xp
+        weights = self._form.prob(xp, self._wide(self._param), self._normalizer)
+        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self.device))
+        return sums / sums[..., -1:]
+
+    def cdf(self, value: Any) -> Array:
+        """Return the probability of a category up to and including ``value``.
+
+        Parameters
+        ----------
+        value : array of real numbers
+            Must broadcast with `batch_shape`. 0 below all categories, 1 from K - 1 on.
+
+        Returns
+        -------
+        array of the broadcast shape, in `dtype`
+        """
+        xp, last = self._xp, self.num_categories - 1
+        value = _validation.as_array("value", value, self._param)
+        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
+        if xp.isdtype(value.dtype, "bool"):
+            value = xp.astype(value, xpx.default_dtype(xp, "integral"))
+        between = (value >= 0) & (value < last)
+        result = self._look_up(
+            self._cumulative, xp.floor(xp.where(between, value, xp.zeros_like(value)))
+        )
+        result = xp.where(between, result, xp.astype(value >= last, result.dtype))
+        if xp.isdtype(value.dtype, "real floating"):
+            result = xp.where(xp.isnan(value), xp.nan, result)
+        return self._broadcast(self._narrow(result), shape)
+
+    def icdf(self, q: Any) -> Array:
+        """Return the smallest category whose `cdf` is ``q`` or more.
+
+        Parameters
+        ----------
+        q : array of real numbers from 0 to 1
+            Must broadcast with `batch_shape`.
+
+        Returns
+        -------
+        array of the broadcast shape, of the library's index dtype
+            Without ``validate_args``, -1 where ``q`` is NaN or out of range.
+        """
+        xp = self._xp
+        q = _validation.as_array("q", q, self._param)
+        shape = _validation.broadcast_shapes("q", tuple(q.shape), self._batch_shape)
+        if self._validate:
+            _validation.check_quantile(xp, q)
+        ends = self._cumulative
+        q = xp.astype(q, ends.dtype, copy=False)
+        valid = (q >= 0) & (q <= 1)
+        q = xp.where(valid, q, xp.zeros_like(q))
+        batch = tuple(ends.shape[:-1])
+        if math.prod(batch) == 1:
+            found = xp.searchsorted(xp.reshape(ends, (-1,)), xp.reshape(q, (-1,)))
+            found = xp.reshape(found, q.shape)
+        else:
+            whole = _dispatch.broadcast_shapes(tuple(q.shape), batch)
+            queries = xp.reshape(xp.broadcast_to(q, whole), (-1, *batch))
+            found = xpx.searchsorted(ends, xp.moveaxis(queries, 0, -1), xp=xp)
+            found = xp.reshape(xp.moveaxis(found, -1, 0), whole)
+        found = xp.astype(found, xpx.default_dtype(xp, "indexing", device=self.device), copy=False)
+        return self._broadcast(xp.where(valid, found, -1), shape)
+
+    # --- summaries ------------------------------------------------------------------------------
+
+    def entropy(self) -> Array:
+        """Return the entropy of each distribution, in nats.
+
+        Returns
+        -------
+        array of shape `batch_shape`, in `dtype`
+            ``-sum(p * log(p))``, where ``0 * log(0)`` is 0.
+        """
+        p, log_p = self._exact()
+        return self._broadcast(
+            self._narrow(_parameters.entropy(self._xp, p, log_p)), self._batch_shape
+        )
+
+    def perplexity(self) -> Array:
+        """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
+
+        Returns
+        -------
+        array of shape `batch_shape`, in `dtype`
+        """
+        return self._xp.exp(self.entropy())
+
+    def _exact(self) -> tuple[Array, Array]:
+        """Return p and log(p), neither clamped nor broadcast, wide enough to add up."""
+        x = self._wide(self._param)
+        return (
+            self._form.prob(self._xp, x, self._normalizer),
+            self._form.log_prob(self._xp, x, self._normalizer),
+        )
+
+    @property
+    def mode(self) -> Array:
+        """The first of the most probable categories, in an array of shape `batch_shape`."""
+        return self._broadcast(self._xp.argmax(self._param, axis=-1), self._batch_shape)
+
+    @property
+    def mean(self) -> Array:
+        """NaN in an array of shape `batch_shape`: categories are no numbers."""
+        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self.device)
+
+    @property
+    def variance(self) -> Array:
+        """NaN in an array of shape `batch_shape`: categories are no numbers."""
+        return self.mean
+
+
+def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
+    return cls.__new__(cls)._set(PROBS if form == PROBS.name else LOGITS, *state)
+
+
+def kl_divergence(p: Categorical, q: Categorical) -> Array:
+    """Return the Kullback-Leibler divergence of ``q`` from ``p``, in nats.
+
+    Parameters
+    ----------
+    p, q : Categorical
+        Of one library, on one device, with the same number of categories, and with batches that
+        broadcast.
+
+    Returns
+    -------
+    array of the broadcast batch shape
+        ``sum(p * log(p / q))``: a category with ``p = 0`` adds nothing, one with ``q = 0`` alone
+        makes it infinite.
+
+    Examples
+    --------
+    >>> p, q = Categorical([0.5, 0.5]), Categorical([0.25, 0.75])
+    >>> float(kl_divergence(p, q).round(4))
+    0.1438
+    """
+    for name, dist in (("p", p), ("q", q)):
+        if not isinstance(dist, Categorical):
+            raise TypeError(f"{name} must be a Categorical; got {type(dist).__name__}")
+    _validation.as_array("q", q._param, p._param)
+    if p.num_categories != q.num_categories:
+        raise ValueError(
+            "p and q must have the same number of categories; got "
+            f"{p.num_categories} and {q.num_categories}"
+        )
+    shape = _validation.broadcast_shapes("the batch of q", q.batch_shape, p.batch_shape)
+    xp = p._xp
+    (probs, log_p), (_, log_q) = p._exact(), q._exact()
+    result = _parameters.relative_entropy(xp, probs, log_p, log_q)
+    return p._broadcast(xp.astype(result, xp.result_type(p.dtype, q.dtype), copy=False), shape)

@@ -1,0 +1,232 @@
+"""The draw as docs/draw.md defines it (stream version 1), in plain Python integers.
+
+Written from that page alone, for the tests. Slow on purpose: nothing here is rounded
+except where the page says so.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["boundaries", "draw", "outcome", "philox4x32_10", "word"]
+
+TILE = 4096
+
+
+# --- 1. Random words
+
+
+def philox4x32_10(
+    counter: tuple[int, int, int, int], key: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return the four words that Philox4x32-10 makes of a counter and a key."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        high0, low0 = divmod(0xD2511F53 * c0, 2**32)
+        high2, low2 = divmod(0xCD9E8D57 * c2, 2**32)
+        c0, c1, c2, c3 = high2 ^ c1 ^ k0, low2, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return c0, c1, c2, c3
+
+
+def word(key: Sequence[int], number: int) -> int:
+    """Return the 64 random bits of a draw; the random state is ``k0, k1, s0, s1``."""
+    if not 0 <= number < 2**64:
+        raise ValueError(f"no draw has number {number}")
+    k0, k1, s0, s1 = key
+    block, odd = divmod(number, 2)
+    high, low = divmod(block, 2**32)
+    r = philox4x32_10((low, high, s0, s1), (k0, k1))
+    return r[2] + (r[3] << 32) if odd else r[0] + (r[1] << 32)
+
+
+# --- 2. Weights as integers
+
+
+class Form(NamedTuple):
+    """A binary floating-point type, and the constants of its exponential."""
+
+    bits: int  # of a significand
+    lowest: int  # every number is a multiple of 2**lowest,
+    highest: int  # and smaller than 2**highest
+    logarithms: tuple[float, ...]  # LOG2E, LN2_HIGH, LN2_LOW
+    coefficients: tuple[float, ...]  # c_0 first
+
+
+class Tile(NamedTuple):
+    """The integers ``q`` of a tile, in units of ``2**(exponent - 49)``."""
+
+    exponent: int
+    weights: list[int]
+
+
+def _hex(numbers: str) -> tuple[float, ...]:
+    return tuple(map(float.fromhex, numbers.split()))
+
+
+FLOAT32 = Form(
+    bits=24,
+    lowest=-149,
+    highest=128,
+    logarithms=_hex("0x1.715476p+0 0x1.62e43p-1 -0x1.05c61p-29"),
+    coefficients=_hex("1 1 0x1.fffffcp-2 0x1.555492p-3 0x1.5558f2p-5 0x1.1239e2p-7 0x1.6a2434p-10"),
+)
+FLOAT64 = Form(
+    bits=53,
+    lowest=-1074,
+    highest=1024,
+    logarithms=_hex("0x1.71547652b82fep+0 0x1.62e42fefa39efp-1 0x1.abc9e3b39803fp-56"),
+    coefficients=_hex(
+        "1 1 0x1.000000000000ap-1 0x1.55555555554fap-3 0x1.555555555087dp-5 0x1.1111111127be9p-7"
+        " 0x1.6c16c1842a0e4p-10 0x1.a01a012a56626p-13 0x1.a0199a0c7067bp-16"
+        " 0x1.71df2555820b7p-19 0x1.28ad72c46d724p-22 0x1.ad7f6966eed54p-26"
+    ),
+)
+
+
+def dyadic(x: float) -> tuple[int, int]:
+    """Return ``m`` and ``e`` with ``x == m * 2**e``."""
+    numerator, denominator = x.as_integer_ratio()
+    return numerator, 1 - denominator.bit_length()
+
+
+def rint(m: int, e: int) -> int:
+    """Return the integer nearest to ``m * 2**e``, ties to even."""
+    if e >= 0:
+        return m << e
+    floor, rest = m >> -e, m & ((1 << -e) - 1)
+    half = 1 << (-e - 1)
+    return floor + (rest > half or (rest == half and floor % 2 == 1))
+
+
+def nearest(m: int, e: int, form: Form) -> float:
+    """Return the number of a type nearest to ``m * 2**e``, ties to even."""
+    drop = max(m.bit_length() - form.bits, form.lowest - e, 0)
+    m, e = rint(m, -drop), e + drop
+    if m.bit_length() + e > form.highest:
+        return math.copysign(math.inf, m)
+    return math.ldexp(m, e)  # exact: m has at most 53 bits, and e is not below -1074
+
+
+def fma(a: float, b: float, c: float, form: Form) -> float:
+    """Return ``a * b + c``, rounded once."""
+    (ma, ea), (mb, eb), (mc, ec) = dyadic(a), dyadic(b), dyadic(c)
+    e = min(ea + eb, ec)
+    return nearest((ma * mb << ea + eb - e) + (mc << ec - e), e, form)
+
+
+def exponential(x: float, form: Form) -> tuple[float, int]:
+    """Return ``g`` and ``n``, where ``g * 2**n`` stands for ``exp(x)``."""
+    log2e, ln2_high, ln2_low = form.logarithms
+    (mx, ex), (ml, el) = dyadic(x), dyadic(log2e)
+    n = rint(mx * ml, ex + el)
+    r = fma(n, -ln2_high, x, form)
+    r = fma(n, -ln2_low, r, form)
+    *rest, g = form.coefficients
+    for c in reversed(rest):
+        g = fma(g, r, c, form)
+    return g, n
+
+
+def tile_of_probs(tile: list[float]) -> Tile | None:
+    """Return the integers of a tile of probabilities; None if it is empty."""
+    if max(tile) == 0:
+        return None
+    largest, exponent = dyadic(max(tile))
+    exponent += largest.bit_length() - 1
+    return Tile(exponent, [rint(m, e + 49 - exponent) for m, e in map(dyadic, tile)])
+
+
+def tile_of_logits(tile: list[float], form: Form) -> Tile | None:
+    """Return the integers of a tile of logits; None if it is empty."""
+    largest = max(tile)
+    if largest < -(2**21):
+        return None
+    _, exponent = exponential(largest, form)
+
+    def weight(x: float) -> int:
+        if x < largest - 80:  # so that n is never beyond the row's type, nor infinite
+            return 0
+        g, n = exponential(x, form)
+        m, e = dyadic(g)
+        return rint(m, e + n - exponent + 49)
+
+    return Tile(exponent, list(map(weight, tile)))
+
+
+def lowered(logits: list[float], form: Form) -> list[float]:
+    """Return the logits less the largest of them, if that is far from 0."""
+    top = max(logits)
+    if abs(top) <= 2**20:
+        return logits
+    return [x if x == -math.inf else fma(1.0, x, -top, form) for x in logits]
+
+
+def read(row: npt.NDArray[Any]) -> tuple[Form, list[float]]:
+    """Return the type of a row and its values, as numbers of that type."""
+    if row.dtype.kind not in "biuf" or row.dtype.itemsize > 8:
+        raise TypeError(f"rows are not of {row.dtype}")
+    narrow = row.dtype.kind == "f" and row.dtype.itemsize <= 4
+    return FLOAT32 if narrow else FLOAT64, [float(x) for x in row.tolist()]
+
+
+def is_void(values: list[float], kind: str) -> bool:
+    """Tell whether no category can be drawn."""
+    if not values or any(math.isnan(x) or x == math.inf for x in values):
+        return True
+    if kind == "logits":
+        return max(values) == -math.inf
+    return min(values) < 0 or max(values) == 0
+
+
+# --- 3. Boundaries
+
+
+def boundaries(row: npt.NDArray[Any], kind: str) -> list[int] | None:
+    """Return the boundaries ``C_k`` of a row; None if it is void."""
+    if kind not in ("probs", "logits"):
+        raise ValueError(f"no parameters are called {kind!r}")
+    form, values = read(row)
+    if is_void(values, kind):
+        return None
+    if kind == "logits":
+        values = lowered(values, form)
+    cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
+    tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
+    highest = max(tile.exponent for tile in tiles if tile)
+    ends: list[int] = []
+    for cut, tile in zip(cuts, tiles, strict=True):
+        before = ends[-1] if ends else 0
+        exponent, weights = tile or (highest, [0] * len(cut))
+        shift = highest - exponent + (len(tiles) - 1).bit_length()
+        ends += [before + (partial >> shift) for partial in accumulate(weights)]
+    return ends
+
+
+# --- 4. The outcome
+
+
+def outcome(ends: list[int] | None, u: int) -> int:
+    """Return the category that a word falls to; -1 in a void row."""
+    return -1 if ends is None else bisect_right(ends, u * ends[-1] >> 64)
+
+
+def draw(
+    params: npt.NDArray[Any],
+    kind: str,
+    key: Sequence[int],
+    sample_shape: tuple[int, ...] = (),
+    first: int = 0,
+) -> npt.NDArray[np.int64]:
+    """Return draws of the numbers from ``first`` on, an array of the shape of a sample."""
+    batch_shape = params.shape[:-1]
+    shape = sample_shape + batch_shape
+    rows = [boundaries(params[index], kind) for index in np.ndindex(batch_shape)]
+    outcomes = (outcome(rows[i % len(rows)], word(key, first + i)) for i in range(math.prod(shape)))
+    return np.fromiter(outcomes, np.int64).reshape(shape)

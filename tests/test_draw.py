@@ -1,0 +1,175 @@
+"""The CPU room equals the oracle, whichever way to a draw it takes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import oracle
+import pytest
+import rows
+from anycat._kernels import Draws, cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+# What the cost model is told, so that it takes each way.
+WAYS: dict[str, dict[str, float]] = {
+    "chosen": {},
+    "row by row": {"SHORT": 0, "PREPARE": 1e18},
+    "prepared": {"SHORT": 0, "PREPARE": 0.0, "LOOK_UP": 0.0},
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in WAYS[request.param].items():
+        monkeypatch.setattr(cpu, name, value)
+    return str(request.param)
+
+
+def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
+    n = int(np.prod(x.shape[:-1]))
+    draws = Draws(samples, n, repeats, first, n * repeats)
+    return cpu.sample(x, form == "logits", rows.KEY, draws, np.dtype(np.int64), {})
+
+
+@lru_cache(maxsize=None)
+def boundaries(row: bytes, dtype: str, form: str) -> list[int] | None:
+    return oracle.boundaries(np.frombuffer(row, dtype), form)
+
+
+def expected(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
+    """Draw by the oracle."""
+    flat = x.reshape(-1, x.shape[-1])
+    ends = [boundaries(row.tobytes(), x.dtype.str, form) for row in flat]
+    shape = (samples, len(flat), repeats)
+    key = [int(k) for k in rows.KEY]
+    return np.array(
+        [
+            oracle.outcome(ends[r], oracle.word(key, first + i))
+            for i, (_, r, _) in enumerate(np.ndindex(shape))
+        ]
+    ).reshape(shape)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+def test_every_size(form: str, kind: str, dtype: Any) -> None:
+    for size in rows.SIZES:
+        x = rows.make(form, kind, (2, size), dtype, size)
+        np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3), f"K = {size}")
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+@pytest.mark.parametrize("n", [31, 32, 33, 100])
+def test_many_rows(form: str, kind: str, n: int, dtype: Any) -> None:
+    for size in (1, 3, 32, 40):
+        x = rows.make(form, kind, (n, size), dtype, n)
+        np.testing.assert_array_equal(draw(x, form), expected(x, form))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("form", ["probs", "logits"])
+@pytest.mark.parametrize(("n", "size"), [(1, 5), (1, 70), (3, 5), (3, 70), (40, 5), (40, 70)])
+@pytest.mark.parametrize(("samples", "repeats"), [(1, 3), (4, 1), (3, 5), (1100, 1), (1, 1100)])
+@pytest.mark.parametrize("first", [0, 1, 2**32 - 3, 2**33 + 5, 2**64 - 2**18])
+def test_several_draws(
+    form: str, n: int, size: int, samples: int, repeats: int, first: int
+) -> None:
+    x = rows.make(form, "plain", (n, size), np.float32)
+    if samples * repeats > 1000 and n > 3:
+        samples, repeats = -(-samples // 25), -(-repeats // 25)
+    actual = draw(x, form, samples, repeats, first)
+    np.testing.assert_array_equal(actual, expected(x, form, samples, repeats, first))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("form", ["probs", "logits"])
+@pytest.mark.parametrize("size", [3, 33, 5000])
+def test_void_rows(form: str, size: int) -> None:
+    nan, inf = np.nan, np.inf
+    bad = {"probs": [nan, -nan, inf, -1.0, -inf], "logits": [nan, -nan, inf]}[form]
+    x = rows.make(form, "plain", (40, size), np.float32)
+    for r, value in enumerate(bad):
+        x[3 * r, -1 - r % 2] = value
+    x[20] = 0 if form == "probs" else -inf
+    actual = draw(x, form, 2)
+    np.testing.assert_array_equal(actual, expected(x, form, 2))
+    assert set(np.flatnonzero((actual < 0).any((0, 2)))) == {*range(0, 3 * len(bad), 3), 20}
+    np.testing.assert_array_equal(draw(x[20:21], form, 5000), -1)
+
+
+DTYPES = ["?", "i1", "u1", "i2", "u4", "i8", "u8", ">f4", ">f8", ">i4", "f2"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_converted_dtypes(dtype: str) -> None:
+    x = np.random.default_rng(1).integers(0, 2 if dtype == "?" else 100, (50, 6)).astype(dtype)
+    x[:, 0] = 1
+    for form in ("probs", "logits"):
+        np.testing.assert_array_equal(draw(x, form, 2), expected(x, form, 2))
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "Fortran": np.asfortranarray,
+    "reversed": lambda x: x[::-1, :, ::-1],
+    "step": lambda x: x[:, ::2, ::3],
+    "transposed batch": lambda x: x.swapaxes(0, 1),
+    "broadcast": lambda x: np.broadcast_to(x[:1, :, :], x.shape),
+    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
+    "unaligned": lambda x: np.frombuffer(b"_" + x.tobytes(), x.dtype, offset=1).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("piece", [1, 100, 10**6])
+def test_layouts(
+    layout: str, dtype: Any, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "PIECE", piece)
+    for size in (9, 60):
+        x = LAYOUTS[layout](rows.make("probs", "plain", (9, 8, size), dtype))
+        np.testing.assert_array_equal(draw(x, "probs", 2), expected(x, "probs", 2))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint64])
+def test_output_dtypes(dtype: Any) -> None:
+    for n, size in product((1, 40), (5, 100)):
+        x = rows.make("probs", "plain", (n, size), np.float32)
+        d = Draws(3, n, 1, 0, n)
+        actual = cpu.sample(x, False, rows.KEY, d, np.dtype(dtype), {})
+        assert actual.dtype == dtype
+        np.testing.assert_array_equal(actual, expected(x, "probs", 3))
+
+
+def test_samples_may_be_further_apart_than_rows() -> None:
+    """A block of a larger batch has the draws that the batch has there."""
+    x = rows.make("probs", "plain", (50, 7), np.float32)
+    whole = draw(x, "probs", 4)
+    for begin, end in ((0, 3), (3, 50), (49, 50)):
+        d = Draws(4, end - begin, 1, begin, 50)
+        block = cpu.sample(x[begin:end], False, rows.KEY, d, np.dtype(np.int64), {})
+        np.testing.assert_array_equal(block, whole[:, begin:end])
+
+
+def test_a_table_is_earned_once_and_changes_nothing() -> None:
+    x = rows.make("probs", "plain", (1, 3000), np.float32)
+    d = Draws(1, 1, 1, 5, 1)
+    cache: dict[str, Any] = {}
+    outcomes, tables = set(), []
+    for _ in range(20):
+        outcomes.add(int(cpu.sample(x, False, rows.KEY, d, np.dtype(np.int64), cache).item()))
+        tables.append(cache.get("table"))
+    assert outcomes == {int(expected(x, "probs", first=5).item())}
+    assert tables[0] is None
+    assert tables[-1] is not None
+    assert len({id(t) for t in tables if t}) == 1
