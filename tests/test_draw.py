@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import oracle
 import pytest
 import rows
+
 from anycat._kernels import Draws, cpu
 
 if TYPE_CHECKING:
@@ -17,19 +18,18 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# What the cost model is told, so that it takes each way.
-WAYS: dict[str, dict[str, float]] = {
-    "chosen": {},
-    "row by row": {"SHORT": 0, "PREPARE": 1e18},
-    "prepared": {"SHORT": 0, "PREPARE": 0.0, "LOOK_UP": 0.0},
-}
+WAYS = ("chosen", *cpu.Costs._fields)
 
 
 @pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in WAYS[request.param].items():
-        monkeypatch.setattr(cpu, name, value)
-    return str(request.param)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each way to a draw, whatever the cost model says of it."""
+    if request.param != "chosen":
+        costs = cpu.Costs(1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
+        monkeypatch.setattr(cpu.Costs, "of", lambda *_: costs)
+        prepare = 0.0 if request.param == "table" else 1e30
+        monkeypatch.setattr(cpu.Costs, "prepare", lambda *_: prepare)
+        monkeypatch.setattr(cpu, "SHORT", 0)
 
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
@@ -38,7 +38,7 @@ def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0
     return cpu.sample(x, form == "logits", rows.KEY, draws, np.dtype(np.int64), {})
 
 
-@lru_cache(maxsize=None)
+@cache
 def boundaries(row: bytes, dtype: str, form: str) -> list[int] | None:
     return oracle.boundaries(np.frombuffer(row, dtype), form)
 
@@ -132,9 +132,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("piece", [1, 100, 10**6])
-def test_layouts(
-    layout: str, dtype: Any, piece: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layouts(layout: str, dtype: Any, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "PIECE", piece)
     for size in (9, 60):
         x = LAYOUTS[layout](rows.make("probs", "plain", (9, 8, size), dtype))
@@ -166,7 +164,7 @@ def test_a_table_is_earned_once_and_changes_nothing() -> None:
     d = Draws(1, 1, 1, 5, 1)
     cache: dict[str, Any] = {}
     outcomes, tables = set(), []
-    for _ in range(20):
+    for _ in range(60):
         outcomes.add(int(cpu.sample(x, False, rows.KEY, d, np.dtype(np.int64), cache).item()))
         tables.append(cache.get("table"))
     assert outcomes == {int(expected(x, "probs", first=5).item())}

@@ -4,4 +4,7 @@ from .categorical import Categorical, kl_divergence
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Categorical", "__version__", "kl_divergence"]
+STREAM_VERSION = 1
+"""Which definition of the draw this is: draws for given ``rng`` change with it, and never else."""
+
+__all__ = ["STREAM_VERSION", "Categorical", "__version__", "kl_divergence"]

@@ -33,23 +33,23 @@ class Categorical:
         Whether to check the values of parameters and arguments. None is True, but False under
         ``python -O``. Without the checks, rows of which nothing can be drawn give draws of -1.
     clamp_probs : bool, default True
-        Whether probabilities are moved into ``[eps, 1 - eps]``, with the dtype's own ``eps``, before
-        their logarithm is taken, as PyTorch does it. If False, ``logits`` and `log_prob` give the
-        true ``-inf`` for a probability of zero. For a distribution that is given ``probs``.
+        Whether probabilities are moved into ``[eps, 1 - eps]``, with the ``eps`` of the dtype,
+        before their logarithm is taken, as PyTorch does it. If False, ``logits`` and `log_prob`
+        give the true ``-inf`` for a probability of zero. For a distribution given by ``probs``.
 
     Raises
     ------
     TypeError
         If the parameter is no array or list of real numbers.
     ValueError
-        If not exactly one of ``probs`` and ``logits`` is given, if it has no categories, or if a row
-        is no distribution; the message names the first bad place.
+        If not exactly one of ``probs`` and ``logits`` is given, if it has no categories, or if a
+        row is no distribution; the message names the first bad place.
 
     Notes
     -----
     The distribution shares memory with its parameter, as `numpy.asarray` does, and takes it to be
-    constant. Nothing is normalised until `probs` or `logits` is asked for, and draws never depend on
-    how that was rounded.
+    constant. Nothing is normalised until `probs` or `logits` is asked for, and draws never depend
+    on how that was rounded.
 
     Examples
     --------
@@ -253,8 +253,8 @@ class Categorical:
         Returns
         -------
         array of shape ``sample_shape + batch_shape``
-            Whole numbers from 0 to K - 1, never one of probability zero. -1 in rows of which nothing
-            can be drawn, which are met with ``validate_args=False`` alone.
+            Whole numbers from 0 to K - 1, never one of probability zero. -1 in rows of which
+            nothing can be drawn, which are met with ``validate_args=False`` alone.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Kernel rooms. Each draws for one kind of memory, by functions of the same signatures:
+"""Kernel rooms. Each draws for one kind of memory, by functions of the same signatures.
 
 ``sample(params, logits, key, draws, dtype, cache)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else

@@ -6,6 +6,7 @@ before it is read, so that there is never a second copy of the whole input.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -28,14 +29,8 @@ TILE, BLOCK, LANES, WORDS = (
 )
 SHORT = 32  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
-GUIDE = 1 << 22  # the most entries of a guide table
-
-# Nanoseconds, measured roughly. They choose the way to a draw, never the draw.
-MEASURE = 0.6  # to weigh a category and add it up
-FIND = 60.0  # to find a draw in a tile that has been added up
-PREPARE = 3.0  # to make a category's part of a table
-LOOK_UP = 5.0  # to find a draw in a table
-THREAD = 100_000.0  # the least work that is worth a thread of its own
+GUIDE = 1 << 12, 1 << 21  # the least and the most entries of a guide table
+THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
 
 
 class Lattice(NamedTuple):
@@ -70,10 +65,34 @@ class Lattice(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A row prepared for many draws: its boundaries, and a guide table into them."""
+    """A row prepared for many draws."""
 
     ends: Array
+    marks: Array
     guide: Array
+
+
+class Costs(NamedTuple):
+    """Rough nanoseconds of the ways to draw from a row. They choose the way, never the draw."""
+
+    find: float
+    bisect: float
+    table: float
+
+    @classmethod
+    def of(cls, size: int, draws: int) -> Costs:
+        """Return the costs of some draws from a row of some size, with all that they need first."""
+        measure = 0.5 * size
+        again = 0 if size <= TILE else 0.5 * TILE
+        return cls(
+            find=measure + draws * (40 + again),
+            bisect=4 * measure + draws * (4 + size.bit_length()),
+            table=4 * measure + cls.prepare(size) + draws * 4,
+        )
+
+    @staticmethod
+    def prepare(size: int) -> float:
+        return 20_000 + 7 * size
 
 
 def sample(
@@ -92,35 +111,35 @@ def sample(
     if draws.rows == 1 and draws.stride == draws.repeats:
         draws = draws._replace(samples=1, repeats=out.size)
     rows, lattice = Rows(params), Lattice.of(draws)
-    per_row = draws.samples * draws.repeats
-    plain = MEASURE * rows.size + per_row * (FIND + (MEASURE * TILE if rows.size > TILE else 0))
-    prepared = PREPARE * rows.size + per_row * LOOK_UP
+    costs = Costs.of(rows.size, draws.samples * draws.repeats)
 
     if draws.rows == 1:
         # A row that is drawn from again and again earns its table.
-        cache["spent"] = cache.get("spent", 0.0) + plain
-        if "table" not in cache and cache["spent"] > prepared:
+        cache["spent"] = cache.get("spent", 0.0) + min(costs[:2])
+        if "table" not in cache and cache["spent"] > Costs.prepare(rows.size):
             cache["table"] = _prepare(rows.block(0, 1), logits)
         if "table" in cache:
             _draw_from_table(cache["table"], key, lattice, out)
             return out.reshape(shape)
-    elif draws.rows < LANES and plain > prepared:
+
+    short = rows.size <= SHORT and draws.rows >= LANES
+    if not short and draws.rows > 1 and costs.table < min(costs[:2]):
         for r in range(draws.rows):
             _draw_from_table(_prepare(rows.block(r, r + 1), logits), key, lattice.at(1, r), out)
         return out.reshape(shape)
 
-    if rows.size <= SHORT and draws.rows >= LANES:
-        kernel, scratch, cost = kernels.draw_short_rows, 0, 20 + (2 + 0.3 * per_row) * rows.size
-    elif draws.rows > 1 and plain > prepared:
-        kernel, scratch, cost = kernels.draw_prepared_rows, 7, prepared
+    if short:
+        kernel, scratch, cost = kernels.draw_short_rows, 0, 30 + costs.bisect
+    elif costs.bisect < costs.find:
+        kernel, scratch, cost = kernels.draw_summed_rows, 6, costs.bisect
     elif rows.size > TILE:
-        kernel, scratch, cost = kernels.draw_long_rows, 5, plain
+        kernel, scratch, cost = kernels.draw_long_rows, 5, costs.find
     else:
-        kernel, scratch, cost = kernels.draw_rows, 3, plain
-    size, least = np.uint64(rows.size), 1 if scratch else LANES
+        kernel, scratch, cost = kernels.draw_rows, 3, costs.find
+    size, least = np.uint64(rows.size), LANES if short else 1
 
     def draw(begin: int, end: int) -> None:
-        room = _scratch(rows.size, rows.dtype, per_row, scratch)
+        room = _scratch(rows.size, rows.dtype, scratch)
         parts = 1 if rows.ready else -(-(end - begin) * rows.size // PIECE)
         for a, b in _split(begin, end, min(parts, (end - begin) // least)):
             kernel(rows.block(a, b), size, logits, key, *lattice.at(1, a), out, *room)
@@ -130,9 +149,9 @@ def sample(
 
 
 def _prepare(row: Array, logits: bool) -> Table:
-    _, *room = _scratch(row.size, row.dtype, 2 * row.size, 7)
+    _, *room = _scratch(row.size, row.dtype, 8)
     kernels.fill_table(row, logits, *room)
-    return Table(*room[-2:])
+    return Table(*room[-3:])
 
 
 def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> None:
@@ -143,7 +162,7 @@ def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> 
         part = part._replace(draws=n) if axis == 3 else part._replace(runs=n)
         kernels.draw_table(*table, key, *part, out, np.empty(WORDS + 2, np.uint64))
 
-    _in_parallel(draw, int(lattice[axis]), LOOK_UP * int(lattice.runs * lattice.draws) / THREAD)
+    _in_parallel(draw, int(lattice[axis]), 4 * int(lattice.runs * lattice.draws) / THREAD)
 
 
 # --- pieces of the input --------------------------------------------------------------------
@@ -176,10 +195,10 @@ class Rows:
         return block
 
 
-def _scratch(size: int, dtype: np.dtype[Any], draws: int, n: int) -> tuple[Array, ...]:
-    """Return the first ``n`` of: words, tile, sums, shifts, starts, ends, guide."""
+def _scratch(size: int, dtype: np.dtype[Any], n: int) -> tuple[Array, ...]:
+    """Return the first ``n`` of: words, tile, sums, shifts, starts, ends, marks, guide."""
     tiles = -(-size // TILE)
-    entries = min(2 * size, draws, GUIDE)
+    entries = min(max(2 * size, GUIDE[0]), GUIDE[1])
     shapes: tuple[tuple[int, Any], ...] = (
         (WORDS + 2, np.uint64),
         (min(size, TILE), dtype),
@@ -187,7 +206,8 @@ def _scratch(size: int, dtype: np.dtype[Any], draws: int, n: int) -> tuple[Array
         (tiles, np.int64),
         (tiles + 1, np.uint64),
         (size, np.uint64),
-        (1 << max(1, (entries - 1).bit_length()), np.uint32 if size < 1 << 32 else np.uint64),
+        (size, np.uint32),
+        (1 << (entries - 1).bit_length(), np.uint32 if size < 1 << 32 else np.uint64),
     )
     return tuple(np.empty(*shape) for shape in shapes[:n])
 
@@ -213,7 +233,7 @@ def _split(begin: int, end: int, parts: int) -> Iterator[tuple[int, int]]:
     """Split a range into parts that differ in length by one at most."""
     parts = max(1, parts)
     ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
-    return zip(ends, ends[1:], strict=False)
+    return itertools.pairwise(ends)
 
 
 def _in_parallel(task: Callable[[int, int], None], n: int, parts: float) -> None:

@@ -128,7 +128,7 @@ def _philox(block, k0, k1, s0, s1):
 
 @entry
 def fill_words(words, n, key, first, step):
-    """Make the words of ``n`` draws: first, first + step, ... Return where in ``words`` they begin."""
+    """Make the words of draws first, first + step, ...; return where in ``words`` they begin."""
     k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
     if step == ONE:
         skip = first & ONE
@@ -232,7 +232,7 @@ def _scale(top):
 
 @inner
 def _weigh(x, begin, end, logits, top, shift, tile):
-    """Put the weights of a tile into ``tile``; return their exponent E and the scale 2**(49 - E)."""
+    """Put the weights of a tile into ``tile``; return their exponent E and 2**(49 - E)."""
     n = end - begin
     if logits:
         offset = x.dtype.type(shift)
@@ -396,19 +396,6 @@ def _fill_ends(x, begin, end, logits, tile, sums, shifts, starts, ends):
             ends[j * TILE + k] = start + (running >> right)
 
 
-@inner
-def _fill_guide(ends, guide):
-    """For each range of words that begin alike, find the first category that they can draw."""
-    total = ends[np.uint64(ends.size) - ONE]
-    unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
-    k = ZERO
-    for i in range(np.uint64(guide.size)):
-        target = _scale_word(i << unused, total)
-        while target < total and ends[k] <= target:
-            k += ONE
-        guide[i] = k
-
-
 # --- draws ----------------------------------------------------------------------------------
 #
 # Draws form a lattice of rows, runs and draws: draw i of run j of row r has the number
@@ -421,57 +408,105 @@ def _point(origin, r, j, i):
     return origin[ZERO] + r * origin[ONE] + j * origin[TWO] + i * origin[THREE]
 
 
-@inner
-def _draw_run(ends, guide, key, words, number, step, place, stride, draws, out):
-    """Make one run of draws from a prepared row."""
+@entry
+def fill_table(x, logits, tile, sums, shifts, starts, ends, marks, guide):
+    """Prepare a row for many draws.
+
+    ``ends`` takes its boundaries. They cut the range of words too: ``marks[k]`` are the first 32
+    bits of the words between which category k ends, so that these bits alone tell, of all words
+    that do not begin with them, which side they are on. ``guide`` has, for each range of words
+    that begin alike with fewer bits, the number of categories that end before it.
+    """
+    n, size = np.uint64(x.size), np.uint64(guide.size)
+    _fill_ends(x, ZERO, n, logits, tile, sums, shifts, starts, ends)
+    total = ends[n - ONE]
+    count = ZERO
+    for i in range(size):
+        guide[i] = 0
+    if total == ZERO:
+        return
+    down = np.uint64(32 - _ceil_log2(size))
+    words = 2.0**32 / np.float64(np.int64(total))
+    for k in range(n):
+        end = ends[k]
+        mark = min(np.uint64(np.int64(np.float64(np.int64(end)) * words)), MASK)
+        # The quotient is off by one at most. Words from (mark + 1) << 32 on are to be beyond `end`.
+        if mark < MASK and _scale_word((mark + ONE) << HALF, total) < end:
+            mark += ONE
+        elif end and _scale_word(mark << HALF, total) >= end:
+            mark -= ONE
+        marks[k] = mark
+        i = (mark >> down) + ONE
+        if end == ZERO:
+            count += ONE
+        elif i < size:
+            guide[i] += ONE
+    for i in range(size):
+        count += guide[i]
+        guide[i] = count
+
+
+@entry
+def draw_table(ends, marks, guide, key, numbers, places, runs, draws, out, words):
+    """Draw from a prepared row."""
     total = ends[np.uint64(ends.size) - ONE]
     unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
-    if total == ZERO:
-        for i in range(draws):
-            out[place + i * stride] = -1
-        return
-    for begin in range(ZERO, draws, WORDS):
-        n = min(WORDS, draws - begin)
-        skip = fill_words(words, n, key, number + begin * step, step)
-        for i in range(n):
-            word = words[skip + i]
-            target = _scale_word(word, total)
-            k = np.uint64(guide[word >> unused])
-            while ends[k] <= target:
-                k += ONE
-            out[place + (begin + i) * stride] = k
-
-
-@entry
-def fill_table(x, logits, tile, sums, shifts, starts, ends, guide):
-    """Prepare a row for many draws: its boundaries, and a guide table into them."""
-    _fill_ends(x, ZERO, np.uint64(x.size), logits, tile, sums, shifts, starts, ends)
-    _fill_guide(ends, guide)
-
-
-@entry
-def draw_table(ends, guide, key, numbers, places, runs, draws, out, words):
-    """Draw from a prepared row."""
     for j in range(runs):
-        number, place = _point(numbers, ZERO, j, ZERO), _point(places, ZERO, j, ZERO)
-        _draw_run(ends, guide, key, words, number, numbers[THREE], place, places[THREE], draws, out)
+        for begin in range(ZERO, draws, WORDS):
+            n = min(WORDS, draws - begin)
+            number, place = _point(numbers, ZERO, j, begin), _point(places, ZERO, j, begin)
+            skip = fill_words(words, n, key, number, numbers[THREE])
+            for i in range(n):
+                k = np.int64(-1)
+                if total:
+                    k = np.int64(_look_up(ends, marks, guide, total, unused, words[skip + i]))
+                out[place + i * places[THREE]] = k
+
+
+@inner
+def _look_up(ends, marks, guide, total, unused, word):
+    """Return the category that a word draws from a prepared row."""
+    begin = np.uint32(word >> HALF)
+    k = np.uint64(guide[word >> unused])
+    k += np.uint64(begin > marks[k])  # no branch here: it would be mispredicted too often
+    while begin > marks[k]:
+        k += ONE
+    if begin == marks[k]:
+        target = _scale_word(word, total)
+        while ends[k] <= target:
+            k += ONE
+    return k
+
+
+@inner
+def _bisect(ends, size, target):
+    """Return the first category whose boundary exceeds ``target``, without branches."""
+    k, n = ZERO, size
+    while n > ONE:
+        half = n >> ONE
+        k += half if ends[k + half - ONE] <= target else ZERO
+        n -= half
+    return k
 
 
 @entry
-def draw_prepared_rows(
+def draw_summed_rows(
     x, size, logits, key, numbers, places, runs, draws, out,
-    words, tile, sums, shifts, starts, ends, guide,
+    words, tile, sums, shifts, starts, ends,
 ):  # fmt: skip
-    """Draw from each row by a table of its own: for many draws a row."""
-    for r in range(np.uint64(x.size) // size):
+    """Draw from each row by bisection of its boundaries: for some draws a row."""
+    rows, skip = np.uint64(x.size) // size, ZERO
+    for r in range(rows):
         begin = r * size
         _fill_ends(x, begin, begin + size, logits, tile, sums, shifts, starts, ends)
-        _fill_guide(ends, guide)
+        total = ends[size - ONE]
         for j in range(runs):
-            number, place = _point(numbers, r, j, ZERO), _point(places, r, j, ZERO)
-            _draw_run(
-                ends, guide, key, words, number, numbers[THREE], place, places[THREE], draws, out
-            )
+            for i in range(draws):
+                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
+                k = np.int64(-1)
+                if total:
+                    k = np.int64(_bisect(ends, size, _scale_word(word, total)))
+                out[_point(places, r, j, i)] = k
 
 
 @inner

@@ -1,0 +1,26 @@
+// The words of draws: section 1 of docs/draw.md.
+
+namespace anycat {
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+struct Words {
+  u64 even, odd;
+};
+
+// Return the two words of a Philox4x32-10 block: those of draws 2 block and 2 block + 1.
+__device__ inline Words _philox(u64 block, u64 key, u64 counter) {
+  u32 k0 = (u32)key, k1 = (u32)(key >> 32);
+  u32 c0 = (u32)block, c1 = (u32)(block >> 32), c2 = (u32)counter, c3 = (u32)(counter >> 32);
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    const u64 p0 = (u64)0xD2511F53u * c0, p1 = (u64)0xCD9E8D57u * c2;
+    c0 = (u32)(p1 >> 32) ^ c1 ^ k0, c1 = (u32)p1;
+    c2 = (u32)(p0 >> 32) ^ c3 ^ k1, c3 = (u32)p0;
+    k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+  }
+  return {c0 | (u64)c1 << 32, c2 | (u64)c3 << 32};
+}
+
+}  // namespace anycat
