@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from anycat._kernels import Draws, cpu
+
 Array = np.ndarray[Any, Any]
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint64)
@@ -65,3 +67,12 @@ KINDS = [("probs", k) for k in ("plain", "wide", "sparse", "single", "subnormal"
 def make(form: str, kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
     """Return rows of ``form``, "probs" or "logits"."""
     return (weights if form == "probs" else logits)(kind, shape, dtype, seed)
+
+
+def draw(
+    x: Array, form: str, draws: Draws, dtype: Any = np.int64, cache: dict[str, Any] | None = None
+) -> Array:
+    """Draw by the CPU room; nothing of the result is left as it was."""
+    out = np.full(draws[:3], 99, dtype)
+    cpu.sample(x, form == "logits", KEY, draws, out, {} if cache is None else cache)
+    return out

@@ -34,8 +34,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
     n = int(np.prod(x.shape[:-1]))
-    draws = Draws(samples, n, repeats, first, n * repeats)
-    return cpu.sample(x, form == "logits", rows.KEY, draws, np.dtype(np.int64), {})
+    return rows.draw(x, form, Draws(samples, n, repeats, first, n * repeats))
 
 
 @cache
@@ -144,7 +143,7 @@ def test_output_dtypes(dtype: Any) -> None:
     for n, size in product((1, 40), (5, 100)):
         x = rows.make("probs", "plain", (n, size), np.float32)
         d = Draws(3, n, 1, 0, n)
-        actual = cpu.sample(x, False, rows.KEY, d, np.dtype(dtype), {})
+        actual = rows.draw(x, "probs", d, dtype)
         assert actual.dtype == dtype
         np.testing.assert_array_equal(actual, expected(x, "probs", 3))
 
@@ -155,7 +154,7 @@ def test_samples_may_be_further_apart_than_rows() -> None:
     whole = draw(x, "probs", 4)
     for begin, end in ((0, 3), (3, 50), (49, 50)):
         d = Draws(4, end - begin, 1, begin, 50)
-        block = cpu.sample(x[begin:end], False, rows.KEY, d, np.dtype(np.int64), {})
+        block = rows.draw(x[begin:end], "probs", d)
         np.testing.assert_array_equal(block, whole[:, begin:end])
 
 
@@ -165,7 +164,7 @@ def test_a_table_is_earned_once_and_changes_nothing() -> None:
     cache: dict[str, Any] = {}
     outcomes, tables = set(), []
     for _ in range(60):
-        outcomes.add(int(cpu.sample(x, False, rows.KEY, d, np.dtype(np.int64), cache).item()))
+        outcomes.add(rows.draw(x, "probs", d, cache=cache).item())
         tables.append(cache.get("table"))
     assert outcomes == {int(expected(x, "probs", first=5).item())}
     assert tables[0] is None

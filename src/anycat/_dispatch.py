@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import array_api_compat as compat
 import array_api_extra as xpx
 import numpy as np
 
+from . import _random
 from ._kernels import Draws
 
 if TYPE_CHECKING:
-    from ._random import Key
+    from ._random import RNG
 
     Array = Any
     Namespace = Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _CPU = 1  # DLPack's kDLCPU
 
 broadcast_shapes = np.broadcast_shapes  # of tuples: the same for every library
+# A context, or a decorator: NumPy does not warn of overflow and the like.
+silence = functools.partial(np.errstate, all="ignore")
 
 
 def default_namespace() -> Namespace:
@@ -27,23 +31,19 @@ def default_namespace() -> Namespace:
     return compat.array_namespace(np.empty(0))
 
 
-def silence() -> np.errstate:
-    """Return a context in which NumPy does not warn of overflow and the like."""
-    return np.errstate(all="ignore")
-
-
 def sample(
     params: Array,
     logits: bool,
     batch_shape: tuple[int, ...],
     sample_shape: tuple[int, ...],
-    key: Key,
+    rng: RNG,
     dtype: np.dtype[Any],
     cache: dict[str, Any],
 ) -> Array:
     """Draw an array of shape ``sample_shape + batch_shape``, as the library of ``params`` has them.
 
-    ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``.
+    ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``. Bits are
+    taken from ``rng`` when nothing can fail any more.
     """
     xp = compat.array_namespace(params)
     shape = sample_shape + batch_shape
@@ -56,15 +56,29 @@ def sample(
     draws = Draws(math.prod(sample_shape) * outer, rows, repeats, 0, rows * repeats)
     from ._kernels import cpu
 
-    out = cpu.sample(on_host, logits, key, draws, dtype, cache)
-    out = out.reshape(shape)
-    return out if compat.is_numpy_namespace(xp) else xp.from_dlpack(out)
+    out = np.empty(shape, dtype)
+    if out.size:
+        flat = out.reshape(draws[:3])
+        cpu.sample(on_host, logits, _random.key(rng), draws, flat, cache)
+    else:
+        _random.key(rng)
+    if compat.is_numpy_namespace(xp):
+        return out
+    return compat.to_device(xp.from_dlpack(out), compat.device(params))
+
+
+def refuse_masks(name: str, x: Array) -> None:
+    """Raise TypeError for NumPy's masked arrays, whose masks would be lost on the way."""
+    if type(x).__module__.startswith("numpy.ma"):
+        raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
 
 
 def as_numpy(x: Array) -> np.ndarray[Any, Any]:
     """Return a CPU array of any library as a NumPy array on the same memory."""
     if compat.is_numpy_array(x):
         return np.asarray(x)
+    if compat.is_torch_array(x):
+        x = x.detach()  # draws are integers: no gradient goes through them
     try:
         kind = int(x.__dlpack_device__()[0])
     except AttributeError:
@@ -84,9 +98,9 @@ def index_dtype(params: Array, dtype: Any) -> np.dtype[Any]:
         dtype = xpx.default_dtype(xp, "indexing", device=compat.device(params))
     try:
         found = np.dtype(dtype if compat.is_numpy_namespace(xp) else str(dtype).split(".")[-1])
-    except TypeError:
+    except (TypeError, ValueError):
         found = None
-    if found is None or found.kind not in "iu":
+    if found is None or found.kind not in "iu" or not found.isnative:
         raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
     return found
 

@@ -34,17 +34,25 @@ class Form:
     """(xp, x, normalizer) -> log-probabilities of the entries, -inf where they are zero"""
 
 
-def _log(xp: Namespace, p: Array) -> Array:
-    """Return log(p), -inf for 0, without a warning and with a gradient free of NaN."""
-    positive = p > 0
-    return xp.where(positive, xp.log(xp.where(positive, p, 1.0)), -xp.inf)
+def _log_of_share(xp: Namespace, x: Array, n: Normalizer) -> Array:
+    """Return log(x / n), -inf for 0, without a warning and with a gradient free of NaN.
+
+    The quotient is exact to a rounding where it is near 1, the difference of logarithms where the
+    quotient would be subnormal.
+    """
+    positive = x > 0
+    x = xp.where(positive, x, 1.0)
+    share = x / n[0]
+    normal = share >= xp.finfo(share.dtype).smallest_normal
+    log = xp.where(normal, xp.log(xp.where(normal, share, 1.0)), xp.log(x) - xp.log(n[0]))
+    return xp.where(positive, log, -xp.inf)
 
 
 PROBS = Form(
     "probs",
     normalizer=lambda xp, x: (xp.sum(x, axis=-1, keepdims=True),),
     prob=lambda xp, x, n: x / n[0],
-    log_prob=lambda xp, x, n: _log(xp, x / n[0]),
+    log_prob=_log_of_share,
 )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import array_api_compat as compat
 import array_api_extra as xpx
 
-from . import _dispatch
+from . import _dispatch, _parameters
 
 if TYPE_CHECKING:
     Array = Any
@@ -23,6 +24,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     """
     if not compat.is_array_api_obj(x):
         x = _from_sequence(name, x, like)
+    _dispatch.refuse_masks(name, x)
     xp = compat.array_namespace(x)
     if like is not None:
         expected = compat.array_namespace(like)
@@ -44,12 +46,11 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
 def _from_sequence(name: str, x: Any, like: Array | None) -> Array:
     if not isinstance(x, bool | int | float | list | tuple):
         raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}")
-    if like is not None:
-        return compat.array_namespace(like).asarray(x, device=compat.device(like))
+    xp = _dispatch.default_namespace() if like is None else compat.array_namespace(like)
     try:
-        return _dispatch.default_namespace().asarray(x)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular list of numbers: {error}") from None
+        return xp.asarray(x, device=None if like is None else compat.device(like))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
 
 
 def _library(xp: Namespace) -> str:
@@ -88,7 +89,7 @@ def check_rows(name: str, xp: Namespace, x: Array) -> None:
 
 
 def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> NoReturn:
-    row = x[place]
+    row = x[(*place, slice(None))]
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
@@ -96,32 +97,35 @@ def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> N
         raise ValueError(f"{name} must be {rule}; {name}{_index((*place, k))} is {float(row[k])}")
     if name == "logits":
         raise ValueError(f"logits must not all be -inf in a row; all of logits{_index(place)} are")
+    with _dispatch.silence():
+        total = float(xp.sum(row))
     raise ValueError(
         f"probs must have a sum in each row that is positive and finite in {x.dtype}; that of "
-        f"probs{_index(place)} is not: multiply the row by a constant, or mend it"
+        f"probs{_index(place)} is {total}"
     )
 
 
-def check_value(xp: Namespace, value: Array, categories: int) -> None:
-    """Check that all values are whole numbers in 0..K-1."""
-    good = is_category(xp, value, categories)
-    if xp.all(good):
-        return
-    place = _first_place(xp, good)
-    raise ValueError(
-        f"value must hold whole numbers from 0 to {categories - 1}; "
-        f"value{_index(place)} is {_number(value[place])}"
-    )
-
-
-def is_category(xp: Namespace, value: Array, categories: int) -> Array:
-    """Tell for each value whether it is a whole number in 0..K-1."""
-    if xp.isdtype(value.dtype, "bool"):
-        value = xp.astype(value, xpx.default_dtype(xp, "integral"))
-    good = (value >= 0) & (value < categories)
+def categories_of(
+    xp: Namespace, value: Array, categories: int, validate: bool
+) -> tuple[Array, Array]:
+    """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one."""
+    index_dtype = xpx.default_dtype(xp, "indexing", device=compat.device(value))
+    given, whole = value, value
+    good = xp.ones(value.shape, dtype=xp.bool, device=compat.device(value))
     if xp.isdtype(value.dtype, "real floating"):
-        good = good & (value == xp.floor(value))
-    return good
+        # As integers they are compared with K exactly, which a narrow float may not hold.
+        value = _parameters.widened(xp, value, value.dtype)
+        good = (value == xp.floor(value)) & (value >= 0) & (value < 2.0**31 * 2.0**31)
+        whole = xp.where(good, value, xp.zeros_like(value))
+    index = xp.astype(whole, index_dtype)
+    good = good & (index >= 0) & (index < categories)
+    if validate and not xp.all(good):
+        place = _first_place(xp, good)
+        raise ValueError(
+            f"value must hold whole numbers from 0 to {categories - 1}; "
+            f"value{_index(place)} is {_number(xp, given[place])}"
+        )
+    return xp.where(good, index, xp.zeros_like(index)), good
 
 
 def check_quantile(xp: Namespace, q: Array) -> None:
@@ -129,23 +133,20 @@ def check_quantile(xp: Namespace, q: Array) -> None:
     good = (q >= 0) & (q <= 1)
     if not xp.all(good):
         place = _first_place(xp, good)
-        raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(q[place])}")
+        raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(xp, q[place])}")
 
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
+    many = compat.is_array_api_obj(shape) and shape.ndim == 1
+    many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
     try:
-        shape = (operator.index(shape),)
+        axes: tuple[int, ...] = tuple(operator.index(n) for n in (shape if many else (shape,)))
     except TypeError:
-        try:
-            shape = tuple(operator.index(n) for n in shape)
-        except TypeError:
-            raise TypeError(
-                f"{name} must be an integer or a tuple of them; got {shape!r}"
-            ) from None
-    if any(n < 0 for n in shape):
-        raise ValueError(f"{name} must not be negative; got {shape}")
-    return shape
+        raise TypeError(f"{name} must be an integer or a tuple of them; got {shape!r}") from None
+    if any(n < 0 for n in axes):
+        raise ValueError(f"{name} must not be negative; got {axes}")
+    return axes
 
 
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
@@ -158,10 +159,10 @@ def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) 
         ) from None
 
 
-def check_count(shape: tuple[int, ...]) -> None:
-    """Check that all draws have a number below 2**64."""
-    if math.prod(shape) > 2**64:
-        raise ValueError(f"a call makes 2**64 draws at most; got shape {shape}")
+def check_count(shape: tuple[int, ...], dtype: Any) -> None:
+    """Check that an array of draws can exist; if so, each draw has a number below 2**64."""
+    if math.prod(shape) * dtype.itemsize >= 2**63:
+        raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
 
 
 def check_index_dtype(dtype: Any, categories: int, signed: bool) -> None:
@@ -188,6 +189,8 @@ def _index(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]" if index else ""
 
 
-def _number(x: Array) -> float:
+def _number(xp: Namespace, x: Array) -> float:
     number = float(x)
-    return int(number) if number.is_integer() else number
+    if xp.isdtype(x.dtype, "real floating") and not number.is_integer():
+        return number
+    return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch has no larger int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat as compat
 import array_api_extra as xpx
 
-from . import _dispatch, _parameters, _random, _validation
+from . import _dispatch, _parameters, _validation
 from ._parameters import LOGITS, PROBS
 
 if TYPE_CHECKING:
@@ -147,6 +147,10 @@ class Categorical:
         return _parameters.real_dtype(self._xp, self._param)
 
     @property
+    def _index_dtype(self) -> Any:
+        return xpx.default_dtype(self._xp, "indexing", device=self.device)
+
+    @property
     def device(self) -> Any:
         """Device on which the parameter lies."""
         return compat.device(self._param)
@@ -208,12 +212,15 @@ class Categorical:
         return self._whole(self._logits_of(self._wide(self._param), self._normalizer))
 
     @cached_property
+    @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
         return self._form.normalizer(self._xp, self._wide(self._param))
 
+    @_dispatch.silence()
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
         return self._form.prob(self._xp, x, normalizer)
 
+    @_dispatch.silence()
     def _logits_of(self, x: Array, normalizer: Normalizer) -> Array:
         if self._form is PROBS and self._clamp_probs:
             return _parameters.clamped_log(self._xp, self._probs_of(x, normalizer), self.dtype)
@@ -275,15 +282,15 @@ class Categorical:
         True
         """
         shape = _validation.shape_tuple("sample_shape", sample_shape)
-        _validation.check_count((*shape, *self._batch_shape))
         dtype = _dispatch.index_dtype(self._param, dtype)
+        _validation.check_count((*shape, *self._batch_shape), dtype)
         _validation.check_index_dtype(dtype, self.num_categories, signed=not self._validate)
         return _dispatch.sample(
             self._param,
             self._form is LOGITS,
             self._batch_shape,
             shape,
-            _random.key(rng),
+            rng,
             dtype,
             self._cache,
         )
@@ -301,8 +308,7 @@ class Categorical:
         array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
         """
         xp, batch = self._xp, self._batch_shape
-        dtype = xpx.default_dtype(xp, "indexing", device=self.device)
-        categories = xp.arange(self.num_categories, dtype=dtype, device=self.device)
+        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self.device)
         column = xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
@@ -357,36 +363,31 @@ class Categorical:
         xp = self._xp
         value = _validation.as_array("value", value, self._param)
         shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
-        if self._validate:
-            _validation.check_value(xp, value, self.num_categories)
-            inside = None
-        else:
-            inside = _validation.is_category(xp, value, self.num_categories)
-            value = xp.where(inside, value, xp.zeros_like(value))
-        entries = self._wide(self._look_up(self._param, value))
+        index, inside = _validation.categories_of(xp, value, self.num_categories, self._validate)
+        entries = self._look_up(self._wide(self._param), index)
         result = function(entries, tuple(n[..., 0] for n in self._normalizer))
-        if inside is not None:
+        if not self._validate:
             result = xp.where(inside, result, outside)
         return self._broadcast(self._narrow(result), shape)
 
-    def _look_up(self, table: Array, value: Array) -> Array:
-        """Return the entries of ``table``, of shape (..., K), at ``value`` along its last axis."""
+    def _look_up(self, table: Array, index: Array) -> Array:
+        """Return the entries of ``table``, of shape (..., K), at ``index`` along its last axis."""
         xp, batch = self._xp, tuple(table.shape[:-1])
         rows = math.prod(batch)
-        index = xp.astype(value, xpx.default_dtype(xp, "indexing", device=self.device), copy=False)
         if rows != 1:
             numbers = xp.arange(rows, dtype=index.dtype, device=self.device)
             index = index + xp.reshape(numbers, batch) * table.shape[-1]
-        found = xp.take(xp.reshape(table, (-1,)), xp.reshape(index, (-1,)), axis=0)
+        flat = xp.reshape(table, (math.prod(table.shape),))
+        found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
         return xp.reshape(found, index.shape)
 
     @cached_property
     def _cumulative(self) -> Array:
-        """The distribution function at each category, in the widest dtype; it ends in ones."""
+        """The distribution function at each category, added up in the widest dtype."""
         xp = self._xp
-        weights = self._form.prob(xp, self._wide(self._param), self._normalizer)
+        weights = self._probs_of(self._wide(self._param), self._normalizer)
         sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self.device))
-        return sums / sums[..., -1:]
+        return self._narrow(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
         """Return the probability of a category up to and including ``value``.
@@ -403,12 +404,16 @@ class Categorical:
         xp, last = self._xp, self.num_categories - 1
         value = _validation.as_array("value", value, self._param)
         shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
-        if xp.isdtype(value.dtype, "bool"):
-            value = xp.astype(value, xpx.default_dtype(xp, "integral"))
+        if not xp.isdtype(value.dtype, "real floating"):
+            unsigned = xp.isdtype(value.dtype, "unsigned integer")
+            value = xp.astype(value, self._index_dtype)
+            if unsigned:  # what has become negative was large
+                value = xp.where(value < 0, last, value)
+        else:
+            value = _parameters.widened(xp, value, value.dtype)
         between = (value >= 0) & (value < last)
-        result = self._look_up(
-            self._cumulative, xp.floor(xp.where(between, value, xp.zeros_like(value)))
-        )
+        index = xp.floor(xp.where(between, value, xp.zeros_like(value)))
+        result = self._look_up(self._cumulative, xp.astype(index, self._index_dtype))
         result = xp.where(between, result, xp.astype(value >= last, result.dtype))
         if xp.isdtype(value.dtype, "real floating"):
             result = xp.where(xp.isnan(value), xp.nan, result)
@@ -430,23 +435,19 @@ class Categorical:
         xp = self._xp
         q = _validation.as_array("q", q, self._param)
         shape = _validation.broadcast_shapes("q", tuple(q.shape), self._batch_shape)
+        ends = self._cumulative
+        if not xp.isdtype(q.dtype, "real floating"):
+            q = xp.astype(q, ends.dtype)
         if self._validate:
             _validation.check_quantile(xp, q)
-        ends = self._cumulative
-        q = xp.astype(q, ends.dtype, copy=False)
-        valid = (q >= 0) & (q <= 1)
-        q = xp.where(valid, q, xp.zeros_like(q))
-        batch = tuple(ends.shape[:-1])
-        if math.prod(batch) == 1:
-            found = xp.searchsorted(xp.reshape(ends, (-1,)), xp.reshape(q, (-1,)))
-            found = xp.reshape(found, q.shape)
-        else:
-            whole = _dispatch.broadcast_shapes(tuple(q.shape), batch)
-            queries = xp.reshape(xp.broadcast_to(q, whole), (-1, *batch))
-            found = xpx.searchsorted(ends, xp.moveaxis(queries, 0, -1), xp=xp)
-            found = xp.reshape(xp.moveaxis(found, -1, 0), whole)
-        found = xp.astype(found, xpx.default_dtype(xp, "indexing", device=self.device), copy=False)
-        return self._broadcast(xp.where(valid, found, -1), shape)
+        # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
+        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self.device)
+        high = low + (self.num_categories - 1)
+        for _ in range((self.num_categories - 1).bit_length()):
+            middle = (low + high) // 2
+            below = self._look_up(ends, middle) < q
+            low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
+        return self._broadcast(xp.where((q >= 0) & (q <= 1), low, -1), shape)
 
     # --- summaries ------------------------------------------------------------------------------
 
@@ -458,10 +459,11 @@ class Categorical:
         array of shape `batch_shape`, in `dtype`
             ``-sum(p * log(p))``, where ``0 * log(0)`` is 0.
         """
-        p, log_p = self._exact()
-        return self._broadcast(
-            self._narrow(_parameters.entropy(self._xp, p, log_p)), self._batch_shape
-        )
+        return self._broadcast(self._narrow(self._entropy), self._batch_shape)
+
+    @cached_property
+    def _entropy(self) -> Array:
+        return _parameters.entropy(self._xp, *self._exact())
 
     def perplexity(self) -> Array:
         """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
@@ -470,8 +472,9 @@ class Categorical:
         -------
         array of shape `batch_shape`, in `dtype`
         """
-        return self._xp.exp(self.entropy())
+        return self._broadcast(self._narrow(self._xp.exp(self._entropy)), self._batch_shape)
 
+    @_dispatch.silence()
     def _exact(self) -> tuple[Array, Array]:
         """Return p and log(p), neither clamped nor broadcast, wide enough to add up."""
         x = self._wide(self._param)
@@ -483,7 +486,8 @@ class Categorical:
     @property
     def mode(self) -> Array:
         """The first of the most probable categories, in an array of shape `batch_shape`."""
-        return self._broadcast(self._xp.argmax(self._param, axis=-1), self._batch_shape)
+        first = self._xp.argmax(self._wide(self._param), axis=-1)
+        return self._broadcast(first, self._batch_shape)
 
     @property
     def mean(self) -> Array:

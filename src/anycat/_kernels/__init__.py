@@ -1,10 +1,10 @@
 """Kernel rooms. Each draws for one kind of memory, by functions of the same signatures.
 
-``sample(params, logits, key, draws, dtype, cache)``
+``sample(params, logits, key, draws, out, cache)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
-    probabilities. ``key`` holds four 32-bit numbers as uint64; ``dtype`` is an integer dtype;
-    ``cache`` is a dict that the caller keeps for these parameters, for what is worth keeping.
-    Returns an array of shape (samples, rows, repeats).
+    probabilities. ``key`` holds four 32-bit numbers as uint64; ``out`` takes the draws, a
+    C-contiguous array of integers of shape (samples, rows, repeats), not empty; ``cache`` is a dict
+    that the caller keeps for these parameters, for what is worth keeping.
 """
 
 from typing import NamedTuple

@@ -7,7 +7,6 @@ before it is read, so that there is never a second copy of the whole input.
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,7 +84,7 @@ class Costs(NamedTuple):
         measure = 0.5 * size
         again = 0 if size <= TILE else 0.5 * TILE
         return cls(
-            find=measure + draws * (40 + again),
+            find=measure + draws * (12 + 0.6 * min(size, BLOCK) + again),
             bisect=4 * measure + draws * (4 + size.bit_length()),
             table=4 * measure + cls.prepare(size) + draws * 4,
         )
@@ -100,14 +99,11 @@ def sample(
     logits: bool,
     key: Array,
     draws: Draws,
-    dtype: np.dtype[Any],
+    out: Array,
     cache: dict[str, Any],
-) -> Array:
+) -> None:
     """Draw from each row of ``params``: see the docstring of the package."""
-    shape = draws[:3]
-    out = np.empty(math.prod(shape), dtype)
-    if out.size == 0:
-        return out.reshape(shape)
+    out = out.reshape(-1)
     if draws.rows == 1 and draws.stride == draws.repeats:
         draws = draws._replace(samples=1, repeats=out.size)
     rows, lattice = Rows(params), Lattice.of(draws)
@@ -120,13 +116,13 @@ def sample(
             cache["table"] = _prepare(rows.block(0, 1), logits)
         if "table" in cache:
             _draw_from_table(cache["table"], key, lattice, out)
-            return out.reshape(shape)
+            return
 
     short = rows.size <= SHORT and draws.rows >= LANES
     if not short and draws.rows > 1 and costs.table < min(costs[:2]):
         for r in range(draws.rows):
             _draw_from_table(_prepare(rows.block(r, r + 1), logits), key, lattice.at(1, r), out)
-        return out.reshape(shape)
+        return
 
     if short:
         kernel, scratch, cost = kernels.draw_short_rows, 0, 30 + costs.bisect
@@ -145,7 +141,6 @@ def sample(
             kernel(rows.block(a, b), size, logits, key, *lattice.at(1, a), out, *room)
 
     _in_parallel(draw, draws.rows, min(cost * draws.rows / THREAD, draws.rows // least))
-    return out.reshape(shape)
 
 
 def _prepare(row: Array, logits: bool) -> Table:

@@ -1,0 +1,64 @@
+"""The package: its names, and what importing it costs."""
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import anycat
+
+HEAVY = ["cupy", "dask", "jax", "numba", "torch"]
+
+
+def run(code: str, *options: str) -> str:
+    command = [sys.executable, *options, "-c", code]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+def test_public_names() -> None:
+    public = {
+        name
+        for name, value in vars(anycat).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public | {"__version__"} == set(anycat.__all__)
+    assert len(anycat.__all__) == len(set(anycat.__all__))
+
+
+def test_every_public_name_is_documented() -> None:
+    members = {k: v for k, v in vars(anycat.Categorical).items() if not k.startswith("_")}
+    things = {"class": anycat.Categorical, "kl_divergence": anycat.kl_divergence, **members}
+    assert [name for name, thing in things.items() if not thing.__doc__] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("import anycat", []),
+        ("from anycat import Categorical as C; C([1, 3]).log_prob(1); C([1, 3]).entropy()", []),
+        ("from anycat import Categorical as C; C([1, 3]).sample()", ["numba"]),
+    ],
+)
+def test_what_is_imported(code: str, loaded: list[str]) -> None:
+    found = run(f"{code}; import sys; print(*sorted(set({HEAVY}) & set(sys.modules)))")
+    assert found.split() == loaded
+
+
+TRY = """
+from anycat import Categorical
+for options in ({}, {'validate_args': None}, {'validate_args': True}, {'validate_args': False}):
+    try:
+        print(Categorical([[-1.0, 2.0]], **options).batch_shape, end=' ')
+    except ValueError:
+        print('ValueError', end=' ')
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [((), "ValueError ValueError ValueError (1,)"), (("-O",), "(1,) (1,) ValueError (1,)")],
+    ids=["python", "python -O"],
+)
+def test_validate_args_by_default(options: tuple[str, ...], expected: str) -> None:
+    assert run(TRY, *options) == expected
