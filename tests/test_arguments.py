@@ -95,7 +95,7 @@ def test_dtype_is_signed_where_rows_may_be_void(dtype: str) -> None:
 NO_INTEGERS: list[Any] = ["float32", float, bool, "bool", complex, object, "str", "m8[s]", "no", 3]
 
 
-@pytest.mark.parametrize("dtype", [*NO_INTEGERS, [], "i4,i4", ">i4", ">u2"])
+@pytest.mark.parametrize("dtype", [*NO_INTEGERS, [], "i4,i4", ("i4", -1), ">i4", ">u2"])
 def test_dtype_of_the_wrong_kind(dtype: Any) -> None:
     with pytest.raises(TypeError, match=r"dtype must be an integer dtype.*; got"):
         Categorical([0.5, 0.5]).sample(dtype=dtype)

@@ -115,7 +115,7 @@ def categories_of(
     if xp.isdtype(value.dtype, "real floating"):
         # As integers they are compared with K exactly, which a narrow float may not hold.
         value = _parameters.widened(xp, value, value.dtype)
-        good = (value == xp.floor(value)) & (value >= 0) & (value < 2.0**31 * 2.0**31)
+        good = (value == xp.floor(value)) & (value >= 0) & (value <= float(categories))
         whole = xp.where(good, value, xp.zeros_like(value))
     index = xp.astype(whole, index_dtype)
     good = good & (index >= 0) & (index < categories)

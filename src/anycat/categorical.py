@@ -177,7 +177,7 @@ class Categorical:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._like(self._param, shape)
         new._cache = self._cache
-        for name in ("probs", "logits", "_normalizer", "_cumulative"):
+        for name in ("probs", "logits", "_normalizer", "_cumulative", "_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
