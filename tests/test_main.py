@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 import anycat
 from anycat import __main__ as program
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:

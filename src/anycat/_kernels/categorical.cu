@@ -67,17 +67,19 @@ __device__ inline u64 _bits(double x) { return (u64)__double_as_longlong(x); }
 __device__ inline float _from_bits(u32 x) { return __uint_as_float(x); }
 __device__ inline double _from_bits(u64 x) { return __longlong_as_double((long long)x); }
 
+#else
+#include "host.h"  // of the tests, which run this on a CPU
 #endif
 
-constexpr u64 TILE = 4096;  // categories that share an exponent: part of the definition
-constexpr int FIXED = 49;   // bits below the leading one of a tile's largest weight
+constexpr u64 TILE = 4096;         // categories that share an exponent: part of the definition
+constexpr int FIXED = 49;          // bits below the leading one of a tile's largest weight
 constexpr int EMPTY = -(1 << 30);  // the exponent of a tile without weight
 
 constexpr u32 ALL = 0xFFFFFFFF;  // the lanes of a warp
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
-constexpr int SHORT_THREADS = 128;  // and rows that a block takes at once
-constexpr int PACK = 8;             // numbers next to each other in a thread
-constexpr int ITEMS = 4096 / THREADS;                     // numbers of a tile in a thread
+constexpr int SHORT_THREADS = 128;     // and rows that a block takes at once
+constexpr int PACK = 8;                // numbers next to each other in a thread
+constexpr int ITEMS = TILE / THREADS;  // numbers of a tile in a thread
 
 // --- bits ------------------------------------------------------------------------------------
 
@@ -107,8 +109,7 @@ typedef decltype(_widen(NUMBER())) Real;  // the type that a row is weighed in
 typedef Ieee<Real> Form;
 typedef Form::Bits Bits;
 
-constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a warp's row in a thread
-
+constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a row of `draw_rows` in a thread
 constexpr int WIDTH = 8 * sizeof(Real);
 constexpr Bits SIGN = (Bits)1 << (WIDTH - 1);
 constexpr Bits INFINITE = (Bits)(2 * Form::BIAS + 1) << Form::MANTISSA;
@@ -149,14 +150,16 @@ __device__ inline u32 _warp() { return threadIdx.x / WARP; }
 __device__ inline u64 _scan_lanes(u64 value, u64& total, u32 lanes = WARP) {
   u64 sum = value;
 #pragma unroll
-  for (u32 distance = 1; distance < WARP; distance *= 2) {
-    const u64 other = __shfl_up_sync(ALL, sum, distance, lanes);
-    if (_lane() % lanes >= distance) sum += other;
-  }
+  for (u32 distance = 1; distance < WARP; distance *= 2)
+    if (distance < lanes) {
+      const u64 other = __shfl_up_sync(ALL, sum, distance, lanes);
+      if (_lane() % lanes >= distance) sum += other;
+    }
   total = __shfl_sync(ALL, sum, lanes - 1, lanes);
   return sum - value;
 }
 
+// Return the largest `value` of such a group.
 template <typename T> __device__ inline T _highest_lane(T value, u32 lanes = WARP) {
 #pragma unroll
   for (u32 distance = WARP / 2; distance; distance /= 2)
@@ -283,7 +286,8 @@ __device__ inline int _exponent(Bits top, Real shift) {
   if (top == 0 || top >= FAULT) return EMPTY;
   if (LOGITS) {
     const Real highest = _subtract(_flip_back(top), shift);
-    return highest >= -(Real)0x1p21 ? _exp(highest).n : EMPTY;
+    // More than 2**20 has yet to be shifted.
+    return highest >= -(Real)0x1p21 && highest <= (Real)0x1p20 ? _exp(highest).n : EMPTY;
   }
   const int exponent = (int)(top >> Form::MANTISSA);
   return exponent ? exponent - Form::BIAS : _bit_length(top) - (Form::BIAS + Form::MANTISSA);
@@ -366,10 +370,13 @@ __device__ inline u64 _tiles(u64 size) { return (size + TILE - 1) / TILE; }
 __device__ inline u32 _length(u64 size, u64 j) { return (u32)_min(TILE, size - j * TILE); }
 __device__ inline int _right(int lift, int exponent) { return _min(lift - exponent, 63); }
 
+// Load a block's tile.
+__device__ inline void _load_tile(const NUMBER* x, u64 size, u64 j, Real (&tile)[ITEMS]) {
+  _load(x + j * TILE, _length(size, j), threadIdx.x, THREADS, tile);
+}
+
 // Weigh a tile, and return the sum of its integers.
-__device__ inline u64 _sum_tile(const NUMBER* x, u32 n, Real shift, Real (&tile)[ITEMS], Bits& top,
-                                u32& turn) {
-  _load(x, n, threadIdx.x, THREADS, tile);
+__device__ inline u64 _sum_tile(Real (&tile)[ITEMS], Real shift, Bits& top, u32& turn) {
   top = (Bits)_highest_block(_highest_lane(_top(tile)), turn);
   const int exponent = _exponent(top, shift);
   if (exponent == EMPTY) return 0;
@@ -414,12 +421,18 @@ __device__ inline Row _measure(const NUMBER* x, u64 size, u64* tops, u64* starts
   const u64 tiles = _tiles(size);
   Real shift = 0;
   while (true) {
-    if (!measured)
+    if (!measured) {
+      Real next[ITEMS];  // on its way while a tile is measured
+      _load_tile(x, size, 0, next);
       for (u64 j = 0; j < tiles; ++j) {
+#pragma unroll
+        for (int k = 0; k < ITEMS; ++k) tile[k] = next[k];
+        if (j + 1 < tiles) _load_tile(x, size, j + 1, next);
         Bits top;
-        const u64 sum = _sum_tile(x + j * TILE, _length(size, j), shift, tile, top, turn);
+        const u64 sum = _sum_tile(tile, shift, top, turn);
         if (threadIdx.x == 0) tops[j] = top, starts[j] = sum;
       }
+    }
     __syncthreads();
     u64 top = 0;
     for (u64 j = threadIdx.x; j < tiles; j += THREADS) top = _max(top, tops[j]);
@@ -479,87 +492,79 @@ extern "C" __global__ void __launch_bounds__(SHORT_THREADS)
 draw_short_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width) {
   Real* numbers = (Real*)room;
   const auto at = [](u32 i) { return i + i / WARP; };
-  for (u64 first = (u64)blockIdx.x * SHORT_THREADS; first < rows;
-       first += (u64)gridDim.x * SHORT_THREADS) {
-    const u32 n = (u32)(_min<u64>(SHORT_THREADS, rows - first) * size);
-    for (u32 step = 0; step < n; step += SHORT_THREADS * PACK) {
-      Real pack[PACK];
-      const u32 begin = step + threadIdx.x * PACK;
-      _load(x + first * size + step, n - step, threadIdx.x, SHORT_THREADS, pack);
+  const u64 first = (u64)blockIdx.x * SHORT_THREADS, r = first + threadIdx.x;
+  const u32 n = (u32)(_min<u64>(SHORT_THREADS, rows - first) * size);
+  for (u32 step = 0; step < n; step += SHORT_THREADS * PACK) {
+    Real pack[PACK];
+    const u32 begin = step + threadIdx.x * PACK;
+    _load(x + first * size + step, n - step, threadIdx.x, SHORT_THREADS, pack);
 #pragma unroll
-      for (u32 v = 0; v < PACK; ++v)
-        if (begin + v < n) numbers[at(begin + v)] = pack[v];
-    }
-    __syncthreads();
-    const u64 r = first + threadIdx.x;
-    if (r < rows) {
-      const u32 begin = threadIdx.x * (u32)size;
-      Bits top = 0;
-      for (u32 k = 0; k < size; ++k) top = _max(top, _flip(numbers[at(begin + k)]));
-      const Real shift = _shift(top);
-      const int exponent = _exponent(top, shift);
-      u64 total = 0;
-      for (u32 k = 0; k < size && exponent != EMPTY; ++k) {
-        Real weight[] = {numbers[at(begin + k)]};
-        _weigh(weight, exponent, shift);
-        numbers[at(begin + k)] = weight[0];
-        total += _integer(weight[0]);
-      }
-      for (u64 j = 0; j < lattice.runs; ++j)
-        for (u64 i = 0; i < lattice.draws; ++i) {
-          const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
-          const u64 target = _scale_word(word, total);
-          u64 found = 0, running = 0;
-          for (u32 k = 0; k < size && total; ++k) {
-            running += _integer(numbers[at(begin + k)]);
-            found += running <= target;
-          }
-          _put(out, width, _point(lattice.places, r, j, i), total ? found : VOID);
-        }
-    }
-    __syncthreads();
+    for (u32 v = 0; v < PACK; ++v)
+      if (begin + v < n) numbers[at(begin + v)] = pack[v];
   }
+  __syncthreads();
+  if (r >= rows) return;
+
+  const u32 begin = threadIdx.x * (u32)size;
+  Bits top = 0;
+  for (u32 k = 0; k < size; ++k) top = _max(top, _flip(numbers[at(begin + k)]));
+  const Real shift = _shift(top);
+  const int exponent = _exponent(top, shift);
+  u64 total = 0;
+  for (u32 k = 0; k < size && exponent != EMPTY; ++k) {
+    Real weight[] = {numbers[at(begin + k)]};
+    _weigh(weight, exponent, shift);
+    numbers[at(begin + k)] = weight[0];
+    total += _integer(weight[0]);
+  }
+  for (u64 j = 0; j < lattice.runs; ++j)
+    for (u64 i = 0; i < lattice.draws; ++i) {
+      const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
+      const u64 target = _scale_word(word, total);
+      u64 found = 0, running = 0;
+      for (u32 k = 0; k < size && total; ++k) {
+        running += _integer(numbers[at(begin + k)]);
+        found += running <= target;
+      }
+      _put(out, width, _point(lattice.places, r, j, i), total ? found : VOID);
+    }
 }
 
 // Draw from rows of up to 1024 categories, or 512 in float64, each by a group of `lanes` lanes.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 draw_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width, u32 lanes) {
-  const u64 groups = (u64)gridDim.x * THREADS / lanes;
-  const u32 lane = _lane() % lanes;
-  for (u64 group = ((u64)blockIdx.x * WARPS + _warp()) * WARP / lanes; group < rows;
-       group += groups) {
-    const u64 r = group + _lane() / lanes;  // the last warp may have groups without a row
-    Real row[ROW_ITEMS];
-    _load(x + r * size, r < rows ? (u32)size : 0, lane, lanes, row);
-    const Bits top = _highest_lane(_top(row), lanes);
-    const Real shift = _shift(top);
-    const int exponent = _exponent(top, shift);
-    u64 before[ROW_ITEMS / PACK], sums[ROW_ITEMS / PACK], total = 0;
-    _weigh(row, exponent == EMPTY ? 0 : exponent, shift);
+  const u64 thread = (u64)blockIdx.x * THREADS + threadIdx.x, r = thread / lanes;
+  const u32 lane = (u32)(thread % lanes);  // the last groups may have no row
+  Real row[ROW_ITEMS];
+  _load(x + r * size, r < rows ? (u32)size : 0, lane, lanes, row);
+  const Bits top = _highest_lane(_top(row), lanes);
+  const Real shift = _shift(top);
+  const int exponent = _exponent(top, shift);
+  u64 before[ROW_ITEMS / PACK], sums[ROW_ITEMS / PACK], total = 0;
+  if (exponent != EMPTY) _weigh(row, exponent, shift);
 #pragma unroll
-    for (int c = 0; c < ROW_ITEMS / PACK; ++c) {
-      u64 sum;
-      sums[c] = exponent == EMPTY ? 0 : _sum(row + c * PACK, PACK);
-      before[c] = total + _scan_lanes(sums[c], sum, lanes);
-      total += sum;
-    }
-    const u64 draws = lattice.runs * lattice.draws;
-    for (u64 first = 0; first < draws; first += lanes) {  // each lane prepares a draw
-      const u64 d = first + lane, j = lattice.draws == 1 ? d : d / lattice.draws;
-      const u64 i = d - j * lattice.draws;
-      const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
-      const u64 prepared_place = _point(lattice.places, r, j, i);
-      const u64 prepared = _scale_word(word, total);
-      if (total == 0 && r < rows && d < draws) _put(out, width, prepared_place, VOID);
-      for (u32 i = 0; i < lanes && i < draws - first; ++i) {
-        const u64 target = __shfl_sync(ALL, prepared, i, lanes);
-        const u64 place = __shfl_sync(ALL, prepared_place, i, lanes);
+  for (int c = 0; c < ROW_ITEMS / PACK; ++c) {
+    u64 sum;
+    sums[c] = exponent == EMPTY ? 0 : _sum(row + c * PACK, PACK);
+    before[c] = total + _scan_lanes(sums[c], sum, lanes);
+    total += sum;
+  }
+  const u64 draws = lattice.runs * lattice.draws;
+  for (u64 first = 0; first < draws; first += lanes) {  // each lane prepares a draw
+    const u64 d = first + lane, j = lattice.draws == 1 ? d : d / lattice.draws;
+    const u64 i = d - j * lattice.draws;
+    const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
+    const u64 prepared_place = _point(lattice.places, r, j, i);
+    const u64 prepared = _scale_word(word, total);
+    if (total == 0 && r < rows && d < draws) _put(out, width, prepared_place, VOID);
+    for (u32 i = 0; i < lanes && i < draws - first; ++i) {
+      const u64 target = __shfl_sync(ALL, prepared, i, lanes);
+      const u64 place = __shfl_sync(ALL, prepared_place, i, lanes);
 #pragma unroll
-        for (u32 c = 0; c < ROW_ITEMS / PACK; ++c)
-          if (target - before[c] < sums[c])  // true in one pack of one lane, if total is positive
-            _put(out, width, place,
-                 (c * lanes + lane) * PACK + _crossing(row + c * PACK, before[c], target));
-      }
+      for (u32 c = 0; c < ROW_ITEMS / PACK; ++c)
+        if (target - before[c] < sums[c])  // true in one pack of one lane, if total is positive
+          _put(out, width, place,
+               (c * lanes + lane) * PACK + _crossing(row + c * PACK, before[c], target));
     }
   }
 }
@@ -567,157 +572,173 @@ draw_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 w
 // Measure the tiles of rows, a block each, as if no row needed a shift.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
 measure_tiles(const NUMBER* x, u64 size, u64 rows, u64* tops, u64* starts) {
-  const u64 tiles = _tiles(size);
+  const u64 t = blockIdx.x, r = t / _tiles(size), j = t % _tiles(size);
+  Real tile[ITEMS];
+  Bits top;
   u32 turn = 0;
-  for (u64 t = blockIdx.x; t < rows * tiles; t += gridDim.x) {
-    const u64 r = t / tiles, j = t % tiles;
-    Real tile[ITEMS];
-    Bits top;
-    const NUMBER* begin = x + r * size + j * TILE;
-    const u64 sum = _sum_tile(begin, _length(size, j), 0, tile, top, turn);
-    if (threadIdx.x == 0) tops[t] = top, starts[t + r] = sum;
-  }
+  _load_tile(x + r * size, size, j, tile);
+  const u64 sum = _sum_tile(tile, 0, top, turn);
+  if (threadIdx.x == 0) tops[t] = top, starts[t + r] = sum;
 }
 
 // Draw from rows of any length, a block each. Of many tiles just that of a draw is read again.
-extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 3 : 2)
+extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
 draw_long_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width,
                u64* tops, u64* starts, u32 measured) {
-  const u64 tiles = _tiles(size);
+  const u64 r = blockIdx.x, tiles = _tiles(size);
   u32 turn = 0;
-  for (u64 r = blockIdx.x; r < rows; r += gridDim.x) {
-    const NUMBER* begin = x + r * size;
-    u64 *row_tops = tops + r * tiles, *row_starts = starts + r * (tiles + 1);
-    Real tile[ITEMS];
-    u64 before[ITEMS / PACK], scanned = tiles;
-    const Row row = _measure(begin, size, row_tops, row_starts, measured, tile, turn);
-    for (u64 d = 0; d < lattice.runs * lattice.draws; ++d) {
-      const u64 j = d / lattice.draws, i = d % lattice.draws;
-      const u64 place = _point(lattice.places, r, j, i);
+  u64 *row_tops = tops + r * tiles, *row_starts = starts + r * (tiles + 1);
+  Real tile[ITEMS];
+  u64 before[ITEMS / PACK];
+  const Row row = _measure(x + r * size, size, row_tops, row_starts, measured, tile, turn);
+  u64 held = measured ? tiles : tiles - 1;  // the tile of which `tile` has the weights
+  bool scanned = false;
+  for (u64 j = 0; j < lattice.runs; ++j)
+    for (u64 i = 0; i < lattice.draws; ++i) {
       if (row.total == 0) {
-        if (threadIdx.x == 0) _put(out, width, place, VOID);
+        if (threadIdx.x == 0) _put(out, width, _point(lattice.places, r, j, i), VOID);
         continue;
       }
       const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
       const u64 target = _scale_word(word, row.total);
       const u64 t = _find(row_starts, tiles, target);
       const int exponent = _exponent((Bits)row_tops[t], row.shift);
-      if (t != scanned) {
-        if (measured || t + 1 != tiles || scanned != tiles) {
-          _load(begin + t * TILE, _length(size, t), threadIdx.x, THREADS, tile);
-          _weigh(tile, exponent, row.shift);
-        }
-        _scan_packs(tile, before, turn);
-        scanned = t;
+      if (t != held) {
+        _load_tile(x + r * size, size, t, tile);
+        _weigh(tile, exponent, row.shift);
       }
-      const u64 within =
-          ((target - row_starts[t] + 1) << _right(row.lift, exponent)) - 1;
+      if (t != held || !scanned) _scan_packs(tile, before, turn);
+      held = t, scanned = true;
+      const u64 within = ((target - row_starts[t] + 1) << _right(row.lift, exponent)) - 1;
 #pragma unroll
       for (u32 c = 0; c < ITEMS / PACK; ++c)
         if (within - before[c] < _sum(tile + c * PACK, PACK))  // true in one pack of one thread
-          _put(out, width, place,
+          _put(out, width, _point(lattice.places, r, j, i),
                t * TILE + (c * THREADS + threadIdx.x) * PACK +
                    _crossing(tile + c * PACK, before[c], within));
     }
-  }
 }
 
 // Measure rows, a block each, for `fill_ends`.
-extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 3 : 2)
+extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
 measure_rows(const NUMBER* x, u64 size, u64 rows, u64* tops, u64* starts, u32 measured,
              Row* measures) {
-  const u64 tiles = _tiles(size);
+  const u64 r = blockIdx.x, tiles = _tiles(size);
+  Real tile[ITEMS];
   u32 turn = 0;
-  for (u64 r = blockIdx.x; r < rows; r += gridDim.x) {
-    Real tile[ITEMS];
-    const Row row = _measure(x + r * size, size, tops + r * tiles, starts + r * (tiles + 1),
-                             measured, tile, turn);
-    if (threadIdx.x == 0) measures[r] = row;
-  }
+  const Row row = _measure(x + r * size, size, tops + r * tiles, starts + r * (tiles + 1), measured,
+                           tile, turn);
+  if (threadIdx.x == 0) measures[r] = row;
 }
 
-// Put all boundaries C_k of measured rows into `ends`, zeros where nothing can be drawn.
-extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 3 : 2)
-fill_ends(const NUMBER* x, u64 size, u64 rows, const u64* tops, const u64* starts,
-          const Row* measures, u64* ends) {
-  const u64 tiles = _tiles(size);
-  u32 turn = 0;
-  for (u64 t = blockIdx.x; t < rows * tiles; t += gridDim.x) {
-    const u64 r = t / tiles, j = t % tiles;
-    const Row row = measures[r];
-    const u32 n = _length(size, j);
-    const int exponent = row.total ? _exponent((Bits)tops[t], row.shift) : EMPTY;
-    const u64 start = row.total ? starts[t + r] : 0;
-    Real tile[ITEMS] = {};
-    u64 before[ITEMS / PACK];
-    if (exponent != EMPTY) {
-      _load(x + r * size + j * TILE, n, threadIdx.x, THREADS, tile);
-      _weigh(tile, exponent, row.shift);
-    }
-    _scan_packs(tile, before, turn);
-#pragma unroll
-    for (u32 c = 0; c < ITEMS / PACK; ++c) {
-      const u32 k = (c * THREADS + threadIdx.x) * PACK;
-#pragma unroll
-      for (u32 v = 0; v < PACK; ++v) {
-        before[c] += _integer(tile[c * PACK + v]);
-        if (k + v < n)
-          ends[r * size + j * TILE + k + v] = start + (before[c] >> _right(row.lift, exponent));
-      }
-    }
-  }
+// Return the first 32 bits of the words between which a category ends: of all words that do not
+// begin with them, these bits alone tell which side they are on.
+__device__ inline u32 _mark(u64 end, u64 total) {
+  if (total == 0) return 0;
+  const u64 mark = _min((u64)((double)end * (0x1p32 / (double)total)), (u64)0xFFFFFFFF);
+  // The quotient is off by one at most. Words from (mark + 1) << 32 on are to be beyond `end`.
+  if (mark < 0xFFFFFFFF && _scale_word((mark + 1) << 32, total) < end) return (u32)mark + 1;
+  return (u32)mark - (end && _scale_word(mark << 32, total) >= end);
 }
 
-// For each range of words that begin alike, find the first category that they can draw. The guide
-// table of a row has 2**bits entries and the last category, each without its lowest `grain` bits.
+// Put all boundaries C_k of measured rows into `ends`, zeros where nothing can be drawn, and where
+// they cut the range of words into `marks`.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-fill_guide(const u64* ends, u64 size, u64 rows, u32 bits, u32 grain, u32* guide) {
-  const u64 entries = ((u64)1 << bits) + 1;
-  for (u64 e = (u64)blockIdx.x * THREADS + threadIdx.x; e < rows * entries;
-       e += (u64)gridDim.x * THREADS) {
-    const u64 i = e % entries;
-    const u64* row = ends + e / entries * size;
-    u64 k = 0, last = size - 1;
-    const u64 target = _scale_word(i << (64 - bits), row[last]);
-    if (i + 1 == entries) k = last;
-    while (k < last) {
-      const u64 middle = (k + last) / 2;
-      if (row[middle] > target) last = middle;
-      else k = middle + 1;
+fill_ends(const NUMBER* x, u64 size, u64 rows, const u64* tops, const u64* starts,
+          const Row* measures, u64* ends, u32* marks) {
+  const u64 t = blockIdx.x, r = t / _tiles(size), j = t % _tiles(size), place = r * size + j * TILE;
+  const Row row = measures[r];
+  const u32 n = _length(size, j);
+  const int exponent = row.total ? _exponent((Bits)tops[t], row.shift) : EMPTY;
+  const u64 start = row.total ? starts[t + r] : 0;
+  Real tile[ITEMS] = {};
+  u64 before[ITEMS / PACK];
+  u32 turn = 0;
+  if (exponent != EMPTY) {
+    _load_tile(x + r * size, size, j, tile);
+    _weigh(tile, exponent, row.shift);
+  }
+  _scan_packs(tile, before, turn);
+#pragma unroll
+  for (u32 c = 0; c < ITEMS / PACK; ++c) {
+    const u32 k = (c * THREADS + threadIdx.x) * PACK;
+#pragma unroll
+    for (u32 v = 0; v < PACK; ++v) {
+      before[c] += _integer(tile[c * PACK + v]);
+      const u64 end = start + (before[c] >> _right(row.lift, exponent));
+      if (k + v < n) ends[place + k + v] = end, marks[place + k + v] = _mark(end, row.total);
     }
-    guide[e] = (u32)(k >> grain);
   }
 }
 
-// A prepared row: its boundaries, and a guide table into them.
+// For each range of words that begin with the same `bits`, find the first category that does not
+// end before it. The guide table of a row has 2**bits entries, without their lowest `grain` bits.
+extern "C" __global__ void __launch_bounds__(THREADS)
+fill_guide(const u64* ends, u64 size, u64 rows, const u32* marks, u32 bits, u32 grain, u32* guide) {
+  const u64 e = (u64)blockIdx.x * THREADS + threadIdx.x, r = e >> bits;
+  if (r >= rows) return;
+  u64 k = 0, last = size - 1;
+  while (k < last) {
+    const u64 middle = (k + last) / 2;
+    if (ends[r * size + middle] && marks[r * size + middle] >> (32 - bits) >= e - (r << bits))
+      last = middle;
+    else k = middle + 1;
+  }
+  guide[e] = (u32)(k >> grain);
+}
+
+// A prepared row.
 struct Table {
   const u64* ends;
-  const u32* guide;
+  const u32 *marks, *guide;
   u64 size, total;
   u32 bits, grain;
 };
 
+// Return the category that a word draws from a prepared row.
 __device__ inline u64 _look_up(const Table& table, u64 word) {
   if (table.total == 0) return VOID;
-  const u64 target = _scale_word(word, table.total);
-  const u32* guide = table.guide + (word >> (64 - table.bits));
-  u64 k = (u64)guide[0] << table.grain;
-  if (table.ends[k] > target) return k;
-  u64 last = _min((((u64)guide[1] + 1) << table.grain) - 1, table.size - 1);
-  while (last - k > 1) {
+  const u32 begin = (u32)(word >> 32), i = begin >> (32 - table.bits);
+  u64 k = (u64)table.guide[i] << table.grain;
+  k += begin > table.marks[k];
+  if (begin < table.marks[k]) return k;
+  u64 last = table.size - 1;
+  if (i + 1 < 1u << table.bits)
+    last = _min((((u64)table.guide[i + 1] + 1) << table.grain) - 1, last);
+  while (k < last) {
     const u64 middle = (k + last) / 2;
-    (table.ends[middle] > target ? last : k) = middle;
+    if (begin > table.marks[middle]) k = middle + 1;
+    else last = middle;
   }
-  return last;
+  if (begin < table.marks[k]) return k;
+  const u64 target = _scale_word(word, table.total);
+  last = table.size - 1;
+  while (k < last) {
+    const u64 middle = (k + last) / 2;
+    if (table.ends[middle] <= target) k = middle + 1;
+    else last = middle;
+  }
+  return k;
 }
 
-// Make the draws of a prepared row. Where draws of one run have numbers that follow each other, a
-// thread makes both of a Philox block, and writes them at once if it can.
-__device__ inline void _draw_runs(const Table& table, const Lattice& lattice, u64 r, void* out,
-                                  u32 width) {
+// Put two draws in their places, both at once if they lie so.
+__device__ inline void _put_both(void* out, u32 width, u64 place, u64 step, u64 even, u64 odd) {
   struct alignas(16) Pair {
     u64 even, odd;
   };
+  u64* const both = (u64*)out + place;
+  if (width == 8 && step == 1 && (u64)both % 16 == 0) {
+    *(Pair*)both = {even, odd};
+  } else {
+    _put(out, width, place, even);
+    _put(out, width, place + step, odd);
+  }
+}
+
+// Make the draws of a prepared row. Where draws of one run have numbers that follow each other, a
+// thread makes both of a Philox block.
+__device__ inline void _draw_runs(const Table& table, const Lattice& lattice, u64 r, void* out,
+                                  u32 width) {
   const u64 thread = (u64)blockIdx.x * THREADS + threadIdx.x, threads = (u64)gridDim.x * THREADS;
   const u64 draws = lattice.draws, step = lattice.places[3];
   for (u64 j = 0; j < lattice.runs; ++j) {
@@ -725,15 +746,11 @@ __device__ inline void _draw_runs(const Table& table, const Lattice& lattice, u6
     if (lattice.numbers[3] == 1) {
       for (u64 b = number / 2 + thread; b <= (number + draws - 1) / 2; b += threads) {
         const Words words = _philox(b, lattice.key, lattice.counter);
+        const u64 even = _look_up(table, words.even), odd = _look_up(table, words.odd);
         const u64 i = 2 * b - number;  // of the even one; -1 if the first number is odd
-        const Pair pair = {_look_up(table, words.even), _look_up(table, words.odd)};
-        u64* const both = (u64*)out + place + i;
-        if (width == 8 && step == 1 && i < draws && i + 1 < draws && (u64)both % 16 == 0)
-          *(Pair*)both = pair;
-        else {
-          if (i < draws) _put(out, width, place + i * step, pair.even);
-          if (i + 1 < draws) _put(out, width, place + (i + 1) * step, pair.odd);
-        }
+        if (i < draws && i + 1 < draws) _put_both(out, width, place + i * step, step, even, odd);
+        else if (i < draws) _put(out, width, place + i * step, even);
+        else _put(out, width, place, odd);
       }
     } else {
       for (u64 i = thread; i < draws; i += threads) {
@@ -746,18 +763,17 @@ __device__ inline void _draw_runs(const Table& table, const Lattice& lattice, u6
 
 // Draw from prepared rows: the grid's second axis goes through the rows, its first through the
 // draws of each. Small tables are `staged` in shared memory.
-extern "C" __global__ void __launch_bounds__(THREADS, 2)
-draw_table(const u64* ends, const u32* guide, u64 size, u64 rows, u32 bits, u32 grain,
-           Lattice lattice, void* out, u32 width, u32 staged) {
-  const u64 entries = ((u64)1 << bits) + 1;
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
+draw_table(const u64* ends, u64 size, u64 rows, const u32* marks, u32 bits, u32 grain,
+           const u32* guide, Lattice lattice, void* out, u32 width, u32 staged) {
   for (u64 r = blockIdx.y; r < rows; r += gridDim.y) {
-    Table table = {ends + r * size, guide + r * entries, size, ends[r * size + size - 1], bits,
-                   grain};
+    const u64 begin = r * size, total = ends[begin + size - 1];
+    Table table = {ends + begin, marks + begin, guide + (r << bits), size, total, bits, grain};
     if (staged) {
-      u32* const near_guide = (u32*)(room + size);
-      for (u64 k = threadIdx.x; k < size; k += THREADS) room[k] = table.ends[k];
-      for (u64 e = threadIdx.x; e < entries; e += THREADS) near_guide[e] = table.guide[e];
-      table.ends = room, table.guide = near_guide;
+      u32 *const near_marks = (u32*)room, *const near_guide = near_marks + size;
+      for (u64 k = threadIdx.x; k < size; k += THREADS) near_marks[k] = table.marks[k];
+      for (u64 i = threadIdx.x; i < 1u << bits; i += THREADS) near_guide[i] = table.guide[i];
+      table.marks = near_marks, table.guide = near_guide;
       __syncthreads();
       _draw_runs(table, lattice, r, out, width);
       __syncthreads();
