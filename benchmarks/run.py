@@ -1,6 +1,6 @@
 """Time anycat and its peers side by side: ``python benchmarks/run.py [group ...]``.
 
-Contestants of a group take turns, round by round, so that a slow spell of the machine hits all of them.
+Contestants of a group take turns, round by round: a slow spell of the machine hits them all.
 Figures are medians; the ones to quote are ratios. Writes a JSON and a Markdown file to
 ``benchmarks/results/``.
 """

@@ -200,11 +200,16 @@ def boundaries(row: npt.NDArray[Any], kind: str) -> list[int] | None:
     cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
     tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
     highest = max(tile.exponent for tile in tiles if tile)
+    enough = (len(tiles) - 1).bit_length()
+    bound = len(tiles)
+    for tile in filter(None, tiles):
+        bound += sum(tile.weights) >> (highest - tile.exponent + enough)
+    room = enough - min(enough, max(0, 62 - bound.bit_length()))
     ends: list[int] = []
     for cut, tile in zip(cuts, tiles, strict=True):
         before = ends[-1] if ends else 0
         exponent, weights = tile or (highest, [0] * len(cut))
-        shift = highest - exponent + (len(tiles) - 1).bit_length()
+        shift = highest - exponent + room
         ends += [before + (partial >> shift) for partial in accumulate(weights)]
     return ends
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Categorical:
-    """Categorical distributions over ``0 .. K-1``, one for each row of an array.
+    """Categorical distributions over 0 to K - 1, one for each row of an array.
 
     Parameters
     ----------

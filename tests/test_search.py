@@ -1,0 +1,72 @@
+"""Every search finds the category on either side of every boundary.
+
+Random words never meet a boundary exactly: one in 2**50 does. So the searches are called by hand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import rows
+from numba import njit
+
+from anycat._kernels import cpu
+from anycat._kernels import cpu_kernels as kernels
+
+Array = np.ndarray[Any, Any]
+
+
+@njit
+def look_up(ends: Array, marks: Array, guide: Array, words: Array, out: Array) -> None:
+    unused = np.uint64(64 - kernels._ceil_log2(np.uint64(guide.size)))
+    for i in range(words.size):
+        out[i] = kernels._look_up(ends, marks, guide, ends[-1], unused, words[i])
+
+
+@njit
+def bisect(ends: Array, targets: Array, out: Array) -> None:
+    for i in range(targets.size):
+        out[i] = kernels._bisect(ends, np.uint64(ends.size), targets[i])
+
+
+@njit
+def find(x: Array, logits: bool, targets: Array, room: Any, out: Array) -> None:
+    tile, sums, shifts, starts = room
+    n = np.uint64(x.size)
+    _, shift = kernels._measure(x, kernels.ZERO, n, logits, tile, sums, shifts, starts)
+    for i in range(targets.size):
+        out[i] = kernels._find(
+            x, kernels.ZERO, n, logits, shift, tile, sums, shifts, starts, targets[i]
+        )
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 64, 65, 1000, 4096, 4097, 9000])
+@pytest.mark.parametrize(("form", "kind"), [c for c in rows.KINDS if c[1] != "huge"])
+def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:
+    x = rows.make(form, kind, (size,), np.float64, size)
+    ends = oracle.boundaries(x, form)
+    assert ends is not None
+    total = ends[-1]
+    some = sorted({*ends[:20], *ends[-20:], *ends[:: -(-size // 200)]})
+    targets = [t for end in some for t in (end - 1, end, end + 1) if 0 <= t < total]
+    words = [u for t in targets for u in (-(-(t << 64) // total) - 1, -(-(t << 64) // total))]
+    words = [u for u in words if 0 <= u < 2**64]
+
+    block = cpu.Rows(x).block(0, 1)
+    table = cpu._prepare(block, form == "logits")
+    assert table.ends.tolist() == ends
+    found = np.empty(len(targets), np.int64)
+    expected = [bisect_right(ends, t) for t in targets]
+    bisect(table.ends, np.array(targets, np.uint64), found)
+    assert found.tolist() == expected
+    room = cpu._scratch(size, block.dtype, 5)[1:]
+    find(block, form == "logits", np.array(targets, np.uint64), room, found)
+    assert found.tolist() == expected
+
+    found = np.empty(len(words), np.int64)
+    look_up(*table, np.array(words, np.uint64), found)
+    assert found.tolist() == [oracle.outcome(ends, u) for u in words]
