@@ -32,6 +32,7 @@ def default_namespace() -> Namespace:
 
 
 def sample(
+    xp: Namespace,
     params: Array,
     logits: bool,
     batch_shape: tuple[int, ...],
@@ -45,7 +46,6 @@ def sample(
     ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``. Bits are
     taken from ``rng`` when nothing can fail any more.
     """
-    xp = compat.array_namespace(params)
     shape = sample_shape + batch_shape
     on_host = as_numpy(params)
     lattice = lattice_of(on_host.shape[:-1], batch_shape)
@@ -91,11 +91,14 @@ def as_numpy(x: Array) -> np.ndarray[Any, Any]:
     return np.from_dlpack(x)
 
 
-def index_dtype(params: Array, dtype: Any) -> np.dtype[Any]:
-    """Return NumPy's name for the dtype of draws; None is the index dtype of the library."""
-    xp = compat.array_namespace(params)
-    if dtype is None:
-        dtype = xpx.default_dtype(xp, "indexing", device=compat.device(params))
+@functools.cache
+def index_dtype(xp: Namespace, device: Any) -> Any:
+    """Return the dtype that a library has for indices, in its own terms."""
+    return xpx.default_dtype(xp, "indexing", device=device)
+
+
+def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
+    """Return NumPy's name for an integer dtype."""
     try:
         found = np.dtype(dtype if compat.is_numpy_namespace(xp) else str(dtype).split(".")[-1])
     except (TypeError, ValueError):

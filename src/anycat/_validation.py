@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import array_api_compat as compat
-import array_api_extra as xpx
 
 from . import _dispatch, _parameters
 
@@ -109,7 +108,7 @@ def categories_of(
     xp: Namespace, value: Array, categories: int, validate: bool
 ) -> tuple[Array, Array]:
     """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one."""
-    index_dtype = xpx.default_dtype(xp, "indexing", device=compat.device(value))
+    index_dtype = _dispatch.index_dtype(xp, compat.device(value))
     given, whole = value, value
     good = xp.ones(value.shape, dtype=xp.bool, device=compat.device(value))
     if xp.isdtype(value.dtype, "real floating"):

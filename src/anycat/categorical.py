@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
-import array_api_extra as xpx
 
 from . import _dispatch, _parameters, _validation
 from ._parameters import LOGITS, PROBS
@@ -148,7 +147,7 @@ class Categorical:
 
     @property
     def _index_dtype(self) -> Any:
-        return xpx.default_dtype(self._xp, "indexing", device=self.device)
+        return _dispatch.index_dtype(self._xp, self.device)
 
     @property
     def device(self) -> Any:
@@ -282,10 +281,11 @@ class Categorical:
         True
         """
         shape = _validation.shape_tuple("sample_shape", sample_shape)
-        dtype = _dispatch.index_dtype(self._param, dtype)
+        dtype = _dispatch.numpy_dtype(self._xp, self._index_dtype if dtype is None else dtype)
         _validation.check_count((*shape, *self._batch_shape), dtype)
         _validation.check_index_dtype(dtype, self.num_categories, signed=not self._validate)
         return _dispatch.sample(
+            self._xp,
             self._param,
             self._form is LOGITS,
             self._batch_shape,
