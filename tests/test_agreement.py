@@ -233,7 +233,9 @@ def test_torch_distributions(form: str, dtype: str, data: st.DataObject) -> None
         assert mine.dtype == other.dtype
         close(mine.numpy(), other.numpy(), ulps, cancelled, dtype=dtype)
 
-    same(dist.probs, peer.probs, 8)
+    # torch takes exp of logits that it has rounded, in units that grow with them.
+    largest = max((abs(x) for x in peer.logits.flatten().tolist() if x > -1e3), default=0.0)
+    same(dist.probs, peer.probs, 8 + (largest if form == "logits" else 0))
     same(dist.logits, peer.logits, 4, cancelled=8)
     value = torch.asarray(data.draw(hnp.arrays(int, dist.batch_shape, elements=st.just(0))))
     same(dist.log_prob(value), peer.log_prob(value), 4, cancelled=8)

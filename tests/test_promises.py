@@ -130,7 +130,8 @@ def _in_child(queue: Any) -> None:
     queue.put(regime("few categories, many rows").sample(rng=3))
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # by Python,
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # and by JAX where it is imported
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork()")
 def test_survives_a_fork(threads: Any) -> None:
     threads(3)
