@@ -37,7 +37,7 @@ def bisect(ends: Array, targets: Array, out: Array) -> None:
 def find(x: Array, logits: bool, targets: Array, room: Any, out: Array) -> None:
     tile, sums, shifts, starts = room
     n = np.uint64(x.size)
-    _, shift = kernels._measure(x, kernels.ZERO, n, logits, tile, sums, shifts, starts)
+    _, shift = kernels._measure(x, kernels.ZERO, n, logits, tile, shifts, starts)
     for i in range(targets.size):
         out[i] = kernels._find(
             x, kernels.ZERO, n, logits, shift, tile, sums, shifts, starts, targets[i]
@@ -63,7 +63,7 @@ def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:
     expected = [bisect_right(ends, t) for t in targets]
     bisect(table.ends, np.array(targets, np.uint64), found)
     assert found.tolist() == expected
-    room = cpu._scratch(size, block.dtype, 5)[1:]
+    room = cpu._scratch(size, block.dtype, "tile sums shifts starts")
     find(block, form == "logits", np.array(targets, np.uint64), room, found)
     assert found.tolist() == expected
 

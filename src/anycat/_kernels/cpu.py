@@ -125,17 +125,21 @@ def sample(
         return
 
     if short:
-        kernel, scratch, cost = kernels.draw_short_rows, 0, 30 + costs.bisect
+        kernel, needs, cost = kernels.draw_short_rows, "", 30 + costs.bisect
     elif costs.bisect < costs.find:
-        kernel, scratch, cost = kernels.draw_summed_rows, 6, costs.bisect
+        kernel, needs, cost = (
+            kernels.draw_summed_rows,
+            "words tile shifts starts ends",
+            costs.bisect,
+        )
     elif rows.size > TILE:
-        kernel, scratch, cost = kernels.draw_long_rows, 5, costs.find
+        kernel, needs, cost = kernels.draw_long_rows, "words tile sums shifts starts", costs.find
     else:
-        kernel, scratch, cost = kernels.draw_rows, 3, costs.find
+        kernel, needs, cost = kernels.draw_rows, "words tile sums", costs.find
     size, least = np.uint64(rows.size), LANES if short else 1
 
     def draw(begin: int, end: int) -> None:
-        room = _scratch(rows.size, rows.dtype, scratch)
+        room = _scratch(rows.size, rows.dtype, needs)
         parts = 1 if rows.ready else -(-(end - begin) * rows.size // PIECE)
         for a, b in _split(begin, end, min(parts, (end - begin) // least)):
             kernel(rows.block(a, b), size, logits, key, *lattice.at(1, a), out, *room)
@@ -144,7 +148,7 @@ def sample(
 
 
 def _prepare(row: Array, logits: bool) -> Table:
-    _, *room = _scratch(row.size, row.dtype, 8)
+    room = _scratch(row.size, row.dtype, "tile shifts starts ends marks guide")
     kernels.fill_table(row, logits, *room)
     return Table(*room[-3:])
 
@@ -190,21 +194,21 @@ class Rows:
         return block
 
 
-def _scratch(size: int, dtype: np.dtype[Any], n: int) -> tuple[Array, ...]:
-    """Return the first ``n`` of: words, tile, sums, shifts, starts, ends, marks, guide."""
+def _scratch(size: int, dtype: np.dtype[Any], needs: str) -> tuple[Array, ...]:
+    """Return what kernels write into, by name, for rows of some size."""
     tiles = -(-size // TILE)
     entries = min(max(2 * size, GUIDE[0]), GUIDE[1])
-    shapes: tuple[tuple[int, Any], ...] = (
-        (WORDS + 2, np.uint64),
-        (min(size, TILE), dtype),
-        (TILE // BLOCK, np.uint64),
-        (tiles, np.int64),
-        (tiles + 1, np.uint64),
-        (size, np.uint64),
-        (size, np.uint32),
-        (1 << (entries - 1).bit_length(), np.uint32 if size < 1 << 32 else np.uint64),
-    )
-    return tuple(np.empty(*shape) for shape in shapes[:n])
+    shapes: dict[str, tuple[int, Any]] = {
+        "words": (WORDS + 2, np.uint64),
+        "tile": (min(size, TILE), dtype),  # its weights
+        "sums": (TILE // BLOCK, np.uint64),  # of its blocks
+        "shifts": (tiles, np.int64),
+        "starts": (tiles + 1, np.uint64),
+        "ends": (size, np.uint64),
+        "marks": (size, np.uint32),
+        "guide": (1 << (entries - 1).bit_length(), np.uint32 if size < 1 << 32 else np.uint64),
+    }
+    return tuple(np.empty(*shapes[name]) for name in needs.split())
 
 
 # --- threads --------------------------------------------------------------------------------

@@ -263,6 +263,15 @@ def _integer(weight, scale):
 
 
 @inner
+def _sum(tile, n, scale):
+    """Return the sum of a tile."""
+    total = ZERO
+    for k in range(n):
+        total += _integer(tile[k], scale)
+    return total
+
+
+@inner
 def _sum_blocks(tile, n, scale, sums):
     """Put the running sum after each block of a tile into ``sums``; return the whole sum."""
     total = ZERO
@@ -315,7 +324,7 @@ def _ceil_log2(n):
 
 
 @inner
-def _measure(x, begin, end, logits, tile, sums, shifts, starts):
+def _measure(x, begin, end, logits, tile, shifts, starts):
     """Lay the tiles of a row end to end.
 
     ``shifts[j]`` becomes s_j, ``starts[j]`` the sum of the tiles before j. Returns T, or 0 where
@@ -333,7 +342,7 @@ def _measure(x, begin, end, logits, tile, sums, shifts, starts):
                 return ZERO, shift
             top = max(top, highest)
             shifts[j], scale = _weigh(x, low, high, logits, highest, shift, tile)
-            starts[j] = _sum_blocks(tile, high - low, scale, sums) if scale else ZERO
+            starts[j] = _sum(tile, high - low, scale) if scale else ZERO
         if shift == _shift(top, logits):
             break
         shift = top
@@ -372,12 +381,12 @@ def _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target):
 
 
 @inner
-def _fill_ends(x, begin, end, logits, tile, sums, shifts, starts, ends):
+def _fill_ends(x, begin, end, logits, tile, shifts, starts, ends):
     """Put all boundaries C_k of a row into ``ends``, zeros where nothing can be drawn."""
     total, shift = ONE, 0.0
     shifts[ZERO], starts[ZERO] = 0, ZERO
     if shifts.size > 1:
-        total, shift = _measure(x, begin, end, logits, tile, sums, shifts, starts)
+        total, shift = _measure(x, begin, end, logits, tile, shifts, starts)
     for j in range(np.uint64(shifts.size)):
         low = begin + j * TILE
         high = min(low + TILE, end)
@@ -409,7 +418,7 @@ def _point(origin, r, j, i):
 
 
 @entry
-def fill_table(x, logits, tile, sums, shifts, starts, ends, marks, guide):
+def fill_table(x, logits, tile, shifts, starts, ends, marks, guide):
     """Prepare a row for many draws.
 
     ``ends`` takes its boundaries. They cut the range of words too: ``marks[k]`` are the first 32
@@ -418,7 +427,7 @@ def fill_table(x, logits, tile, sums, shifts, starts, ends, marks, guide):
     that begin alike with fewer bits, the number of categories that end before it.
     """
     n, size = np.uint64(x.size), np.uint64(guide.size)
-    _fill_ends(x, ZERO, n, logits, tile, sums, shifts, starts, ends)
+    _fill_ends(x, ZERO, n, logits, tile, shifts, starts, ends)
     total = ends[n - ONE]
     count = ZERO
     for i in range(size):
@@ -492,13 +501,13 @@ def _bisect(ends, size, target):
 @entry
 def draw_summed_rows(
     x, size, logits, key, numbers, places, runs, draws, out,
-    words, tile, sums, shifts, starts, ends,
+    words, tile, shifts, starts, ends,
 ):  # fmt: skip
     """Draw from each row by bisection of its boundaries: for some draws a row."""
     rows, skip = np.uint64(x.size) // size, ZERO
     for r in range(rows):
         begin = r * size
-        _fill_ends(x, begin, begin + size, logits, tile, sums, shifts, starts, ends)
+        _fill_ends(x, begin, begin + size, logits, tile, shifts, starts, ends)
         total = ends[size - ONE]
         for j in range(runs):
             for i in range(draws):
@@ -547,7 +556,7 @@ def draw_long_rows(
     rows = np.uint64(x.size) // size
     for r in range(rows):
         begin, end = r * size, r * size + size
-        total, shift = _measure(x, begin, end, logits, tile, sums, shifts, starts)
+        total, shift = _measure(x, begin, end, logits, tile, shifts, starts)
         for j in range(runs):
             for i in range(draws):
                 word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
