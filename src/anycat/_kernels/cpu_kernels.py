@@ -493,7 +493,9 @@ def _bisect(ends, size, target):
     k, n = ZERO, size
     while n > ONE:
         half = n >> ONE
-        k += half if ends[k + half - ONE] <= target else ZERO
+        # All ones if the boundary is not beyond; a comparison would become a branch.
+        before = np.uint64(np.int64(ends[k + half - ONE] - target - ONE) >> 63)
+        k += half & before
         n -= half
     return k
 
