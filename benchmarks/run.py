@@ -19,15 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Idle threads of OpenMP shall not spin on cores that the next contestant needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 import numpy as np
 
 from anycat import Categorical
 
-# Idle threads of OpenMP spin for a while, on cores that the next contestant needs.
-REST = 0.03
 RESULTS = Path(__file__).with_name("results")
 Contest = dict[str, Callable[[], Any]]
 
@@ -162,8 +160,6 @@ def compete(contest: Contest, seconds: float) -> dict[str, float]:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
         for name, function in contest.items():
-            time.sleep(REST)
-            function()
             start = time.perf_counter()
             for _ in range(loops[name]):
                 function()

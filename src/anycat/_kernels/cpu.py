@@ -85,7 +85,7 @@ class Costs(NamedTuple):
         again = 0 if size <= TILE else 0.5 * TILE
         return cls(
             find=measure + draws * (12 + 0.6 * min(size, BLOCK) + again),
-            bisect=4 * measure + draws * (4 + size.bit_length()),
+            bisect=4 * measure + draws * 5 * size.bit_length(),
             table=4 * measure + cls.prepare(size) + draws * 4,
         )
 
