@@ -139,6 +139,7 @@ __device__ inline u64 _scale_word(u64 word, u64 total) { return __umul64hi(word,
 
 template <typename T> __device__ inline T _min(T x, T y) { return x < y ? x : y; }
 template <typename T> __device__ inline T _max(T x, T y) { return x > y ? x : y; }
+__device__ inline float _max(float x, float y) { return fmaxf(x, y); }
 
 // --- sums over a warp or a block -------------------------------------------------------------
 
@@ -188,10 +189,10 @@ __device__ inline u64 _scan_block(u64 value, u64& total, u32& turn) {
   return before;
 }
 
-__device__ inline u64 _highest_block(u64 value, u32& turn) {
-  const u64* highest = _tell(value, turn);
+template <typename T> __device__ inline T _highest_block(T value, u32& turn) {
+  const u64* highest = _tell(_highest_lane(value), turn);
 #pragma unroll
-  for (u32 w = 0; w < WARPS; ++w) value = _max(value, highest[w]);
+  for (u32 w = 0; w < WARPS; ++w) value = _max(value, (T)highest[w]);
   return value;
 }
 
@@ -299,12 +300,12 @@ __device__ inline Real _power(int n) { return _times_power(1, n); }
 // count, so that powers of two change no bit of them.
 template <int N> __device__ inline void _weigh(Real (&tile)[N], int exponent, Real shift) {
   if (LOGITS) {
-    // Less than 2**-70 units is nothing, however much less it is.
+    // Less than 2**-70 units is nothing, however much less it is. And a logit that is subnormal
+    // may as well be zero, so that a plain difference will do.
     const Real lowest = (Real)(exponent - 120) * (Real)0.6931472;
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const Real value = _subtract(tile[k], shift);
-      const Power power = _exp(value > lowest ? value : lowest);
+      const Power power = _exp(_max(tile[k] - shift, lowest));
       tile[k] = _times_power(power.g, power.n - exponent + FIXED);
     }
   } else {
@@ -357,16 +358,26 @@ __device__ inline u32 _crossing(const Real* weights, u64 running, u64 target) {
 
 // --- one row ---------------------------------------------------------------------------------
 //
-// A row of many tiles is a block's. For each tile, `tops` holds its largest parameter, and `starts`
-// first its sum, then the sum of the tiles before it.
+// A row of tiles is a block's. `known` has room for what is known of each row.
 
-struct Row {
+struct Measure {
   u64 total;   // T, or 0 where nothing can be drawn
   Real shift;  // what logits are shifted by
   int lift;    // s_j = lift - E_j
 };
 
+struct Row {
+  u64* tops;         // the largest parameter of each tile, flipped
+  u64* starts;       // first the sum of each tile, then the sum of those before it
+  Measure* measure;  // for other kernels
+};
+
 __device__ inline u64 _tiles(u64 size) { return (size + TILE - 1) / TILE; }
+__device__ inline Row _row(u64* known, u64 size, u64 r) {
+  const u64 tiles = _tiles(size);
+  u64* const begin = known + r * (2 * tiles + 3);
+  return {begin, begin + tiles, (Measure*)(begin + 2 * tiles)};
+}
 __device__ inline u32 _length(u64 size, u64 j) { return (u32)_min(TILE, size - j * TILE); }
 __device__ inline int _right(int lift, int exponent) { return _min(lift - exponent, 63); }
 
@@ -377,7 +388,7 @@ __device__ inline void _load_tile(const NUMBER* x, u64 size, u64 j, Real (&tile)
 
 // Weigh a tile, and return the sum of its integers.
 __device__ inline u64 _sum_tile(Real (&tile)[ITEMS], Real shift, Bits& top, u32& turn) {
-  top = (Bits)_highest_block(_highest_lane(_top(tile)), turn);
+  top = _highest_block(_top(tile), turn);
   const int exponent = _exponent(top, shift);
   if (exponent == EMPTY) return 0;
   _weigh(tile, exponent, shift);
@@ -387,37 +398,37 @@ __device__ inline u64 _sum_tile(Real (&tile)[ITEMS], Real shift, Bits& top, u32&
 }
 
 // Lay the measured tiles of a row end to end. Each thread takes a stretch of them.
-__device__ inline Row _lay(const u64* tops, u64* starts, u64 tiles, Real shift, u32& turn) {
+__device__ inline Measure _lay(const Row& row, u64 tiles, Real shift, u32& turn) {
   const u64 stretch = (tiles + THREADS - 1) / THREADS;
   const u64 begin = _min(threadIdx.x * stretch, tiles), end = _min(begin + stretch, tiles);
+  const auto exponent = [&](u64 j) { return _exponent((Bits)row.tops[j], shift); };
   int highest = EMPTY;
-  for (u64 j = begin; j < end; ++j) highest = _max(highest, _exponent((Bits)tops[j], shift));
-  highest = (int)_highest_block(_highest_lane((u32)(highest - EMPTY)), turn) + EMPTY;
+  for (u64 j = begin; j < end; ++j) highest = _max(highest, exponent(j));
+  highest = (int)_highest_block((u32)(highest - EMPTY), turn) + EMPTY;
 
-  int lift = highest + _ceil_log2(tiles);
-  u64 bound = 0, total = 0;
-  for (u64 j = begin; j < end; ++j)
-    bound += starts[j] >> _right(lift, _exponent((Bits)tops[j], shift));
-  _scan_block(bound, total, turn);
-  lift -= _min(_ceil_log2(tiles), _max(0, 62 - _bit_length(tiles + total)));
+  const int room = _ceil_log2(tiles);
+  int lift = highest + room;
+  const auto part = [&](u64 j) { return row.starts[j] >> _right(lift, exponent(j)); };
+  u64 sum = 0, total;
+  for (u64 j = begin; j < end; ++j) sum += part(j);
+  _scan_block(sum, total, turn);
+  lift -= _min(room, _max(0, 62 - _bit_length(tiles + total)));
 
-  u64 sum = 0;
-  for (u64 j = begin; j < end; ++j)
-    sum += starts[j] >> _right(lift, _exponent((Bits)tops[j], shift));
+  sum = 0;
+  for (u64 j = begin; j < end; ++j) sum += part(j);
   u64 start = _scan_block(sum, total, turn);
   for (u64 j = begin; j < end; ++j) {
-    const u64 part = starts[j] >> _right(lift, _exponent((Bits)tops[j], shift));
-    starts[j] = start, start += part;
+    sum = part(j);
+    row.starts[j] = start, start += sum;
   }
-  if (threadIdx.x == 0) starts[tiles] = total;
   __syncthreads();
   return {total, shift, lift};
 }
 
 // Measure all tiles of a row, unless that is done, and lay them end to end. `tile` is left with the
 // weights of the last tile if this measured it.
-__device__ inline Row _measure(const NUMBER* x, u64 size, u64* tops, u64* starts, bool measured,
-                               Real (&tile)[ITEMS], u32& turn) {
+__device__ inline Measure _measure(const NUMBER* x, u64 size, const Row& row, bool measured,
+                                   Real (&tile)[ITEMS], u32& turn) {
   const u64 tiles = _tiles(size);
   Real shift = 0;
   while (true) {
@@ -430,16 +441,16 @@ __device__ inline Row _measure(const NUMBER* x, u64 size, u64* tops, u64* starts
         if (j + 1 < tiles) _load_tile(x, size, j + 1, next);
         Bits top;
         const u64 sum = _sum_tile(tile, shift, top, turn);
-        if (threadIdx.x == 0) tops[j] = top, starts[j] = sum;
+        if (threadIdx.x == 0) row.tops[j] = top, row.starts[j] = sum;
       }
     }
     __syncthreads();
-    u64 top = 0;
-    for (u64 j = threadIdx.x; j < tiles; j += THREADS) top = _max(top, tops[j]);
-    top = _highest_block(_highest_lane(top), turn);
+    Bits top = 0;
+    for (u64 j = threadIdx.x; j < tiles; j += THREADS) top = _max(top, (Bits)row.tops[j]);
+    top = _highest_block(top, turn);
     if (top == 0 || top >= FAULT) return {0, 0, 0};
-    if (shift == _shift((Bits)top)) return _lay(tops, starts, tiles, shift, turn);
-    shift = _shift((Bits)top);
+    if (shift == _shift(top)) return _lay(row, tiles, shift, turn);
+    shift = _shift(top);
     measured = false;
   }
 }
@@ -570,46 +581,47 @@ draw_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 w
 }
 
 // Measure the tiles of rows, a block each, as if no row needed a shift.
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
-measure_tiles(const NUMBER* x, u64 size, u64 rows, u64* tops, u64* starts) {
+extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 5 : 4)
+measure_tiles(const NUMBER* x, u64 size, u64 rows, u64* known) {
   const u64 t = blockIdx.x, r = t / _tiles(size), j = t % _tiles(size);
   Real tile[ITEMS];
   Bits top;
   u32 turn = 0;
   _load_tile(x + r * size, size, j, tile);
   const u64 sum = _sum_tile(tile, 0, top, turn);
-  if (threadIdx.x == 0) tops[t] = top, starts[t + r] = sum;
+  const Row row = _row(known, size, r);
+  if (threadIdx.x == 0) row.tops[j] = top, row.starts[j] = sum;
 }
 
 // Draw from rows of any length, a block each. Of many tiles just that of a draw is read again.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
 draw_long_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width,
-               u64* tops, u64* starts, u32 measured) {
+               u64* known, u32 measured) {
   const u64 r = blockIdx.x, tiles = _tiles(size);
   u32 turn = 0;
-  u64 *row_tops = tops + r * tiles, *row_starts = starts + r * (tiles + 1);
+  const Row row = _row(known, size, r);
   Real tile[ITEMS];
   u64 before[ITEMS / PACK];
-  const Row row = _measure(x + r * size, size, row_tops, row_starts, measured, tile, turn);
+  const Measure m = _measure(x + r * size, size, row, measured, tile, turn);
   u64 held = measured ? tiles : tiles - 1;  // the tile of which `tile` has the weights
   bool scanned = false;
   for (u64 j = 0; j < lattice.runs; ++j)
     for (u64 i = 0; i < lattice.draws; ++i) {
-      if (row.total == 0) {
+      if (m.total == 0) {
         if (threadIdx.x == 0) _put(out, width, _point(lattice.places, r, j, i), VOID);
         continue;
       }
       const u64 word = _word(lattice, _point(lattice.numbers, r, j, i));
-      const u64 target = _scale_word(word, row.total);
-      const u64 t = _find(row_starts, tiles, target);
-      const int exponent = _exponent((Bits)row_tops[t], row.shift);
+      const u64 target = _scale_word(word, m.total);
+      const u64 t = _find(row.starts, tiles, target);
+      const int exponent = _exponent((Bits)row.tops[t], m.shift);
       if (t != held) {
         _load_tile(x + r * size, size, t, tile);
-        _weigh(tile, exponent, row.shift);
+        _weigh(tile, exponent, m.shift);
       }
       if (t != held || !scanned) _scan_packs(tile, before, turn);
       held = t, scanned = true;
-      const u64 within = ((target - row_starts[t] + 1) << _right(row.lift, exponent)) - 1;
+      const u64 within = ((target - row.starts[t] + 1) << _right(m.lift, exponent)) - 1;
 #pragma unroll
       for (u32 c = 0; c < ITEMS / PACK; ++c)
         if (within - before[c] < _sum(tile + c * PACK, PACK))  // true in one pack of one thread
@@ -621,14 +633,13 @@ draw_long_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, 
 
 // Measure rows, a block each, for `fill_ends`.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
-measure_rows(const NUMBER* x, u64 size, u64 rows, u64* tops, u64* starts, u32 measured,
-             Row* measures) {
-  const u64 r = blockIdx.x, tiles = _tiles(size);
+measure_rows(const NUMBER* x, u64 size, u64 rows, u64* known, u32 measured) {
+  const u64 r = blockIdx.x;
+  const Row row = _row(known, size, r);
   Real tile[ITEMS];
   u32 turn = 0;
-  const Row row = _measure(x + r * size, size, tops + r * tiles, starts + r * (tiles + 1), measured,
-                           tile, turn);
-  if (threadIdx.x == 0) measures[r] = row;
+  const Measure m = _measure(x + r * size, size, row, measured, tile, turn);
+  if (threadIdx.x == 0) *row.measure = m;
 }
 
 // Return the first 32 bits of the words between which a category ends: of all words that do not
@@ -644,19 +655,19 @@ __device__ inline u32 _mark(u64 end, u64 total) {
 // Put all boundaries C_k of measured rows into `ends`, zeros where nothing can be drawn, and where
 // they cut the range of words into `marks`.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-fill_ends(const NUMBER* x, u64 size, u64 rows, const u64* tops, const u64* starts,
-          const Row* measures, u64* ends, u32* marks) {
+fill_ends(const NUMBER* x, u64 size, u64 rows, u64* known, u64* ends, u32* marks) {
   const u64 t = blockIdx.x, r = t / _tiles(size), j = t % _tiles(size), place = r * size + j * TILE;
-  const Row row = measures[r];
+  const Row row = _row(known, size, r);
+  const Measure m = *row.measure;
   const u32 n = _length(size, j);
-  const int exponent = row.total ? _exponent((Bits)tops[t], row.shift) : EMPTY;
-  const u64 start = row.total ? starts[t + r] : 0;
+  const int exponent = m.total ? _exponent((Bits)row.tops[j], m.shift) : EMPTY;
+  const u64 start = m.total ? row.starts[j] : 0;
   Real tile[ITEMS] = {};
   u64 before[ITEMS / PACK];
   u32 turn = 0;
   if (exponent != EMPTY) {
     _load_tile(x + r * size, size, j, tile);
-    _weigh(tile, exponent, row.shift);
+    _weigh(tile, exponent, m.shift);
   }
   _scan_packs(tile, before, turn);
 #pragma unroll
@@ -665,8 +676,8 @@ fill_ends(const NUMBER* x, u64 size, u64 rows, const u64* tops, const u64* start
 #pragma unroll
     for (u32 v = 0; v < PACK; ++v) {
       before[c] += _integer(tile[c * PACK + v]);
-      const u64 end = start + (before[c] >> _right(row.lift, exponent));
-      if (k + v < n) ends[place + k + v] = end, marks[place + k + v] = _mark(end, row.total);
+      const u64 end = start + (before[c] >> _right(m.lift, exponent));
+      if (k + v < n) ends[place + k + v] = end, marks[place + k + v] = _mark(end, m.total);
     }
   }
 }

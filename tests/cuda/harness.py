@@ -1,0 +1,190 @@
+"""A CuPy without a GPU: the few names that ``cuda.py`` uses, on NumPy's memory and harness.h.
+
+What is not here, such as all that waits for a device, ``cuda.py`` does not use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import rows
+
+from anycat._kernels import Draws, cuda
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("g++") or shutil.which("clang++")
+FLAGS = ["-O1", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", f"-I{HERE}"]
+SANITIZED = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+class ndarray(np.ndarray):
+    """An array on the only device."""
+
+    @property
+    def device(self) -> Device:
+        return Device(0)
+
+
+class Device:
+    """The only device: a small one, so that small cases look large to it."""
+
+    processors = 2
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self.attributes = {"MultiProcessorCount": self.processors}
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+class Stream:
+    """The stream with a number."""
+
+    def __init__(self, ptr: int = 0) -> None:
+        self.ptr = ptr
+        self.waited: list[Event] = []
+
+    def wait_event(self, event: Event) -> None:
+        self.waited.append(event)
+
+
+class Event:
+    def __init__(self, disable_timing: bool = False) -> None:
+        self.recorded: list[Stream] = []
+
+    def record(self, stream: Stream) -> None:
+        self.recorded.append(stream)
+
+
+class Launch(ctypes.Structure):
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_size_t),
+        ("seed", ctypes.c_uint),
+    )
+
+
+class RawModule:
+    """Compiles as CuPy's does, with another compiler."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
+        self.library = build(code, options)
+
+    def compile(self) -> None: ...
+
+    def get_function(self, name: str) -> RawKernel:
+        return RawKernel(name, self.library[f"launch_{name}"])
+
+
+class RawKernel:
+    launched: list[str] = []  # noqa: RUF012
+    seeds = itertools.count()
+
+    def __init__(self, name: str, function: Any) -> None:
+        self.name, self.function = name, function
+        function.restype = ctypes.c_char_p
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], args: Any, *, shared_mem: int = 0
+    ) -> None:
+        pad = (1, 1)
+        launch = Launch((*grid, *pad)[:3], (*block, *pad)[:3], shared_mem, next(self.seeds))
+        assert all(launch.grid)
+        held = [self._by_value(a) for a in args]
+        pointers = (ctypes.c_void_p * len(held))(*(h.ctypes.data for h in held))
+        self.launched.append(self.name)
+        failure = self.function(ctypes.byref(launch), pointers)
+        if failure:
+            raise RuntimeError(f"{self.name}: {failure.decode()}")
+
+    @staticmethod
+    def _by_value(a: Any) -> np.ndarray[Any, Any]:
+        if isinstance(a, ndarray):
+            assert a.flags.c_contiguous
+            return np.array(a.ctypes.data, np.uint64)
+        if isinstance(a, np.ndarray):
+            assert a.size == 1
+            return a
+        assert isinstance(a, np.generic), "a scalar without an explicit width"
+        return np.array(a)
+
+
+@cache
+def build(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    """Compile kernels to a shared library, kept in a folder of temporary files."""
+    kernels = map("KERNEL({})".format, re.findall(r"__global__.*\n(\w+)\(", code))
+    text = "\n".join(['#include "harness.h"', '#line 1 "categorical.cu"', code, *kernels])
+    flags = [*FLAGS, *(SANITIZED if os.environ.get("HARNESS_SANITIZED") else []), *options]
+    parts = [text, *flags, *((HERE / h).read_text() for h in ("harness.h", "host.h"))]
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir()) / f"anycat-harness-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    library = folder / f"{name}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            source, result = Path(scratch, "kernels.cpp"), Path(scratch, "kernels.so")
+            source.write_text(text)
+            command = [COMPILER, *flags, "-o", result, source]
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
+            if made.returncode:
+                raise RuntimeError(made.stderr)
+            result.replace(library)
+    return ctypes.CDLL(str(library))
+
+
+def on_device(x: Any) -> ndarray:
+    """Return an array as if it were on the device."""
+    return np.asarray(x).view(ndarray)
+
+
+def draw(
+    x: np.ndarray[Any, Any],
+    form: str,
+    draws: Draws,
+    dtype: Any = np.int64,
+    known: dict[str, Any] | None = None,
+) -> np.ndarray[Any, Any]:
+    """Draw by the CUDA room; nothing of the result is left as it was."""
+    out = on_device(np.full(draws[:3], 99, dtype))
+    known = {} if known is None else known
+    cuda.sample(on_device(x), form == "logits", rows.KEY, draws, out, known)
+    return np.asarray(out)
+
+
+def _ascontiguousarray(x: Any, dtype: Any = None) -> ndarray:
+    assert isinstance(x, ndarray)
+    return on_device(np.ascontiguousarray(x, dtype))
+
+
+@cache
+def fake_cupy() -> ModuleType:
+    """Return a module that stands for CuPy."""
+    cupy: Any = ModuleType("cupy")
+    stream = Stream()
+    cupy.ndarray, cupy.RawModule = ndarray, RawModule
+    cupy.empty = lambda *a: on_device(np.frombuffer(b"\xa5" * _bytes(*a), a[1]).copy())
+    cupy.arange = lambda *a: on_device(np.arange(*a))
+    cupy.ascontiguousarray = _ascontiguousarray
+    cupy.cuda = SimpleNamespace(
+        Device=Device, Stream=Stream, Event=Event, get_current_stream=lambda: stream
+    )
+    return cupy
+
+
+def _bytes(size: int, dtype: Any) -> int:
+    return int(size) * np.dtype(dtype).itemsize

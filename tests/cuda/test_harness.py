@@ -1,0 +1,118 @@
+"""The harness catches what a GPU would not forgive, if it is planted, and finds nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import harness
+import numpy as np
+import pytest
+import rows
+
+from anycat._kernels import Draws, cuda
+
+pytestmark = pytest.mark.usefixtures("gpu")
+
+
+def plant(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    text = cuda.source()
+    assert text.count(old) == 1
+    patch.setattr(cuda, "source", lambda: text.replace(old, new))
+    cuda._module.cache_clear()
+    cuda._kernel.cache_clear()
+
+
+def outcome(kind: str) -> str:
+    """Draw in three regimes: rows for threads, for groups of lanes, and for blocks."""
+    for shape in (40, 20), (40, 200), (6, 9000):
+        x = rows.make("probs", kind, shape, np.float32)
+        draws = Draws(1, len(x), 1, 0, len(x))
+        try:
+            if (harness.draw(x, "probs", draws) != rows.draw(x, "probs", draws)).any():
+                return "a wrong draw"
+        except RuntimeError as error:
+            return str(error)
+    return "nothing"
+
+
+FAULTS = {
+    "a missing barrier": (
+        "told[_warp()] = value;\n  __syncthreads();",
+        "told[_warp()] = value;",
+        "a wrong draw|where others wait",
+    ),
+    "a barrier for some": (
+        "told[_warp()] = value;\n  __syncthreads();",
+        "told[_warp()] = value;\n  if (_warp() != 3) __syncthreads();",
+        "where others wait",
+    ),
+    "one row of numbers": ("WARPS * (turn ^= 1)", "0", "a wrong draw|where others wait"),
+    "a mask of half a warp": ("ALL = 0xFFFFFFFF", "ALL = 0xFFFF", "not in the mask"),
+    "a shuffle for some": (
+        "value = _max(value, __shfl_xor_sync(ALL, value, distance))",
+        "value = _lane() < 9 ? value : _max(value, __shfl_xor_sync(ALL, value, distance))",
+        "where others wait|no thread can go on",
+    ),
+    "flushed subnormals": (
+        "_multiply(_multiply(tile[k], first), second)",
+        "tile[k] * first * second",
+        "a wrong draw",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new, caught = FAULTS[fault]
+    kind = "subnormal" if fault == "flushed subnormals" else "plain"
+    assert outcome(kind) == "nothing"
+    plant(monkeypatch, old, new)
+    assert re.search(caught, outcome(kind))
+
+
+# --- sanitizers --------------------------------------------------------------------------------
+
+
+def run(*changes: str, sanitized: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run sanitized.py, with the sanitizers' libraries in front of all others if it is to be so."""
+    here, source = Path(__file__).parent, Path(cuda.__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, source)))}
+    if sanitized:
+        libraries = [
+            subprocess.run(
+                [str(harness.COMPILER), f"-print-file-name={name}"],
+                capture_output=True, text=True, check=True,
+            ).stdout.strip()
+            for name in ("libasan.so", "libubsan.so")
+        ]  # fmt: skip
+        if not all(Path(library).is_absolute() for library in libraries):
+            pytest.skip(f"{harness.COMPILER} comes without sanitizers")
+        env |= {"HARNESS_SANITIZED": "1", "LD_PRELOAD": " ".join(libraries)}
+        env |= {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"}
+    command = [sys.executable, str(here / "sanitized.py"), *changes]
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def test_sanitizers_find_nothing() -> None:
+    plain, sanitized = run(sanitized=False), run()
+    assert sanitized.returncode == 0, sanitized.stderr
+    assert sanitized.stderr == ""
+    assert sanitized.stdout == plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("((u64*)out)[place] = k=>((u64*)out)[place + 1] = k", "heap-buffer-overflow"),
+        ("u64* told = room + WARPS=>u64* told = room + 9 + WARPS", "heap-buffer-overflow"),
+        ("(u64)x % 16 == 0=>true", "misaligned address"),
+    ],
+)
+def test_sanitizers_find_what_is_planted(change: str, message: str) -> None:
+    found = run(change)
+    assert found.returncode != 0
+    assert message in found.stderr

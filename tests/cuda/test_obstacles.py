@@ -1,0 +1,95 @@
+"""Where there is no way to draw on a GPU, an error says what to do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+import rows
+
+from anycat._kernels import Draws, cuda
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+def machine(
+    driver: int = 13000, built: int = 13020, devices: int = 1, nvrtc: int = 13
+) -> ModuleType:
+    """Return a CuPy on a machine of some kind; 0 is for what is not there."""
+
+    def devices_or_error() -> int:
+        if not devices or not driver:
+            raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+        return devices
+
+    def nvrtc_or_error() -> tuple[int, int]:
+        if not nvrtc:
+            raise OSError("libnvrtc.so.13: cannot open shared object file")
+        return nvrtc, 0
+
+    cupy: Any = ModuleType("cupy")
+    runtime = SimpleNamespace(
+        driverGetVersion=lambda: driver,
+        runtimeGetVersion=lambda: built,
+        getDeviceCount=devices_or_error,
+        CUDARuntimeError=CUDARuntimeError,
+    )
+    cupy.cuda = SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=nvrtc_or_error))
+    return cupy
+
+
+@pytest.mark.parametrize(
+    ("cupy", "message"),
+    [
+        (None, r"CuPy cannot be imported .*anycat\[cupy-cuda13x\]"),
+        (machine(driver=0), "no NVIDIA driver: install one"),
+        (machine(driver=12090), r"update the driver, or .*anycat\[cupy-cuda12x\]"),
+        (machine(devices=0), "no CUDA device can be used .*CUDA_VISIBLE_DEVICES"),
+        (machine(nvrtc=0), r"no NVRTC .*pip install 'nvidia-cuda-nvrtc==13\.\*'"),
+        (machine(nvrtc=0, built=12090), r"pip install 'nvidia-cuda-nvrtc-cu12==12\.\*'"),
+        (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: pip install"),
+    ],
+)
+def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    reason = cuda.why_not()
+    assert reason is not None
+    assert re.search(message, reason)
+
+
+def test_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", machine())
+    assert cuda.why_not() is None
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("nvrtc", [0, 13])
+def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that has a known reason tells it, and any other is left as it is."""
+
+    class RawModule:
+        def __init__(self, **_: Any) -> None: ...
+
+        def compile(self) -> None:
+            raise OSError("the error of the compiler")
+
+    cupy: Any = machine(nvrtc=nvrtc)
+    cupy.RawModule, cupy.empty, cupy.cuda.Device = RawModule, np.empty, harness.Device
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    expected = (OSError, "the error of the compiler") if nvrtc else (RuntimeError, "no NVRTC")
+    with pytest.raises(expected[0], match=expected[1]):
+        harness.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
+
+
+def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    x = harness.on_device(np.ones((2, 3)))
+    with pytest.raises(ImportError, match="CuPy cannot be imported"):
+        cuda.sample(x, False, rows.KEY, Draws(1, 2, 1, 0, 2), x, {})
