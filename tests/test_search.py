@@ -22,15 +22,17 @@ Array = np.ndarray[Any, Any]
 
 @njit
 def look_up(ends: Array, marks: Array, guide: Array, words: Array, out: Array) -> None:
-    unused = np.uint64(64 - kernels._ceil_log2(np.uint64(guide.size)))
-    for i in range(words.size):
-        out[i] = kernels._look_up(ends, marks, guide, ends[-1], unused, words[i])
+    zero, one = kernels.ZERO, kernels.ONE
+    late = np.empty(words.size, np.uint32)
+    n = np.uint64(words.size)
+    kernels._look_up(ends, marks, guide, words, zero, n, out, zero, one, late)
 
 
 @njit
-def bisect(ends: Array, targets: Array, out: Array) -> None:
+def rank(ends: Array, tops: Array, targets: Array, out: Array) -> None:
+    group = np.uint64(ends.size // tops.size)
     for i in range(targets.size):
-        out[i] = kernels._bisect(ends, np.uint64(ends.size), targets[i])
+        out[i] = kernels._rank(ends, tops, group, targets[i])
 
 
 @njit
@@ -61,7 +63,12 @@ def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:
     assert table.ends.tolist() == ends
     found = np.empty(len(targets), np.int64)
     expected = [bisect_right(ends, t) for t in targets]
-    bisect(table.ends, np.array(targets, np.uint64), found)
+    padded, tops = cpu._scratch(size, None, "padded tops")
+    padded[:] = tops[:] = kernels.BEYOND
+    padded[:size] = ends
+    groups = padded.reshape(tops.size, -1)
+    tops[:] = np.where(groups[:, 0] < kernels.BEYOND, groups[:, -1], kernels.BEYOND)
+    rank(padded, tops, np.array(targets, np.uint64), found)
     assert found.tolist() == expected
     room = cpu._scratch(size, block.dtype, "tile sums shifts starts")
     find(block, form == "logits", np.array(targets, np.uint64), room, found)

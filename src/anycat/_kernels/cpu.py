@@ -7,6 +7,7 @@ before it is read, so that there is never a second copy of the whole input.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-TILE, BLOCK, LANES, WORDS = (
-    int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS)
+TILE, BLOCK, LANES, WORDS, SPARE = (
+    int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS, kernels.SPARE)
 )
 SHORT = 32  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
@@ -75,23 +76,23 @@ class Costs(NamedTuple):
     """Rough nanoseconds of the ways to draw from a row. They choose the way, never the draw."""
 
     find: float
-    bisect: float
+    rank: float
     table: float
 
     @classmethod
     def of(cls, size: int, draws: int) -> Costs:
         """Return the costs of some draws from a row of some size, with all that they need first."""
-        measure = 0.5 * size
         again = 0 if size <= TILE else 0.5 * TILE
+        tile = min(size, TILE)
         return cls(
-            find=measure + draws * (12 + 0.6 * min(size, BLOCK) + again),
-            bisect=4 * measure + draws * 5 * size.bit_length(),
-            table=4 * measure + cls.prepare(size) + draws * 4,
+            find=0.7 * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
+            rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
+            table=1.5 * size + cls.prepare(size) + draws * 3,
         )
 
     @staticmethod
     def prepare(size: int) -> float:
-        return 20_000 + 7 * size
+        return 20_000 + 5 * size
 
 
 def sample(
@@ -109,7 +110,7 @@ def sample(
     rows, lattice = Rows(params), Lattice.of(draws)
     costs = Costs.of(rows.size, draws.samples * draws.repeats)
 
-    if draws.rows == 1:
+    if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
         # A row that is drawn from again and again earns its table.
         cache["spent"] = cache.get("spent", 0.0) + min(costs[:2])
         if "table" not in cache and cache["spent"] > Costs.prepare(rows.size):
@@ -125,12 +126,12 @@ def sample(
         return
 
     if short:
-        kernel, needs, cost = kernels.draw_short_rows, "", 30 + costs.bisect
-    elif costs.bisect < costs.find:
+        kernel, needs, cost = kernels.draw_short_rows, "", 30 + costs.rank
+    elif costs.rank < costs.find:
         kernel, needs, cost = (
             kernels.draw_summed_rows,
-            "words tile shifts starts ends",
-            costs.bisect,
+            "words tile shifts starts padded tops",
+            costs.rank,
         )
     elif rows.size > TILE:
         kernel, needs, cost = kernels.draw_long_rows, "words tile sums shifts starts", costs.find
@@ -159,7 +160,7 @@ def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> 
     def draw(begin: int, end: int) -> None:
         part, n = lattice.at(axis, begin), np.uint64(end - begin)
         part = part._replace(draws=n) if axis == 3 else part._replace(runs=n)
-        kernels.draw_table(*table, key, *part, out, np.empty(WORDS + 2, np.uint64))
+        kernels.draw_table(*table, key, *part, out, *_scratch(0, None, "words late"))
 
     _in_parallel(draw, int(lattice[axis]), 4 * int(lattice.runs * lattice.draws) / THREAD)
 
@@ -194,21 +195,30 @@ class Rows:
         return block
 
 
-def _scratch(size: int, dtype: np.dtype[Any], needs: str) -> tuple[Array, ...]:
+def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
     """Return what kernels write into, by name, for rows of some size."""
     tiles = -(-size // TILE)
-    entries = min(max(2 * size, GUIDE[0]), GUIDE[1])
+    entries = min(max(size, GUIDE[0]), GUIDE[1])
+    group = _up(math.isqrt(size), 16)  # of boundaries that are compared at once, for vectors
+    groups = _up(-(-size // group), 16) if group else 0
     shapes: dict[str, tuple[int, Any]] = {
-        "words": (WORDS + 2, np.uint64),
+        "words": (WORDS + SPARE, np.uint64),
+        "late": (WORDS, np.uint32),
         "tile": (min(size, TILE), dtype),  # its weights
         "sums": (TILE // BLOCK, np.uint64),  # of its blocks
         "shifts": (tiles, np.int64),
         "starts": (tiles + 1, np.uint64),
         "ends": (size, np.uint64),
+        "padded": (group * groups, np.uint64),
+        "tops": (groups, np.uint64),
         "marks": (size, np.uint32),
-        "guide": (1 << (entries - 1).bit_length(), np.uint32 if size < 1 << 32 else np.uint64),
+        "guide": (1 << (entries - 1).bit_length(), np.uint64),
     }
     return tuple(np.empty(*shapes[name]) for name in needs.split())
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 # --- threads --------------------------------------------------------------------------------

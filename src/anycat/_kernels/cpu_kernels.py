@@ -21,12 +21,14 @@ TILE = np.uint64(4096)  # categories that share an exponent: part of the definit
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
 LANES = np.uint64(32)  # rows that `draw_short_rows` takes at once
 WORDS = np.uint64(1024)  # random words made at once
+SPARE = np.uint64(4)  # and what may be made beside them
 
 EMPTY = -(1 << 40)  # the exponent of a tile without weight
 FIXED = 49  # bits below the leading one of a tile's largest weight
 MASK = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
+BEYOND = np.uint64(2**63 - 1)  # more than any boundary
 TWO_52 = np.uint64(0x4330000000000000)  # bits of 2**52: x + 2**52 holds x, rounded, below them
 
 entry = njit(nogil=True, cache=True)
@@ -128,13 +130,18 @@ def _philox(block, k0, k1, s0, s1):
 
 @entry
 def fill_words(words, n, key, first, step):
-    """Make the words of draws first, first + step, ...; return where in ``words`` they begin."""
+    """Make the words of draws first, first + step, ...; return where in ``words`` they begin.
+
+    There must be room for ``n + SPARE`` words.
+    """
     k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
     if step == ONE:
         skip = first & ONE
-        for i in range((skip + n + ONE) >> ONE):
-            even, odd = _philox((first >> ONE) + i, k0, k1, s0, s1)
-            words[TWO * i], words[TWO * i + ONE] = even, odd
+        half = (skip + n + THREE) >> TWO
+        for i in range(half):  # two blocks at once: one alone waits for its own multiplications
+            j = half + i
+            words[TWO * i], words[TWO * i + ONE] = _philox((first >> ONE) + i, k0, k1, s0, s1)
+            words[TWO * j], words[TWO * j + ONE] = _philox((first >> ONE) + j, k0, k1, s0, s1)
         return skip
     for i in range(n):
         number = first + i * step
@@ -400,9 +407,11 @@ def _fill_ends(x, begin, end, logits, tile, shifts, starts, ends):
             continue
         start, right = starts[j], np.uint64(shifts[j])
         running = ZERO
-        for k in range(high - low):
-            running += _integer(tile[k], scale)
-            ends[j * TILE + k] = start + (running >> right)
+        for k in range(high - low):  # a loop of its own, which is vectorised
+            ends[j * TILE + k] = _integer(tile[k], scale)
+        for k in range(low - begin, high - begin):
+            running += ends[k]
+            ends[k] = start + (running >> right)
 
 
 # --- draws ----------------------------------------------------------------------------------
@@ -424,7 +433,8 @@ def fill_table(x, logits, tile, shifts, starts, ends, marks, guide):
     ``ends`` takes its boundaries. They cut the range of words too: ``marks[k]`` are the first 32
     bits of the words between which category k ends, so that these bits alone tell, of all words
     that do not begin with them, which side they are on. ``guide`` has, for each range of words
-    that begin alike with fewer bits, the number of categories that end before it.
+    that begin alike with fewer bits, the number of categories that end before it, in its low half,
+    and the mark of the next one in its high half.
     """
     n, size = np.uint64(x.size), np.uint64(guide.size)
     _fill_ends(x, ZERO, n, logits, tile, shifts, starts, ends)
@@ -452,72 +462,100 @@ def fill_table(x, logits, tile, shifts, starts, ends, marks, guide):
             guide[i] += ONE
     for i in range(size):
         count += guide[i]
-        guide[i] = count
+        guide[i] = count | (np.uint64(marks[count]) << HALF)
 
 
 @entry
-def draw_table(ends, marks, guide, key, numbers, places, runs, draws, out, words):
+def draw_table(ends, marks, guide, key, numbers, places, runs, draws, out, words, late):
     """Draw from a prepared row."""
-    total = ends[np.uint64(ends.size) - ONE]
-    unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    void = ends[np.uint64(ends.size) - ONE] == ZERO
+    step = places[THREE]
     for j in range(runs):
         for begin in range(ZERO, draws, WORDS):
             n = min(WORDS, draws - begin)
             number, place = _point(numbers, ZERO, j, begin), _point(places, ZERO, j, begin)
-            skip = fill_words(words, n, key, number, numbers[THREE])
-            for i in range(n):
-                k = np.int64(-1)
-                if total:
-                    k = np.int64(_look_up(ends, marks, guide, total, unused, words[skip + i]))
-                out[place + i * places[THREE]] = k
+            if void:
+                for i in range(n):
+                    out[place + i * step] = -1
+            else:
+                skip = fill_words(words, n, key, number, numbers[THREE])
+                _look_up(ends, marks, guide, words, skip, n, out, place, step, late)
 
 
 @inner
-def _look_up(ends, marks, guide, total, unused, word):
-    """Return the category that a word draws from a prepared row."""
-    begin = np.uint32(word >> HALF)
-    k = np.uint64(guide[word >> unused])
-    k += np.uint64(begin > marks[k])  # no branch here: it would be mispredicted too often
-    while begin > marks[k]:
-        k += ONE
-    if begin == marks[k]:
-        target = _scale_word(word, total)
-        while ends[k] <= target:
+def _look_up(ends, marks, guide, words, skip, n, out, place, step, late):
+    """Put the categories that words draw from a prepared row into ``out``.
+
+    Most are known by one look at the guide. The others are put off, lest a branch that cannot be
+    predicted hold up the looks that follow.
+    """
+    total = ends[np.uint64(ends.size) - ONE]
+    unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    put_off = ZERO
+    for i in range(n):
+        word = words[skip + i]
+        guess = guide[word >> unused]
+        out[place + i * step] = guess & MASK
+        late[put_off] = i
+        put_off += np.uint64(word >> HALF >= guess >> HALF)
+    for j in range(put_off):
+        i = np.uint64(late[j])
+        word = words[skip + i]
+        begin, k = np.uint32(word >> HALF), guide[word >> unused] & MASK
+        while begin > marks[k]:
             k += ONE
-    return k
-
-
-@inner
-def _bisect(ends, size, target):
-    """Return the first category whose boundary exceeds ``target``, without branches."""
-    k, n = ZERO, size
-    while n > ONE:
-        half = n >> ONE
-        # All ones if the boundary is not beyond; a comparison would become a branch.
-        before = np.uint64(np.int64(ends[k + half - ONE] - target - ONE) >> 63)
-        k += half & before
-        n -= half
-    return k
+        if begin == marks[k]:
+            target = _scale_word(word, total)
+            while ends[k] <= target:
+                k += ONE
+        out[place + i * step] = k
 
 
 @entry
 def draw_summed_rows(
     x, size, logits, key, numbers, places, runs, draws, out,
-    words, tile, shifts, starts, ends,
+    words, tile, shifts, starts, ends, tops,
 ):  # fmt: skip
-    """Draw from each row by bisection of its boundaries: for some draws a row."""
+    """Draw from each row by its boundaries, which are in groups: for some draws a row.
+
+    ``tops`` has the last boundary of each group. Both it and ``ends`` are longer than they need be:
+    whole groups of equal size, for loops without a remainder.
+    """
     rows, skip = np.uint64(x.size) // size, ZERO
+    group = np.uint64(ends.size) // np.uint64(tops.size)
+    groups = (size + group - ONE) // group
+    for k in range(size, np.uint64(ends.size)):
+        ends[k] = BEYOND
+    for g in range(groups, np.uint64(tops.size)):
+        tops[g] = BEYOND
     for r in range(rows):
         begin = r * size
         _fill_ends(x, begin, begin + size, logits, tile, shifts, starts, ends)
         total = ends[size - ONE]
+        for g in range(groups):
+            tops[g] = ends[min(g * group + group, size) - ONE]
         for j in range(runs):
             for i in range(draws):
                 word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
                 k = np.int64(-1)
                 if total:
-                    k = np.int64(_bisect(ends, size, _scale_word(word, total)))
+                    k = np.int64(_rank(ends, tops, group, _scale_word(word, total)))
                 out[_point(places, r, j, i)] = k
+
+
+@inner
+def _rank(ends, tops, group, target):
+    """Return the number of boundaries up to ``target``: all are compared, nothing is guessed."""
+    first = _count(tops, ZERO, np.uint64(tops.size), target) * group
+    return first + _count(ends, first, group, target)
+
+
+@inner
+def _count(ends, begin, n, target):
+    count = ZERO
+    for k in range(n):  # signed, since AVX2 has no other comparison
+        count += np.uint64(np.int64(ends[begin + k]) <= np.int64(target))
+    return count
 
 
 @inner
@@ -586,7 +624,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     scales = np.empty(LANES, np.float64)
     faults, totals = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64)
     targets = np.empty(LANES, np.uint64)
-    words, found = np.empty(LANES + TWO, np.uint64), np.empty(LANES, np.int64)
+    words, found = np.empty(LANES + SPARE, np.uint64), np.empty(LANES, np.int64)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
         for b in range(LANES):
