@@ -139,13 +139,43 @@ def sample(
         kernel, needs, cost = kernels.draw_rows, "words tile sums", costs.find
     size, least = np.uint64(rows.size), LANES if short else 1
 
-    def draw(begin: int, end: int) -> None:
+    def draw(x: Array, row: int) -> None:
         room = _scratch(rows.size, rows.dtype, needs)
-        parts = 1 if rows.ready else -(-(end - begin) * rows.size // PIECE)
-        for a, b in _split(begin, end, min(parts, (end - begin) // least)):
-            kernel(rows.block(a, b), size, logits, key, *lattice.at(1, a), out, *room)
+        kernel(x, size, logits, key, *lattice.at(1, row), out, *room)
 
-    _in_parallel(draw, draws.rows, min(cost * draws.rows / THREAD, draws.rows // least))
+    rows.each_block(draw, draws.rows, cost, least)
+
+
+def vouch(params: Array, logits: bool) -> bool:
+    """Tell whether all rows are distributions for certain."""
+    rows, n = Rows(params), math.prod(params.shape[:-1])
+    found = []
+
+    def look(x: Array, row: int) -> None:
+        size = np.uint64(rows.size)
+        found.append(kernels.first_doubt(x, size, logits) == x.size // rows.size)
+
+    rows.each_block(look, n, 0.2 * rows.size, 1)
+    return all(found)
+
+
+def sum_powers(params: Array) -> tuple[Array, Array, Array]:
+    """Return, for rows x of logits, max(x) and the sums of exp(x - max) and (x - max) exp(x - max).
+
+    Each of the shape of ``params``, but with one category. NaN for rows that are no distributions.
+    """
+    rows, n = Rows(params), math.prod(params.shape[:-1])
+    results = tuple(np.empty(n, rows.dtype) for _ in range(3))
+    short = rows.size <= SHORT and n >= LANES
+    kernel = kernels.sum_powers_of_short_rows if short else kernels.sum_powers
+
+    def add(x: Array, row: int) -> None:
+        part = (result[row : row + x.size // rows.size] for result in results)
+        kernel(x, np.uint64(rows.size), *part)
+
+    rows.each_block(add, n, 10 + rows.size, LANES if short else 1)
+    tops, totals, weighted = (result.reshape(*params.shape[:-1], 1) for result in results)
+    return tops, totals, weighted
 
 
 def _prepare(row: Array, logits: bool) -> Table:
@@ -193,6 +223,21 @@ class Rows:
             block = np.ascontiguousarray(self.params[index], self.dtype).reshape(-1)
         block.flags.writeable = False
         return block
+
+    def each_block(
+        self, task: Callable[[Array, int], None], n: int, cost: float, least: int
+    ) -> None:
+        """Call ``task(block, first row)`` for blocks of at least so many of ``n`` rows.
+
+        ``cost`` is that of a row, in nanoseconds.
+        """
+
+        def part(begin: int, end: int) -> None:
+            pieces = 1 if self.ready else -(-(end - begin) * self.size // PIECE)
+            for a, b in _split(begin, end, min(pieces, (end - begin) // least)):
+                task(self.block(a, b), a)
+
+        _in_parallel(part, n, min(cost * n / THREAD, n // least))
 
 
 def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:

@@ -19,6 +19,7 @@ from numba.extending import intrinsic, overload, register_jitable
 
 TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
+CHUNK = np.uint64(512)  # terms that are added in the precision of the values
 LANES = np.uint64(32)  # rows that `draw_short_rows` takes at once
 WORDS = np.uint64(1024)  # random words made at once
 SPARE = np.uint64(4)  # and what may be made beside them
@@ -212,13 +213,20 @@ def _times_power_for(g, n):
 
 
 @inner
-def _top(x, begin, end, logits):
-    """Return the largest value of a tile, or NaN if any value is no parameter."""
-    largest = _largest_finite(x[begin])
+def _extremes(x, begin, end):
+    """Return the largest and the least of some values, as integers that sort as they do."""
     high = low = _flip(_bits(x[begin]))
     for k in range(begin, end):
         value = _flip(_bits(x[k]))
         high, low = max(high, value), min(low, value)
+    return high, low
+
+
+@inner
+def _top(x, begin, end, logits):
+    """Return the largest value of a tile, or NaN if any value is no parameter."""
+    high, low = _extremes(x, begin, end)
+    largest = _largest_finite(x[begin])
     least = _flip(_bits(-largest)) - 1 if logits else -1  # -inf and -0.0 are allowed
     if low < least or high > _bits(largest):
         return np.nan
@@ -609,6 +617,21 @@ def draw_long_rows(
                 out[_point(places, r, j, i)] = k
 
 
+@inner
+def _load_lanes(x, begin, size, least, columns, tops, faults):
+    """Turn LANES short rows into columns; find their largest values and count what is no value."""
+    largest = _largest_finite(x[ZERO])
+    for b in range(LANES):
+        tops[b], faults[b] = -np.inf, ZERO
+        for k in range(size):
+            columns[k * LANES + b] = x[(begin + b) * size + k]
+    for k in range(size):
+        for b in range(LANES):
+            value = columns[k * LANES + b]
+            tops[b] = value if value > tops[b] else tops[b]
+            faults[b] += np.uint64(not (least <= value <= largest))
+
+
 @entry
 def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     """Draw from LANES short rows at once, so that LLVM vectorises across the rows.
@@ -617,7 +640,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     """
     rows = np.uint64(x.size) // size
     real = x.dtype.type
-    largest, least = _largest_finite(x[ZERO]), real(-np.inf if logits else 0)
+    least = real(-np.inf if logits else 0)
     weights, ends = np.empty(size * LANES, x.dtype), np.empty(size * LANES, np.uint64)
     tops, lowest = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     offsets, factors = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
@@ -627,15 +650,9 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     words, found = np.empty(LANES + SPARE, np.uint64), np.empty(LANES, np.int64)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
+        _load_lanes(x, begin, size, least, weights, tops, faults)
         for b in range(LANES):
-            tops[b], faults[b], totals[b] = -np.inf, ZERO, ZERO
-            for k in range(size):
-                weights[k * LANES + b] = x[(begin + b) * size + k]
-        for k in range(size):
-            for b in range(LANES):
-                value = weights[k * LANES + b]
-                tops[b] = value if value > tops[b] else tops[b]
-                faults[b] += np.uint64(not (least <= value <= largest))
+            totals[b] = ZERO
         for b in range(LANES):
             faults[b] += np.uint64(not tops[b] > least)
             top = np.float64(tops[b])
@@ -666,3 +683,110 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
                 place = _point(places, begin, j, i)
                 for b in range(LANES):
                     out[place + b * places[ONE]] = -1 if faults[b] else found[b]
+
+
+# --- values ---------------------------------------------------------------------------------
+#
+# No draw depends on what follows, so that its sums may be reordered to be vectorised.
+
+
+@entry
+def first_doubt(x, size, logits):
+    """Return the first row that may be no distribution, or the number of rows if none may.
+
+    Rows are looked at one by one only where some of their values are void: zeros, or -inf. A row
+    whose sum might be infinite is in doubt too.
+    """
+    rows = np.uint64(x.size) // size
+    largest = _largest_finite(x[ZERO])
+    limit, void, least = _bits(largest / x.dtype.type(TWO * size)), 0, -1
+    if logits:
+        limit, void = _bits(largest), _flip(_bits(-largest)) - 1
+        least = void
+    together = max(ONE, TILE // size)
+    for begin in range(ZERO, rows, together):
+        end = min(begin + together, rows)
+        high, low = _extremes(x, begin * size, end * size)
+        if void < low and high <= limit:
+            continue
+        for r in range(begin, end):
+            if together > ONE:
+                high, low = _extremes(x, r * size, r * size + size)
+            if not (least <= low and void < high <= limit):
+                return r
+    return rows
+
+
+@njit(nogil=True, fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _add_powers(x, begin, end, top):
+    """Return the sums of exp(x - top) and of (x - top) * exp(x - top)."""
+    zero, lowest = x.dtype.type(0), x.dtype.type(-80)
+    total = weighted = zero
+    for k in range(begin, end):
+        value = x[k] - top
+        value = value if value > lowest else lowest
+        g, power = _exp(value)
+        g = _times_power(g, power)
+        total += g
+        weighted += value * g
+    return np.float64(total), np.float64(weighted)
+
+
+@entry
+def sum_powers(x, size, tops, totals, weighted):
+    """Find each row's largest logit, and the sums of `_add_powers` over the row."""
+    real = x.dtype.type
+    for r in range(np.uint64(x.size) // size):
+        begin, end = r * size, r * size + size
+        top, total, by_value = -np.inf, 0.0, 0.0
+        for low in range(begin, end, TILE):
+            high = min(low + TILE, end)
+            here = _top(x, low, high, True)
+            if np.isnan(here):
+                top = here
+                break
+            if here == -np.inf:
+                continue
+            if here > top:
+                if total:
+                    factor = math.exp(top - here)
+                    by_value = factor * (by_value + (top - here) * total)
+                    total *= factor
+                top = here
+            for k in range(low, high, CHUNK):  # a narrow sum has few terms
+                t, v = _add_powers(x, k, min(k + CHUNK, high), real(top))
+                total += t
+                by_value += v
+        if not top > -np.inf:
+            total = by_value = np.nan
+        tops[r], totals[r], weighted[r] = top, total, by_value
+
+
+@entry
+def sum_powers_of_short_rows(x, size, tops, totals, weighted):
+    """Do what `sum_powers` does, LANES rows at once, of which there must be as many or more."""
+    rows = np.uint64(x.size) // size
+    real = x.dtype.type
+    zero, lowest = real(0), real(-80)
+    columns = np.empty(size * LANES, x.dtype)
+    top, total = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
+    by_value = np.empty(LANES, x.dtype)
+    faults = np.empty(LANES, np.uint64)
+    for group in range(ZERO, rows, LANES):
+        begin = min(group, rows - LANES)
+        _load_lanes(x, begin, size, real(-np.inf), columns, top, faults)
+        for b in range(LANES):
+            total[b] = by_value[b] = zero
+        for k in range(size):
+            for b in range(LANES):
+                value = columns[k * LANES + b] - top[b]
+                value = value if value > lowest else lowest
+                g, power = _exp(value)
+                g = _times_power(g, power)
+                total[b] += g
+                by_value[b] += value * g
+        for b in range(LANES):
+            good = faults[b] == ZERO and top[b] > -np.inf
+            tops[begin + b] = top[b] if good else real(np.nan)
+            totals[begin + b] = total[b] if good else real(np.nan)
+            weighted[begin + b] = by_value[b] if good else real(np.nan)
