@@ -1,10 +1,12 @@
-"""The one place that knows the names of array libraries: from an array to its kernel room."""
+"""The one place that knows array libraries by name: what each can do, which kernels it reaches."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
 import array_api_extra as xpx
@@ -14,21 +16,151 @@ from . import _random
 from ._kernels import Draws
 
 if TYPE_CHECKING:
-    from ._random import RNG
+    from collections.abc import Callable, Iterator
+
+    from ._random import RNG, Key
 
     Array = Any
     Namespace = Any
 
-_CPU = 1  # DLPack's kDLCPU
+
+class Library(NamedTuple):
+    """What anycat does with the arrays of a library.
+
+    Declared here once: the tests, ``python -m anycat``, the documentation and error messages all
+    read `LIBRARIES`.
+    """
+
+    name: str
+    title: str
+    module: str
+    """Where its ``asarray`` is."""
+    memory: tuple[str, ...]
+    """Kinds of memory from which it is served, each by a room of kernels."""
+    to_cpu: str
+    """How users move an array ``x`` to the CPU."""
+    gradients: bool = False
+    """Whether `log_prob` and the like are differentiable."""
+    traced: str = ""
+    """What may trace or delay a computation; values cannot be seen then, and are not checked."""
+    rng: str = ""
+    """What it has for ``rng`` beside what NumPy has."""
+
+    def owns(self, xp: Namespace) -> bool:
+        """Tell whether this is the library of a namespace."""
+        return bool(getattr(compat, f"is_{self.name}_namespace")(xp))
+
+
+LIBRARIES = (
+    Library("numpy", "NumPy", "numpy", ("CPU",), "x"),
+    Library("cupy", "CuPy", "cupy", ("CUDA",), "x.get()", rng="cupy.random.Generator"),
+    Library(
+        *("torch", "PyTorch", "torch", ("CPU", "CUDA"), "x.cpu()"),
+        gradients=True,
+        traced="torch.func.vmap",
+        rng="torch.Generator",
+    ),
+    Library(
+        *("jax", "JAX", "jax.numpy", ("CPU", "CUDA"), "jax.device_put(x, jax.devices('cpu')[0])"),
+        gradients=True,
+        traced="jax.jit, vmap, lax.scan",
+        rng="key of jax.random",
+    ),
+    Library("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x", traced="always"),
+    Library(
+        *("array_api_strict", "array-api-strict", "array_api_strict", ("CPU",)),
+        "x.to_device(array_api_strict.Device('CPU_DEVICE'))",
+    ),
+)
+ANY_OTHER = Library("", "any other that exports DLPack", "", ("CPU", "CUDA"), "x.to_device('cpu')")
+
+# By DLPack's numbers of devices: those of NumPy's and CuPy's `from_dlpack`.
+_MEMORY = {1: "CPU", 3: "CPU", 11: "CPU", 2: "CUDA", 13: "CUDA"}
 
 broadcast_shapes = np.broadcast_shapes  # of tuples: the same for every library
 # A context, or a decorator: NumPy does not warn of overflow and the like.
 silence = functools.partial(np.errstate, all="ignore")
 
 
+def library_of(xp: Namespace) -> Library:
+    """Return what is known of the library of a namespace."""
+    return next((library for library in LIBRARIES if library.owns(xp)), ANY_OTHER)
+
+
 def default_namespace() -> Namespace:
     """Return the namespace in which lists and numbers become arrays."""
     return compat.array_namespace(np.empty(0))
+
+
+def is_concrete(x: Array) -> bool:
+    """Tell whether the values of an array can be seen now: not if it is traced, or lazy."""
+    return not is_traced(x) and not compat.is_dask_array(x)
+
+
+def is_traced(x: Array) -> bool:
+    """Tell whether an array stands for many, or for one that is yet to come.
+
+    An array that ``grad`` follows has its values.
+    """
+    if compat.is_torch_array(x):
+        return bool(_detached(x).ndim != x.ndim)  # `vmap` hides an axis, `grad` nothing
+    return compat.is_jax_array(x) and isinstance(_detached(x), sys.modules["jax"].core.Tracer)
+
+
+def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
+    """Tell whether what was computed from a parameter is worth to be kept for other calls.
+
+    Not if it was traced, or without the gradients that the parameter asks for.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    if compat.is_torch_array(param):
+        return all(
+            x.requires_grad == param.requires_grad
+            and x.is_inference() == param.is_inference()
+            and _detached(x).ndim == x.ndim
+            for x in values
+        )
+    tracer = (jax := sys.modules.get("jax")) and jax.core.Tracer
+    return not (tracer and any(isinstance(x, tracer) for x in values))
+
+
+def home_of(x: Array) -> Any:
+    """Return the device on which to make an array that will meet ``x``.
+
+    None, in JAX, if ``x`` is traced or spread over devices: such a new array meets others anywhere.
+    """
+    if compat.is_jax_array(x):
+        x = _detached(x)
+        return None if is_traced(x) or len(x.devices()) > 1 else x.device
+    return compat.device(x)
+
+
+def share_device(x: Array, y: Array) -> bool:
+    """Tell whether two arrays of a library lie where it can compute with both."""
+    if compat.is_jax_array(x):
+        placed = [z for z in map(_detached, (x, y)) if not is_traced(z) and z.committed]
+        return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
+    return bool(compat.device(x) == compat.device(y))
+
+
+def introduce(cls: type) -> None:
+    """Make a class of distributions known to the library that wants to know it."""
+    if "jax" in sys.modules:
+        from . import _jax
+
+        _jax.register(cls)
+
+
+def _detached(x: Array) -> Array:
+    """Return an array without its gradient: draws are integers, through which none goes."""
+    if compat.is_torch_array(x):
+        return sys.modules["torch"].func.debug_unwrap(x).detach()
+    if compat.is_jax_array(x) and isinstance(x, (jax := sys.modules["jax"]).core.Tracer):
+        return jax.lax.stop_gradient(x)
+    return x
+
+
+# --- draws --------------------------------------------------------------------------------------
 
 
 def sample(
@@ -39,32 +171,111 @@ def sample(
     sample_shape: tuple[int, ...],
     rng: RNG,
     dtype: np.dtype[Any],
+    validate: bool,
     cache: dict[str, Any],
 ) -> Array:
     """Draw an array of shape ``sample_shape + batch_shape``, as the library of ``params`` has them.
 
     ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``. Bits are
-    taken from ``rng`` when nothing can fail any more.
+    taken from ``rng`` when nothing can fail any more. ``validate`` says whether values are to be
+    checked that could not be seen when the distribution was made.
     """
-    shape = sample_shape + batch_shape
-    on_host = as_numpy(params)
-    lattice = lattice_of(on_host.shape[:-1], batch_shape)
-    if lattice is None:  # rows repeat in a pattern of its own: let strides tell it
-        on_host = np.broadcast_to(on_host, (*batch_shape, on_host.shape[-1]))
-        lattice = (1, math.prod(batch_shape), 1)
-    outer, rows, repeats = lattice
-    draws = Draws(math.prod(sample_shape) * outer, rows, repeats, 0, rows * repeats)
-    from ._kernels import cpu
+    key = functools.partial(_random.key, rng)
+    if compat.is_dask_namespace(xp):
+        raise TypeError("Dask arrays are not served yet: compute() the parameters first")
+        # from . import _dask
+        # return _dask.sample(params, logits, batch_shape, sample_shape, key(), dtype, validate)
+    if not (is_traced(params) or is_traced(rng)):
+        return draw(xp, params, logits, batch_shape, sample_shape, key, dtype, cache)
+    if compat.is_torch_array(params):
+        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+    from . import _jax
 
-    out = np.empty(shape, dtype)
-    if out.size:
-        flat = out.reshape(draws[:3])
-        cpu.sample(on_host, logits, _random.key(rng), draws, flat, cache)
-    else:
-        _random.key(rng)
-    if compat.is_numpy_namespace(xp):
-        return out
-    return compat.to_device(xp.from_dlpack(out), compat.device(params))
+    return _jax.sample(params, logits, batch_shape, sample_shape, rng, dtype)
+
+
+def draw(
+    xp: Namespace,
+    params: Array,
+    logits: bool,
+    batch_shape: tuple[int, ...],
+    sample_shape: tuple[int, ...],
+    key: Callable[[], Key],
+    dtype: np.dtype[Any],
+    cache: dict[str, Any],
+    first: int = 0,
+    stride: int | None = None,
+) -> Array:
+    """Draw as `sample` does, from parameters whose values are there.
+
+    The first draw has the number ``first``; within the batch the numbers grow by one in C order,
+    from sample to sample by ``stride``, which is the size of the batch by default. ``key`` is
+    called once, when nothing can fail any more.
+    """
+    params = _detached(params)
+    room, module, context = _reach(xp, params)
+    own = compat.is_numpy_namespace(xp) or compat.is_cupy_namespace(xp)
+    with context:
+        view = module.asarray(params) if own else module.from_dlpack(_known(xp, module, params))
+        samples, size = math.prod(sample_shape), math.prod(batch_shape)
+        stride = size if stride is None else stride
+        lattice = lattice_of(view.shape[:-1], batch_shape)
+        if lattice is None or (lattice[0] > 1 and samples > 1 and stride != size):
+            # Rows repeat in a pattern of their own: let strides tell it.
+            view, lattice = module.broadcast_to(view, (*batch_shape, view.shape[-1])), (1, size, 1)
+        outer, rows, repeats = lattice
+        step = stride if outer == 1 else rows * repeats
+        out = module.empty(sample_shape + batch_shape, dtype)
+        words = key()
+        if out.size:
+            draws = Draws(samples * outer, rows, repeats, first, step)
+            room.sample(view, logits, words, draws, out.reshape(draws[:3]), cache)
+        return out if own else compat.to_device(xp.from_dlpack(out), compat.device(params))
+
+
+def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
+    """Return the kernel room for the memory of an array, its array module, and where to work."""
+    try:
+        kind, index = x.__dlpack_device__()
+        memory = _MEMORY[int(kind)]
+    except (AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError):
+        library = library_of(xp)
+        raise TypeError(
+            f"anycat draws from arrays in CPU and CUDA memory; this {library.title or xp.__name__} "
+            f"array is on device {compat.device(x)}: move it to the CPU first, by {library.to_cpu}"
+        ) from None
+    if memory == "CPU":
+        from ._kernels import cpu
+
+        return cpu, np, contextlib.nullcontext()
+    from ._kernels import cuda
+
+    return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index)
+
+
+@contextlib.contextmanager
+def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
+    """Work on a CUDA device, and on the stream on which the library works there.
+
+    DLPack lets streams wait for each other, so that any would do; but on PyTorch's own, no one
+    waits, and a CUDA graph that is captured there holds the draws.
+    """
+    with cupy.cuda.Device(index):
+        if not compat.is_torch_namespace(xp):
+            yield
+            return
+        stream = sys.modules["torch"].cuda.current_stream(index).cuda_stream
+        with cupy.cuda.ExternalStream(stream, index):
+            yield
+
+
+def _known(xp: Namespace, module: Any, x: Array) -> Array:
+    """Return an array of a dtype that the other module knows.
+
+    NumPy has no bfloat16: that is widened to float32, exactly, in a copy of the whole array.
+    """
+    unknown = module is np and str(x.dtype).endswith("bfloat16")
+    return xp.astype(x, xp.float32) if unknown else x
 
 
 def refuse_masks(name: str, x: Array) -> None:
@@ -73,34 +284,23 @@ def refuse_masks(name: str, x: Array) -> None:
         raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
 
 
-def as_numpy(x: Array) -> np.ndarray[Any, Any]:
-    """Return a CPU array of any library as a NumPy array on the same memory."""
-    if compat.is_numpy_array(x):
-        return np.asarray(x)
-    if compat.is_torch_array(x):
-        x = x.detach()  # draws are integers: no gradient goes through them
-    try:
-        kind = int(x.__dlpack_device__()[0])
-    except AttributeError:
-        kind = 0
-    if kind != _CPU:
-        raise TypeError(
-            f"anycat draws from arrays in CPU memory so far; this {type(x).__module__} array is on "
-            f"device {compat.device(x)}: move it to the CPU first"
-        )
-    return np.from_dlpack(x)
+def index_dtype(xp: Namespace, device: Any) -> Any:
+    """Return the dtype that a library has for indices, in its own terms."""
+    if compat.is_jax_namespace(xp):  # has two, and may change them any time
+        return xpx.default_dtype(xp, "indexing")
+    return _index_dtype(xp, device)
 
 
 @functools.cache
-def index_dtype(xp: Namespace, device: Any) -> Any:
-    """Return the dtype that a library has for indices, in its own terms."""
+def _index_dtype(xp: Namespace, device: Any) -> Any:
     return xpx.default_dtype(xp, "indexing", device=device)
 
 
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     """Return NumPy's name for an integer dtype."""
     try:
-        found = np.dtype(dtype if compat.is_numpy_namespace(xp) else str(dtype).split(".")[-1])
+        by_name = not (compat.is_numpy_namespace(xp) or compat.is_jax_namespace(xp))
+        found = np.dtype(str(dtype).split(".")[-1] if by_name else dtype)
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "iu" or not found.isnative:
