@@ -160,6 +160,34 @@ def _detached(x: Array) -> Array:
     return x
 
 
+# --- values -------------------------------------------------------------------------------------
+#
+# For NumPy, whose operations pass over memory one by one, the CPU room does some in one pass.
+
+LARGE = 1 << 14  # numbers from which kernels are worth being called, and loaded
+
+
+def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
+    """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
+    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE):
+        return False
+    from ._kernels import cpu
+
+    return cpu.vouch(params, logits)
+
+
+def sum_powers(xp: Namespace, params: Array, logits: bool) -> tuple[Array, Array, Array] | None:
+    """Return max(x) and the sums of exp(x - max) and (x - max) exp(x - max) for rows x of logits.
+
+    Each keeps the last axis. None where the operations of the array API are to do it.
+    """
+    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE and logits):
+        return None
+    from ._kernels import cpu
+
+    return cpu.sum_powers(params)
+
+
 # --- draws --------------------------------------------------------------------------------------
 
 

@@ -103,6 +103,11 @@ def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:
     return xp.sum(xp.where(p > 0, -p * xp.where(p > 0, log_p, 0.0), 0.0), axis=-1)
 
 
+def entropy_of_sums(xp: Namespace, highest: Array, total: Array, weighted: Array) -> Array:
+    """Return the entropy by max(x) and the sums of exp(x - max) and (x - max) exp(x - max)."""
+    return (xp.log(total) - weighted / total)[..., 0]
+
+
 def relative_entropy(xp: Namespace, p: Array, log_p: Array, log_q: Array) -> Array:
     """Return sum(p * (log_p - log_q)): p = 0 adds nothing, q = 0 elsewhere makes it infinite."""
     positive = p > 0

@@ -98,7 +98,8 @@ class Categorical:
         validate = __debug__ if validate_args is None else bool(validate_args)
         sound = validate and not _dispatch.is_traced(param)
         self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
-        if validate and _dispatch.is_concrete(param):
+        unsure = validate and _dispatch.is_concrete(param)
+        if unsure and not _dispatch.vouch(self._xp, param, form is LOGITS):
             _validation.check_rows(form.name, self._xp, self._wide(param))
 
     def _set(
@@ -221,7 +222,7 @@ class Categorical:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._like(self._param, shape)
         new._cache = self._cache
-        for name in ("probs", "logits", "_normalizer", "_cumulative", "_entropy"):
+        for name in ("probs", "logits", "_normalizer", "_sums", "_cumulative", "_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
@@ -268,7 +269,15 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
+        if self._sums:
+            highest, total, _ = self._sums
+            return highest, total
         return self._form.normalizer(self._xp, self._wide(self._param))
+
+    @_kept
+    def _sums(self) -> Normalizer:
+        """Return what kernels know of each row, or nothing: see `_dispatch.sum_powers`."""
+        return _dispatch.sum_powers(self._xp, self._param, self._form is LOGITS) or ()
 
     @_dispatch.silence()
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
@@ -520,6 +529,8 @@ class Categorical:
 
     @_kept
     def _entropy(self) -> Array:
+        if self._sums:
+            return _parameters.entropy_of_sums(self._xp, *self._sums)
         return _parameters.entropy(self._xp, *self._exact())
 
     def perplexity(self) -> Array:

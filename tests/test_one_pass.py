@@ -1,0 +1,135 @@
+"""Kernels that look at large NumPy arrays in one pass agree with the array-API operations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import rows
+
+from anycat import Categorical, _dispatch
+from anycat._kernels import cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+SHAPES = [(1,), (3, 1), (40, 5), (2, 33, 7), (70, 32), (5, 33), (3, 4097), (1, 9000), (2, 3, 513)]
+DTYPES = [np.float16, np.float32, np.float64]
+
+
+def both(monkeypatch: pytest.MonkeyPatch, function: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return the result of a function with kernels, and without."""
+    monkeypatch.setattr(_dispatch, "LARGE", 0)
+    ours = function()
+    monkeypatch.setattr(_dispatch, "LARGE", 1 << 60)
+    return ours, function()
+
+
+def logits_of(kind: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    x = np.random.default_rng(len(shape)).normal(0, 5, shape)
+    if kind == "masked":
+        x[..., 1::2] = -np.inf
+    if kind == "far":
+        x -= 1000
+    if kind == "rising":  # each tile has a larger logit than the one before
+        x = np.sort(x, -1)
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["plain", "masked", "far", "rising"])
+def test_values(monkeypatch: pytest.MonkeyPatch, kind: str, shape: Any, dtype: Any) -> None:
+    x = logits_of(kind, shape, dtype)
+    value = np.random.default_rng(0).integers(0, shape[-1], shape[:-1])
+    for member in (
+        lambda: Categorical(logits=x).log_prob(value),
+        lambda: Categorical(logits=x).entropy(),
+        lambda: Categorical(logits=x).logits,
+        lambda: Categorical(logits=x).probs,
+    ):
+        ours, reference = both(monkeypatch, member)
+        assert ours.dtype == reference.dtype
+        eps = float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(ours, reference, rtol=8 * eps, atol=8 * eps)
+
+
+@pytest.mark.parametrize("layout", ["F", "strided"])
+def test_arrays_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    x = logits_of("plain", (60, 40), np.float32)
+    x = np.asfortranarray(x) if layout == "F" else x[::-2, ::3]
+    ours, reference = both(monkeypatch, lambda: Categorical(logits=x).entropy())
+    np.testing.assert_allclose(ours, reference, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(cpu.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(cpu, "THREAD", 1)
+    x = logits_of("plain", (101, 30), np.float64)
+    x[67, 3] = np.nan
+    assert not cpu.vouch(x, True)
+    dist = Categorical(logits=x, validate_args=False)
+    top, total = dist._form.normalizer(np, x)
+    results = cpu.sum_powers(x)
+    np.testing.assert_array_equal(results[0], top)
+    np.testing.assert_allclose(results[1], total, rtol=1e-14)
+    assert np.isnan(results[1]).ravel().nonzero()[0].tolist() == [67]
+
+
+BAD = [
+    ("probs", -1.0),
+    ("probs", np.nan),
+    ("probs", -np.nan),
+    ("probs", np.inf),
+    ("probs", -np.inf),
+    ("probs", -1e-45),
+    ("logits", np.nan),
+    ("logits", -np.nan),
+    ("logits", np.inf),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(50, 4), (3, 100), (2, 5000)])
+@pytest.mark.parametrize(("form", "value"), BAD)
+def test_a_bad_value_is_seen_wherever_it_is(
+    form: str, value: float, shape: Any, dtype: Any
+) -> None:
+    x = np.random.default_rng(0).random(shape).astype(dtype)
+    assert cpu.vouch(x, form == "logits")
+    for place in [(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 1)]:
+        bad = x.copy()
+        bad[place] = value
+        assert not cpu.vouch(bad, form == "logits")
+        with pytest.raises(ValueError, match=rf"{form}\[{place[0]}, {place[1]}\] is"):
+            Categorical(**{form: np.tile(bad, (1 + _dispatch.LARGE // bad.size, 1))})
+
+
+@pytest.mark.parametrize("shape", [(50, 4), (3, 100), (2, 5000)])
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_void_rows(form: str, shape: tuple[int, int]) -> None:
+    logits = form == "logits"
+    void = -np.inf if logits else 0.0
+    x = np.random.default_rng(0).random(shape)
+    x[:, 1:] = void
+    assert cpu.vouch(x, logits)
+    x[shape[0] // 2] = void
+    assert not cpu.vouch(x, logits)
+
+
+def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
+    x = np.full((2, 4), 1e38, np.float32)
+    assert not cpu.vouch(x, False)
+    with pytest.raises(ValueError, match="finite"):
+        Categorical(np.repeat(x, _dispatch.LARGE, 0))
+
+
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+def test_never_vouches_for_what_the_array_api_refuses(form: str, kind: str) -> None:
+    for shape in [(40, 9), (3, 300)]:
+        x = rows.make(form, kind, shape, np.float64, 0)
+        if cpu.vouch(x, form == "logits"):
+            Categorical(**{form: x})
