@@ -1,155 +1,33 @@
 """Time anycat and its peers side by side: ``python benchmarks/run.py [group ...]``.
 
 Contestants of a group take turns, round by round: a slow spell of the machine hits them all.
-Figures are medians; the ones to quote are ratios. Writes a JSON and a Markdown file to
-``benchmarks/results/``.
+Figures are medians; the ones to quote are ratios. Writes ``cpu.json``, ``cpu.md`` and ``cpu.svg``
+to ``benchmarks/results``.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.metadata
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 # Idle threads of OpenMP shall not spin on cores that the next contestant needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
-
-from anycat import Categorical
+from contests import GROUPS, Contest, Group
 
 RESULTS = Path(__file__).with_name("results")
 TURN = 20e-3  # seconds that a contestant is timed for at once, or one call of it if that is longer
-Contest = dict[str, Callable[[], Any]]
+Times = dict[str, float]
 
 
-def optional(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-torch, jax, scipy_sampling = map(optional, ("torch", "jax", "scipy.stats.sampling"))
-
-
-def parameters(shape: tuple[int, ...], form: str, dtype: str = "float32") -> np.ndarray:
-    x = np.random.default_rng(0).standard_normal(shape)
-    return (np.exp(x) if form == "probs" else x).astype(dtype)
-
-
-# --- contests: each returns what to time, by name -------------------------------------------
-
-
-def one_row(size: int, draws: int = 1_000_000) -> Contest:
-    """Many draws from one row, with what can be prepared prepared."""
-    p = parameters((size,), "probs", "float64")
-    p /= p.sum()
-    generator = np.random.default_rng(0)
-    dist = Categorical(p)
-    contest: Contest = {
-        "anycat": lambda: dist.sample((draws,), rng=generator),
-        "anycat, set-up included": lambda: Categorical(p).sample((draws,), rng=generator),
-        "numpy choice": lambda: generator.choice(size, draws, p=p),
-    }
-    ends = np.cumsum(p)
-    contest["numpy searchsorted"] = lambda: np.searchsorted(ends, generator.random(draws), "right")
-    if scipy_sampling:
-        alias = scipy_sampling.DiscreteAliasUrn(p, random_state=generator)
-        guide = scipy_sampling.DiscreteGuideTable(p, random_state=generator)
-        contest["scipy alias"] = lambda: alias.rvs(draws)
-        contest["scipy guide table"] = lambda: guide.rvs(draws)
-    if torch:
-        t = torch.from_numpy(p)
-        contest["torch"] = lambda: torch.distributions.Categorical(t).sample((draws,))
-        contest["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
-    if jax:
-        key, q = jax.random.key(0), jax.numpy.asarray(p, "float32")
-        choice = jax.jit(lambda key, q: jax.random.choice(key, size, (draws,), p=q))
-        contest["jax choice, jitted"] = lambda: choice(key, q).block_until_ready()
-    return contest
-
-
-def batch(shape: tuple[int, int], form: str, draws: int = 1) -> Contest:
-    """A few draws from each of many rows."""
-    x = parameters(shape, form)
-    generator = np.random.default_rng(0)
-
-    def cumsum() -> np.ndarray:
-        p = x if form == "probs" else np.exp(x - x.max(-1, keepdims=True))
-        ends = np.cumsum(p, -1)
-        u = generator.random((draws, shape[0], 1), np.float32) * ends[:, -1:]
-        return (ends <= u).sum(-1)
-
-    contest: Contest = {
-        "anycat": lambda: Categorical(**{form: x}).sample((draws,), rng=generator),
-        "anycat, unchecked": lambda: Categorical(**{form: x}, validate_args=False).sample(
-            (draws,), rng=generator
-        ),
-    }
-    if draws * x.size <= 2e7:
-        contest["numpy cumsum"] = cumsum
-    if torch:
-        t = torch.from_numpy(x)
-        torch_class = torch.distributions.Categorical
-        contest["torch"] = lambda: torch_class(**{form: t}).sample((draws,))
-        contest["torch, unchecked"] = lambda: torch_class(**{form: t}, validate_args=False).sample(
-            (draws,)
-        )
-    if jax and draws * x.size <= 2e7:
-        key, y = jax.random.key(0), jax.numpy.asarray(x)
-        log = (lambda y: y) if form == "logits" else jax.numpy.log
-        gumbel = jax.jit(
-            lambda key, y: jax.random.categorical(key, log(y), shape=(draws, shape[0]))
-        )
-        contest["jax categorical, jitted"] = lambda: gumbel(key, y).block_until_ready()
-    return contest
-
-
-def tiny() -> Contest:
-    """One draw from six categories, the distribution made anew."""
-    p = np.full(6, 1 / 6)
-    generator = np.random.default_rng(0)
-    contest: Contest = {
-        "anycat": lambda: Categorical(p).sample(rng=generator),
-        "anycat, unchecked": lambda: Categorical(p, validate_args=False).sample(rng=generator),
-        "numpy by hand": lambda: np.cumsum(p).searchsorted(generator.random(), "right"),
-        "numpy choice": lambda: generator.choice(6, p=p),
-    }
-    if torch:
-        t = torch.from_numpy(p)
-        torch_class = torch.distributions.Categorical
-        contest["torch"] = lambda: torch_class(t).sample()
-        contest["torch, unchecked"] = lambda: torch_class(t, validate_args=False).sample()
-    return contest
-
-
-GROUPS: dict[str, Callable[[], Contest]] = {
-    "one row, K = 6, 1e6 draws": lambda: one_row(6),
-    "one row, K = 1000, 1e6 draws": lambda: one_row(1000),
-    "one row, K = 1e6, 1e6 draws": lambda: one_row(10**6),
-    "1e5 rows x 10 probs": lambda: batch((100_000, 10), "probs"),
-    "1e5 rows x 10 logits": lambda: batch((100_000, 10), "logits"),
-    "1e4 rows x 100 logits": lambda: batch((10_000, 100), "logits"),
-    "64 rows x 128256 logits": lambda: batch((64, 128256), "logits"),
-    "64 rows x 128256 probs": lambda: batch((64, 128256), "probs"),
-    "1000 rows x 1000 probs, 100 draws each": lambda: batch((1000, 1000), "probs", 100),
-    "make and draw once, K = 6": tiny,
-}
-
-
-# --- timing ---------------------------------------------------------------------------------
-
-
-def compete(contest: Contest, seconds: float) -> dict[str, float]:
+def compete(contest: Contest, seconds: float) -> Times:
     """Return the median time of each contestant, in seconds.
 
     A turn begins with a call that is not timed, which finds the caches, the clock and the memory
@@ -191,49 +69,89 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """Return a table of times and of ratios to the best peer and to torch at its defaults."""
+# --- reports --------------------------------------------------------------------------------
+
+
+def peers_of(times: Times) -> Times:
+    """Return the times of the contestants that anycat is to beat."""
+    others = ("anycat", "floor", "by hand")
+    return {name: t for name, t in times.items() if not name.startswith(others)}
+
+
+def ratios(group: Group, times: Times) -> tuple[float, float | None, float | None]:
+    """Return how many times as fast as the best peer and torch anycat is, and floors' share."""
+    ours = times[group.ours]
+    torch = times["torch"] / ours if "torch" in times else None
+    floors = [t for name, t in times.items() if name.startswith("floor")]
+    return min(peers_of(times).values()) / ours, torch, ours / sum(floors) if floors else None
+
+
+def table(results: dict[str, Times]) -> str:
+    """Return the table of ratios, with the goals in brackets."""
     lines = [
-        "| regime | anycat, ms | unchecked | best peer, ms | | times as fast | than torch |",
+        "| regime | anycat, ms | best peer, ms | | times as fast | than torch | floors |",
         "|---|---|---|---|---|---|---|",
     ]
-    for group, times in results.items():
-        ours = times["anycat"]
-        peers = {name: t for name, t in times.items() if not name.startswith("anycat")}
-        best = min(peers, key=lambda name: peers[name])
+    for name, times in results.items():
+        group = GROUPS[name]
+        best, torch, floors = ratios(group, times)
+        peers = peers_of(times)
+        peer = min(peers, key=lambda p: peers[p])
         cells = [
-            group,
-            f"{ours * 1e3:.3g}",
-            f"{times['anycat, unchecked'] * 1e3:.3g}" if "anycat, unchecked" in times else "",
-            f"{peers[best] * 1e3:.3g}",
-            best,
-            f"{peers[best] / ours:.1f}",
-            f"{times['torch'] / ours:.1f}" if "torch" in times else "",
+            name,
+            f"{times[group.ours] * 1e3:.3g}",
+            f"{peers[peer] * 1e3:.3g}",
+            peer,
+            f"{best:.1f} ({group.best:g})",
+            f"{torch:.1f} ({group.torch:g})" if torch else "",
+            (f"x {floors:.1f}" if floors else "")
+            + (f" ({group.floors:g})" if group.floors else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def plot(results: dict[str, Times], path: Path) -> None:
+    """Draw each regime's ratios to its peers as bars."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    names = list(results)[::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(names) + 1), layout="constrained")
+    for shift, colour, label, which in ((0.2, "C0", "best peer", 0), (-0.2, "C1", "torch", 1)):
+        lengths = [ratios(GROUPS[name], results[name])[which] or 0 for name in names]
+        places = [i + shift for i in range(len(names))]
+        bars = axes.barh(places, lengths, 0.38, color=colour, label=label)
+        axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="times as fast as")
+    axes.legend(loc="lower right")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each group")
-    parser.add_argument("--name", default="cpu", help="of the files in benchmarks/results")
     args = parser.parse_args()
-    results = {}
-    for group, make in GROUPS.items():
-        if args.groups and not any(part in group for part in args.groups):
+    results: dict[str, Times] = {}
+    for name, group in GROUPS.items():
+        if args.groups and not any(part in name for part in args.groups):
             continue
-        results[group] = compete(make(), args.seconds)
-        print(f"\n{group}")
-        for name, seconds in sorted(results[group].items(), key=lambda item: item[1]):
-            print(f"  {name:<26} {seconds * 1e3:10.4f} ms")
+        same = (r for other, r in results.items() if GROUPS[other].make is group.make)
+        results[name] = next(same, None) or compete(group.make(), args.seconds)
+        print(f"\n{name}")
+        for contestant, seconds in sorted(results[name].items(), key=lambda item: item[1]):
+            print(f"  {contestant:<26} {seconds * 1e3:10.4f} ms")
     print("\n" + table(results))
     if not args.groups:
         RESULTS.mkdir(exist_ok=True)
         record = {"machine": machine(), "median seconds": results}
-        (RESULTS / f"{args.name}.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / f"{args.name}.md").write_text(table(results))
+        (RESULTS / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / "cpu.md").write_text(table(results))
+        plot(results, RESULTS / "cpu.svg")
 
 
 if __name__ == "__main__":

@@ -106,9 +106,15 @@ def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> N
 
 def categories_of(
     xp: Namespace, value: Array, categories: int, validate: bool
-) -> tuple[Array, Array]:
-    """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one."""
+) -> tuple[Array, Array | bool]:
+    """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one.
+
+    With ``validate`` it is one everywhere, or ValueError is raised.
+    """
     index_dtype = _dispatch.index_dtype(xp, _dispatch.home_of(value))
+    integral = xp.isdtype(value.dtype, "integral") and 0 not in value.shape
+    if validate and integral and 0 <= int(xp.min(value)) <= int(xp.max(value)) < categories:
+        return xp.astype(value, index_dtype, copy=False), True  # in two passes, not six
     given, whole = value, value
     good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
     if xp.isdtype(value.dtype, "real floating"):
