@@ -112,9 +112,10 @@ def categories_of(
     With ``validate`` it is one everywhere, or ValueError is raised.
     """
     index_dtype = _dispatch.index_dtype(xp, _dispatch.home_of(value))
-    integral = xp.isdtype(value.dtype, "integral") and 0 not in value.shape
-    if validate and integral and 0 <= int(xp.min(value)) <= int(xp.max(value)) < categories:
-        return xp.astype(value, index_dtype, copy=False), True  # in two passes, not six
+    if validate and xp.isdtype(value.dtype, "integral") and 0 not in value.shape:
+        index = xp.astype(value, index_dtype, copy=False)
+        if 0 <= int(xp.min(index)) <= int(xp.max(index)) < categories:
+            return index, True  # in two passes, not six
     given, whole = value, value
     good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
     if xp.isdtype(value.dtype, "real floating"):
