@@ -6,6 +6,7 @@ before it is read, so that there is never a second copy of the whole input.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -18,7 +19,7 @@ from numba import config
 from . import cpu_kernels as kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
     from . import Draws
 
@@ -42,6 +43,7 @@ class Lattice(NamedTuple):
     draws: np.uint64
 
     @classmethod
+    @functools.lru_cache
     def of(cls, d: Draws) -> Lattice:
         numbers = [d.first, d.repeats, d.stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
@@ -58,6 +60,8 @@ class Lattice(NamedTuple):
 
     def at(self, axis: int, begin: int) -> Lattice:
         """Return what is left from an index of axis 1 (row), 2 (run) or 3 (draw) on."""
+        if begin == 0:
+            return self
         numbers, places = self.numbers.copy(), self.places.copy()
         numbers[0] += numbers[axis] * np.uint64(begin)
         places[0] += places[axis] * np.uint64(begin)
@@ -80,6 +84,7 @@ class Costs(NamedTuple):
     table: float
 
     @classmethod
+    @functools.lru_cache
     def of(cls, size: int, draws: int) -> Costs:
         """Return the costs of some draws from a row of some size, with all that they need first."""
         again = 0 if size <= TILE else 0.5 * TILE
@@ -240,8 +245,13 @@ class Rows:
         _in_parallel(part, n, min(cost * n / THREAD, n // least))
 
 
-def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
+def _scratch(size: int, dtype: Any, needs: str) -> list[Array]:
     """Return what kernels write into, by name, for rows of some size."""
+    return [np.empty(*shape) for shape in _shapes(size, dtype, needs)]
+
+
+@functools.lru_cache
+def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
     tiles = -(-size // TILE)
     entries = min(max(size, GUIDE[0]), GUIDE[1])
     group = _up(math.isqrt(size), 16)  # of boundaries that are compared at once, for vectors
@@ -259,7 +269,7 @@ def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
         "marks": (size, np.uint32),
         "guide": (1 << (entries - 1).bit_length(), np.uint64),
     }
-    return tuple(np.empty(*shapes[name]) for name in needs.split())
+    return [shapes[name] for name in needs.split()]
 
 
 def _up(n: int, multiple: int) -> int:
@@ -283,9 +293,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _split(begin: int, end: int, parts: int) -> Iterator[tuple[int, int]]:
+def _split(begin: int, end: int, parts: int) -> Iterable[tuple[int, int]]:
     """Split a range into parts that differ in length by one at most."""
-    parts = max(1, parts)
+    if parts < 2:
+        return ((begin, end),)
     ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
     return itertools.pairwise(ends)
 
