@@ -406,13 +406,13 @@ __device__ inline Measure _lay(const Row& row, u64 tiles, Real shift, u32& turn)
   for (u64 j = begin; j < end; ++j) highest = _max(highest, exponent(j));
   highest = (int)_highest_block((u32)(highest - EMPTY), turn) + EMPTY;
 
-  const int room = _ceil_log2(tiles);
-  int lift = highest + room;
+  const int spare = _ceil_log2(tiles);
+  int lift = highest + spare;
   const auto part = [&](u64 j) { return row.starts[j] >> _right(lift, exponent(j)); };
   u64 sum = 0, total;
   for (u64 j = begin; j < end; ++j) sum += part(j);
   _scan_block(sum, total, turn);
-  lift -= _min(room, _max(0, 62 - _bit_length(tiles + total)));
+  lift -= _min(spare, _max(0, 62 - _bit_length(tiles + total)));
 
   sum = 0;
   for (u64 j = begin; j < end; ++j) sum += part(j);
