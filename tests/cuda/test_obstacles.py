@@ -7,6 +7,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import cases
 import harness
 import numpy as np
 import pytest
@@ -77,15 +78,16 @@ def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> 
     class RawModule:
         def __init__(self, **_: Any) -> None: ...
 
-        def compile(self) -> None:
+        def get_function(self, name: str) -> None:
             raise OSError("the error of the compiler")
 
     cupy: Any = machine(nvrtc=nvrtc)
-    cupy.RawModule, cupy.empty, cupy.cuda.Device = RawModule, np.empty, harness.Device
+    cupy.RawModule, cupy.cuda.Device = RawModule, harness.Device
+    cupy.asarray = cupy.ascontiguousarray = lambda x, *_: harness.on_device(x)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     expected = (OSError, "the error of the compiler") if nvrtc else (RuntimeError, "no NVRTC")
     with pytest.raises(expected[0], match=expected[1]):
-        harness.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
+        cases.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
 
 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
