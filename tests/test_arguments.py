@@ -255,10 +255,12 @@ def test_memory_that_is_out_of_reach(where: str, monkeypatch: pytest.MonkeyPatch
     if where == "no DLPack":
         monkeypatch.delattr(type(params), "__dlpack_device__")
     else:
-        monkeypatch.setattr(type(params), "__dlpack_device__", lambda self: (2, 0))
+        monkeypatch.setattr(type(params), "__dlpack_device__", lambda self: (8, 0))  # Metal
     rng = np.random.default_rng(0)
     before = state(rng)
-    with pytest.raises(TypeError, match=r"CPU memory.*array_api_strict.*move it to the CPU"):
+    with pytest.raises(
+        TypeError, match=r"CPU and CUDA memory.*array-api-strict.*move it to the CPU"
+    ):
         Categorical(params).sample(rng=rng)
     assert state(rng) == before
 

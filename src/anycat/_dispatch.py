@@ -1,10 +1,12 @@
-"""The one place that knows the names of array libraries: from an array to its kernel room."""
+"""The one place that knows array libraries by name: what each can do, which kernels it reaches."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
 import array_api_extra as xpx
@@ -14,21 +16,101 @@ from . import _random
 from ._kernels import Draws
 
 if TYPE_CHECKING:
-    from ._random import RNG
+    from collections.abc import Callable, Iterator
+
+    from ._random import RNG, Key
 
     Array = Any
     Namespace = Any
 
-_CPU = 1  # DLPack's kDLCPU
+
+class Library(NamedTuple):
+    """What anycat does with the arrays of a library.
+
+    Declared here once: the tests, ``python -m anycat``, the documentation and error messages all
+    read `LIBRARIES`.
+    """
+
+    name: str
+    title: str
+    module: str
+    """Where its ``asarray`` is."""
+    memory: tuple[str, ...]
+    """Kinds of memory from which it is served, each by a room of kernels."""
+    to_cpu: str
+    """How users move an array ``x`` to the CPU."""
+    gradients: bool = False
+    """Whether `log_prob` and the like are differentiable."""
+    traced: str = ""
+    """What may trace or delay a computation; values cannot be seen then, and are not checked."""
+    rng: str = ""
+    """What it has for ``rng`` beside what NumPy has."""
+
+    def owns(self, xp: Namespace) -> bool:
+        """Tell whether this is the library of a namespace."""
+        return bool(getattr(compat, f"is_{self.name}_namespace")(xp))
+
+
+LIBRARIES = (
+    Library("numpy", "NumPy", "numpy", ("CPU",), "x"),
+    Library("cupy", "CuPy", "cupy", ("CUDA",), "x.get()", rng="cupy.random.Generator"),
+    Library(
+        *("torch", "PyTorch", "torch", ("CPU", "CUDA"), "x.cpu()"),
+        gradients=True,
+        traced="torch.func.vmap",
+        rng="torch.Generator",
+    ),
+    Library(
+        *("jax", "JAX", "jax.numpy", ("CPU", "CUDA"), "jax.device_put(x, jax.devices('cpu')[0])"),
+        gradients=True,
+        traced="jax.jit, vmap, lax.scan",
+        rng="a key of jax.random",
+    ),
+    Library("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x", traced="always"),
+    Library(
+        *("array_api_strict", "array-api-strict", "array_api_strict", ("CPU",)),
+        "x.to_device(array_api_strict.Device('CPU_DEVICE'))",
+    ),
+)
+ANY_OTHER = Library("", "any other that exports DLPack", "", ("CPU", "CUDA"), "x.to_device('cpu')")
+
+# By DLPack's numbers of devices: those of NumPy's and CuPy's `from_dlpack`.
+_MEMORY = {1: "CPU", 3: "CPU", 11: "CPU", 2: "CUDA", 13: "CUDA"}
 
 broadcast_shapes = np.broadcast_shapes  # of tuples: the same for every library
 # A context, or a decorator: NumPy does not warn of overflow and the like.
 silence = functools.partial(np.errstate, all="ignore")
 
 
+def library_of(xp: Namespace) -> Library:
+    """Return what is known of the library of a namespace."""
+    return next((library for library in LIBRARIES if library.owns(xp)), ANY_OTHER)
+
+
 def default_namespace() -> Namespace:
     """Return the namespace in which lists and numbers become arrays."""
     return compat.array_namespace(np.empty(0))
+
+
+def is_concrete(x: Array) -> bool:
+    """Tell whether the values of an array can be seen now: not if it is traced, or lazy."""
+    if compat.is_torch_array(x):
+        return bool(_detached(x).ndim == x.ndim)  # `vmap` hides an axis, `grad` nothing
+    if compat.is_jax_array(x):
+        return not isinstance(_detached(x), sys.modules["jax"].core.Tracer)
+    return not compat.is_dask_array(x)
+
+
+def _detached(x: Array) -> Array:
+    """Return an array without its gradient: draws are integers, through which none goes."""
+    if compat.is_torch_array(x):
+        return sys.modules["torch"].func.debug_unwrap(x).detach()
+    if compat.is_jax_array(x) and isinstance(x, (jax := sys.modules["jax"]).core.Tracer):
+        return jax.lax.stop_gradient(x)
+    return x
+
+
+# --- draws --------------------------------------------------------------------------------------
 
 
 def sample(
@@ -39,56 +121,110 @@ def sample(
     sample_shape: tuple[int, ...],
     rng: RNG,
     dtype: np.dtype[Any],
+    validate: bool,
     cache: dict[str, Any],
 ) -> Array:
     """Draw an array of shape ``sample_shape + batch_shape``, as the library of ``params`` has them.
 
     ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``. Bits are
-    taken from ``rng`` when nothing can fail any more.
+    taken from ``rng`` when nothing can fail any more. ``validate`` says whether values are to be
+    checked that could not be seen when the distribution was made.
     """
-    shape = sample_shape + batch_shape
-    on_host = as_numpy(params)
-    lattice = lattice_of(on_host.shape[:-1], batch_shape)
-    if lattice is None:  # rows repeat in a pattern of its own: let strides tell it
-        on_host = np.broadcast_to(on_host, (*batch_shape, on_host.shape[-1]))
-        lattice = (1, math.prod(batch_shape), 1)
-    outer, rows, repeats = lattice
-    draws = Draws(math.prod(sample_shape) * outer, rows, repeats, 0, rows * repeats)
-    from ._kernels import cpu
+    key = functools.partial(_random.key, rng)
+    if compat.is_dask_namespace(xp):
+        raise TypeError("Dask arrays are not served yet: compute() the parameters first")
+        # from . import _dask
+        # return _dask.sample(params, logits, batch_shape, sample_shape, key(), dtype, validate)
+    return draw(xp, params, logits, batch_shape, sample_shape, key, dtype, cache)
 
-    out = np.empty(shape, dtype)
-    if out.size:
-        flat = out.reshape(draws[:3])
-        cpu.sample(on_host, logits, _random.key(rng), draws, flat, cache)
-    else:
-        _random.key(rng)
-    if compat.is_numpy_namespace(xp):
-        return out
-    return compat.to_device(xp.from_dlpack(out), compat.device(params))
+
+def draw(
+    xp: Namespace,
+    params: Array,
+    logits: bool,
+    batch_shape: tuple[int, ...],
+    sample_shape: tuple[int, ...],
+    key: Callable[[], Key],
+    dtype: np.dtype[Any],
+    cache: dict[str, Any],
+    first: int = 0,
+    stride: int | None = None,
+) -> Array:
+    """Draw as `sample` does, from parameters whose values are there.
+
+    The first draw has the number ``first``; within the batch the numbers grow by one in C order,
+    from sample to sample by ``stride``, which is the size of the batch by default. ``key`` is
+    called once, when nothing can fail any more.
+    """
+    room, module, context = _reach(xp, params)
+    own = compat.is_numpy_namespace(xp) or compat.is_cupy_namespace(xp)
+    with context:
+        view = module.asarray(params) if own else module.from_dlpack(_exported(xp, params))
+        samples, size = math.prod(sample_shape), math.prod(batch_shape)
+        stride = size if stride is None else stride
+        lattice = lattice_of(view.shape[:-1], batch_shape)
+        if lattice is None or (lattice[0] > 1 and samples > 1 and stride != size):
+            # Rows repeat in a pattern of their own: let strides tell it.
+            view, lattice = module.broadcast_to(view, (*batch_shape, view.shape[-1])), (1, size, 1)
+        outer, rows, repeats = lattice
+        step = stride if outer == 1 else rows * repeats
+        out = module.empty(sample_shape + batch_shape, dtype)
+        words = key()
+        if out.size:
+            draws = Draws(samples * outer, rows, repeats, first, step)
+            room.sample(view, logits, words, draws, out.reshape(draws[:3]), cache)
+        return out if own else compat.to_device(xp.from_dlpack(out), compat.device(params))
+
+
+def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
+    """Return the kernel room for the memory of an array, its array module, and where to work."""
+    try:
+        kind, index = x.__dlpack_device__()
+        memory = _MEMORY[int(kind)]
+    except (AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError):
+        library = library_of(xp)
+        raise TypeError(
+            f"anycat draws from arrays in CPU and CUDA memory; this {library.title or xp.__name__} "
+            f"array is on device {compat.device(x)}: move it to the CPU first, by {library.to_cpu}"
+        ) from None
+    if memory == "CPU":
+        from ._kernels import cpu
+
+        return cpu, np, contextlib.nullcontext()
+    from ._kernels import cuda
+
+    return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index)
+
+
+@contextlib.contextmanager
+def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
+    """Work on a CUDA device, and on the stream on which the library works there.
+
+    DLPack lets streams wait for each other, so that any would do; but on PyTorch's own, no one
+    waits, and a CUDA graph that is captured there holds the draws.
+    """
+    with cupy.cuda.Device(index):
+        if not compat.is_torch_namespace(xp):
+            yield
+            return
+        stream = sys.modules["torch"].cuda.current_stream(index).cuda_stream
+        with cupy.cuda.ExternalStream(stream, index):
+            yield
+
+
+def _exported(xp: Namespace, x: Array) -> Array:
+    """Return an array as it can leave its library.
+
+    NumPy has no bfloat16. It is widened to float32, which is exact, in a copy of the whole array.
+    """
+    x = _detached(x)
+    return xp.astype(x, xp.float32) if str(x.dtype).endswith("bfloat16") else x
 
 
 def refuse_masks(name: str, x: Array) -> None:
     """Raise TypeError for NumPy's masked arrays, whose masks would be lost on the way."""
     if type(x).__module__.startswith("numpy.ma"):
         raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
-
-
-def as_numpy(x: Array) -> np.ndarray[Any, Any]:
-    """Return a CPU array of any library as a NumPy array on the same memory."""
-    if compat.is_numpy_array(x):
-        return np.asarray(x)
-    if compat.is_torch_array(x):
-        x = x.detach()  # draws are integers: no gradient goes through them
-    try:
-        kind = int(x.__dlpack_device__()[0])
-    except AttributeError:
-        kind = 0
-    if kind != _CPU:
-        raise TypeError(
-            f"anycat draws from arrays in CPU memory so far; this {type(x).__module__} array is on "
-            f"device {compat.device(x)}: move it to the CPU first"
-        )
-    return np.from_dlpack(x)
 
 
 @functools.cache

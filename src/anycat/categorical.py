@@ -82,7 +82,7 @@ class Categorical:
         param = _validation.as_array(form.name, given)
         _validation.check_parameters(form.name, param)
         self._set(form, param, tuple(param.shape[:-1]), validate_args, clamp_probs)
-        if self._validate:
+        if self._validate and _dispatch.is_concrete(param):
             _validation.check_rows(form.name, self._xp, self._wide(param))
 
     def _set(
@@ -292,6 +292,7 @@ class Categorical:
             shape,
             rng,
             dtype,
+            self._validate,
             self._cache,
         )
 
@@ -363,10 +364,11 @@ class Categorical:
         xp = self._xp
         value = _validation.as_array("value", value, self._param)
         shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
-        index, inside = _validation.categories_of(xp, value, self.num_categories, self._validate)
+        validate = self._validate and _dispatch.is_concrete(value)
+        index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
         entries = self._look_up(self._wide(self._param), index)
         result = function(entries, tuple(n[..., 0] for n in self._normalizer))
-        if not self._validate:
+        if not validate:
             result = xp.where(inside, result, outside)
         return self._broadcast(self._narrow(result), shape)
 
@@ -438,7 +440,7 @@ class Categorical:
         ends = self._cumulative
         if not xp.isdtype(q.dtype, "real floating"):
             q = xp.astype(q, ends.dtype)
-        if self._validate:
+        if self._validate and _dispatch.is_concrete(q):
             _validation.check_quantile(xp, q)
         # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
         low = xp.zeros(q.shape, dtype=self._index_dtype, device=self.device)
