@@ -157,6 +157,7 @@ class Room:
 
     def _earned(self, costs: Costs, cache: dict[str, Any]) -> Table | None:
         """Return the table of the only row, if so much was drawn from it that it earns one."""
+        table: Table
         cache["spent"] = cache.get("spent", 0.0) + costs.find
         stream = self.cupy.cuda.get_current_stream()
         if "table" in cache:
