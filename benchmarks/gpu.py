@@ -37,16 +37,10 @@ from anycat._kernels import cuda
 RESULTS = Path(__file__).with_name("results")
 DRAWS = 10**8  # from one row
 ROUNDS = 30  # at most
-PACKAGES = [
-    "anycat",
-    "numpy",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-    "torch",
-    "jax",
-    "jaxlib",
-    "flashinfer-python",
-]
+PACKAGES = (
+    *("anycat", "numpy", "cupy-cuda12x", "cupy-cuda13x"),
+    *("torch", "jax", "jaxlib", "flashinfer-python"),
+)
 
 Contest = dict[str, Callable[[], Any]]
 
