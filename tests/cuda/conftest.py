@@ -14,6 +14,14 @@ from anycat._kernels import cuda
 KEPT = cuda._kernel, cuda._processors
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if reason := cuda.why_not():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 def forget() -> None:
     for known in KEPT:
         known.cache_clear()
@@ -47,9 +55,7 @@ def on_cpu(built: None, fresh: None, monkeypatch: pytest.MonkeyPatch) -> ModuleT
 
 @pytest.fixture(scope="session")
 def device() -> ModuleType:
-    """Return CuPy where it works."""
-    if reason := cuda.why_not():
-        pytest.skip(reason)
+    """Return the real CuPy, for tests that are marked ``gpu``."""
     import cupy
 
     return cupy

@@ -282,6 +282,9 @@ using harness::exactly;
 #define __shfl_xor_sync(...) harness::other(__LINE__, __VA_ARGS__)
 
 static inline int __clzll(long long n) { return n ? __builtin_clzll((unsigned long long)n) : 64; }
+static inline unsigned int __umulhi(unsigned int x, unsigned int y) {
+  return (unsigned int)((unsigned long long)x * y >> 32);
+}
 static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
   return (unsigned long long)((unsigned __int128)x * y >> 64);
 }

@@ -78,7 +78,6 @@ constexpr int EMPTY = -(1 << 30);  // the exponent of a tile without weight
 
 constexpr u32 ALL = 0xFFFFFFFF;  // the lanes of a warp
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
-constexpr int SHORT_THREADS = 128;     // and rows that a block takes at once
 constexpr int PACK = 8;                // numbers next to each other in a thread
 constexpr int ITEMS = TILE / THREADS;  // numbers of a tile in a thread
 
@@ -110,7 +109,6 @@ typedef decltype(_widen(NUMBER())) Real;  // the type that a row is weighed in
 typedef Ieee<Real> Form;
 typedef Form::Bits Bits;
 
-constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a row of `draw_rows` in a thread
 constexpr int WIDTH = 8 * sizeof(Real);
 constexpr Bits SIGN = (Bits)1 << (WIDTH - 1);
 constexpr Bits INFINITE = (Bits)(2 * Form::BIAS + 1) << Form::MANTISSA;
@@ -499,6 +497,8 @@ __device__ inline void _put(void* out, u32 width, u64 place, u64 k) {
 constexpr u64 VOID = ~(u64)0;  // -1
 
 #ifdef DRAW_SHORT_ROWS
+constexpr int SHORT_THREADS = 128;  // and rows that a block takes at once
+
 // Draw from rows of up to 32 categories, a thread each. They come through shared memory: as they
 // lie in `x`, but for one number left free in each 32, so that no two threads want the same bank.
 extern "C" __global__ void __launch_bounds__(SHORT_THREADS)
@@ -545,6 +545,8 @@ draw_short_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out,
 #endif
 
 #ifdef DRAW_ROWS
+constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a row in a thread
+
 // Draw from rows of up to 1024 categories, or 512 in float64, each by a group of `lanes` lanes.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 draw_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width, u32 lanes) {
