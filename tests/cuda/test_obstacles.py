@@ -21,7 +21,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 def machine(
-    driver: int = 13000, built: int = 13020, devices: int = 1, nvrtc: int = 13
+    driver: int = 13000, built: int = 13020, devices: int = 1, nvrtc: int = 13, amd: bool = False
 ) -> ModuleType:
     """Return a CuPy on a machine of some kind; 0 is for what is not there."""
 
@@ -37,6 +37,7 @@ def machine(
 
     cupy: Any = ModuleType("cupy")
     runtime = SimpleNamespace(
+        is_hip=amd,
         driverGetVersion=lambda: driver,
         runtimeGetVersion=lambda: built,
         getDeviceCount=devices_or_error,
@@ -55,6 +56,7 @@ def machine(
         (machine(devices=0), "no CUDA device can be used .*CUDA_VISIBLE_DEVICES"),
         (machine(nvrtc=0), r"no NVRTC .*pip install 'nvidia-cuda-nvrtc==13\.\*'"),
         (machine(nvrtc=0, built=12090), r"pip install 'nvidia-cuda-nvrtc-cu12==12\.\*'"),
+        (machine(amd=True), "AMD"),
         (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: pip install"),
     ],
 )
@@ -63,6 +65,7 @@ def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.Mo
     reason = cuda.why_not()
     assert reason is not None
     assert re.search(message, reason)
+    assert "\n" not in reason
 
 
 def test_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:

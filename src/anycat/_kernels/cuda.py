@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TILE = 4096  # categories that share an exponent: part of the definition
 THREADS = 256  # of a block, but that of `draw_short_rows`
-PIECE = 1 << 24  # numbers that are converted, or boundaries that are made, at once
+PIECE = 1 << 23  # numbers that are converted, or boundaries that are made, at once
 GUIDE = 13, 22  # bits: 2**13 entries of a guide table cost nothing, 2**22 are the most
 SHARED = 48 << 10  # bytes of shared memory that every block may have
 TOLD = 16 * THREADS // 32  # bytes of it in which the warps of a block tell each other numbers
@@ -318,6 +318,12 @@ def _obstacles() -> Iterator[str]:
         )
         return
     runtime = cupy.cuda.runtime
+    if runtime.is_hip:
+        yield (
+            "CuPy is built for AMD GPUs, and the kernels are for those of NVIDIA: draw on the CPU, "
+            "from cupy.asnumpy(x)"
+        )
+        return
     built, driver = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000
     if driver == 0:
         yield "there is no NVIDIA driver: install one, and see that nvidia-smi finds the GPU"
