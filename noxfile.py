@@ -44,7 +44,7 @@ def tests(session: nox.Session) -> None:
     """Run the whole suite on the newest releases, and report what it covers."""
     install(session, ".", groups=("tests", "tests-torch"))
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
-    # Without a C++ compiler kernels for GPUs cannot be run, and a part of the source is not reached.
+    # Without a C++ compiler the CUDA kernels cannot be run, and part of the source is not reached.
     coverage = ["--cov"] if sys.platform == "linux" and shutil.which("g++") else []
     session.run("pytest", *coverage, *session.posargs)
 
