@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import sys
+import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
@@ -293,7 +294,9 @@ def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
             yield
             return
         stream = sys.modules["torch"].cuda.current_stream(index).cuda_stream
-        with cupy.cuda.ExternalStream(stream, index):
+        # PyTorch's streams have not always had CUDA's protocol for them.
+        protocol = types.SimpleNamespace(__cuda_stream__=lambda: (0, stream))
+        with cupy.cuda.Stream.from_external(protocol):
             yield
 
 
