@@ -23,7 +23,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     """
     if not compat.is_array_api_obj(x):
         x = _from_sequence(name, x, like)
-    _dispatch.refuse_masks(name, x)
+    _dispatch.refuse_incomplete(name, x)
     xp = compat.array_namespace(x)
     if like is not None:
         expected = compat.array_namespace(like)
