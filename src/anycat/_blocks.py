@@ -26,6 +26,11 @@ class Block(NamedTuple):
     whole: Shape
 
 
+def whole(shape: Shape) -> Block:
+    """Return the block that is all of an output."""
+    return Block(shape, (0,) * len(shape), shape)
+
+
 class Run(NamedTuple):
     """Axes of a block along which the numbers of draws grow by one step, as along one axis."""
 

@@ -13,7 +13,7 @@ import array_api_extra as xpx
 import numpy as np
 
 from . import _random
-from ._blocks import Block, plan
+from ._blocks import Block, plan, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ LIBRARIES = (
         *("jax", "JAX", "jax.numpy", ("CPU", "CUDA"), "jax.device_put(x, jax.devices('cpu')[0])"),
         gradients=True,
         traced="jax.jit, vmap, lax.scan",
-        rng="a key of jax.random",
+        rng="key of jax.random",
     ),
     Library("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x", traced="always"),
     Library(
@@ -94,11 +94,61 @@ def default_namespace() -> Namespace:
 
 def is_concrete(x: Array) -> bool:
     """Tell whether the values of an array can be seen now: not if it is traced, or lazy."""
+    return not is_traced(x) and not compat.is_dask_array(x)
+
+
+def is_traced(x: Array) -> bool:
+    """Tell whether an array stands for many, or for one that is yet to come.
+
+    An array that ``grad`` follows has its values.
+    """
     if compat.is_torch_array(x):
-        return bool(_detached(x).ndim == x.ndim)  # `vmap` hides an axis, `grad` nothing
+        return bool(_detached(x).ndim != x.ndim)  # `vmap` hides an axis, `grad` nothing
+    return compat.is_jax_array(x) and isinstance(_detached(x), sys.modules["jax"].core.Tracer)
+
+
+def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
+    """Tell whether what was computed from a parameter is worth to be kept for other calls.
+
+    Not if it was traced, or without the gradients that the parameter asks for.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    if compat.is_torch_array(param):
+        return all(
+            x.requires_grad == param.requires_grad
+            and x.is_inference() == param.is_inference()
+            and _detached(x).ndim == x.ndim
+            for x in values
+        )
+    tracer = (jax := sys.modules.get("jax")) and jax.core.Tracer
+    return not (tracer and any(isinstance(x, tracer) for x in values))
+
+
+def home_of(x: Array) -> Any:
+    """Return the device on which to make an array that will meet ``x``.
+
+    None, in JAX, if ``x`` is traced or spread over devices: such a new array meets others anywhere.
+    """
     if compat.is_jax_array(x):
-        return not isinstance(_detached(x), sys.modules["jax"].core.Tracer)
-    return not compat.is_dask_array(x)
+        x = _detached(x)
+        return None if is_traced(x) or len(x.devices()) > 1 else x.device
+    return compat.device(x)
+
+
+def share_device(x: Array, y: Array) -> bool:
+    """Tell whether two arrays of a library lie where it can compute with both."""
+    if compat.is_jax_array(x):
+        placed = [z for z in map(_detached, (x, y)) if not is_traced(z) and z.committed]
+        return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
+    return bool(compat.device(x) == compat.device(y))
+
+
+def introduce(cls: type) -> None:
+    """Make a class of distributions known to the library that wants to know it."""
+    if "jax" in sys.modules:
+        from . import _jax
+
+        _jax.register(cls)
 
 
 def _detached(x: Array) -> Array:
@@ -166,8 +216,13 @@ def sample(
         from . import _dask
 
         return _dask.sample(params, logits, shape, _random.key(rng), dtype)
-    block = Block(shape, (0,) * len(shape), shape)
-    return draw(xp, params, logits, block, lambda: _random.key(rng), dtype, cache)
+    if compat.is_torch_array(params) and is_traced(params):
+        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+    if is_traced(params) or is_traced(rng):
+        from . import _jax
+
+        return _jax.sample(params, logits, shape, rng, dtype)
+    return draw(xp, params, logits, whole(shape), lambda: _random.key(rng), dtype, cache)
 
 
 def draw(
@@ -183,10 +238,11 @@ def draw(
 
     ``key`` is called once, when nothing can fail any more.
     """
+    params = _detached(params)
     room, module, context = _reach(xp, params)
     own = compat.is_numpy_namespace(xp) or compat.is_cupy_namespace(xp)
     with context:
-        view = module.asarray(params) if own else module.from_dlpack(_exported(xp, params))
+        view = module.asarray(params) if own else module.from_dlpack(_known(xp, module, params))
         cuts = plan(block, view.shape[:-1])
         if cuts.batch != view.shape[:-1]:
             view = module.broadcast_to(view, (*cuts.batch, view.shape[-1]))
@@ -237,13 +293,13 @@ def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
             yield
 
 
-def _exported(xp: Namespace, x: Array) -> Array:
-    """Return an array as it can leave its library.
+def _known(xp: Namespace, module: Any, x: Array) -> Array:
+    """Return an array of a dtype that the other module knows.
 
-    NumPy has no bfloat16. It is widened to float32, which is exact, in a copy of the whole array.
+    NumPy has no bfloat16: that is widened to float32, exactly, in a copy of the whole array.
     """
-    x = _detached(x)
-    return xp.astype(x, xp.float32) if str(x.dtype).endswith("bfloat16") else x
+    unknown = module is np and str(x.dtype).endswith("bfloat16")
+    return xp.astype(x, xp.float32) if unknown else x
 
 
 def refuse_incomplete(name: str, x: Array) -> None:
@@ -257,17 +313,23 @@ def refuse_incomplete(name: str, x: Array) -> None:
         )
 
 
-@functools.cache
 def index_dtype(xp: Namespace, device: Any) -> Any:
     """Return the dtype that a library has for indices, in its own terms."""
+    if compat.is_jax_namespace(xp):  # has two, and may change them any time
+        return xpx.default_dtype(xp, "indexing")
+    return _index_dtype(xp, device)
+
+
+@functools.cache
+def _index_dtype(xp: Namespace, device: Any) -> Any:
     return xpx.default_dtype(xp, "indexing", device=device)
 
 
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     """Return NumPy's name for an integer dtype."""
     try:
-        numpys = compat.is_numpy_namespace(xp) or compat.is_dask_namespace(xp)
-        found = np.dtype(dtype if numpys else str(dtype).split(".")[-1])
+        by_name = compat.is_torch_namespace(xp) or compat.is_array_api_strict_namespace(xp)
+        found = np.dtype(str(dtype).split(".")[-1] if by_name else dtype)
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "iu" or not found.isnative:

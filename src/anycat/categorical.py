@@ -12,10 +12,22 @@ from . import _dispatch, _parameters, _validation
 from ._parameters import LOGITS, PROBS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from ._parameters import Array, Form, Normalizer
+    from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
+
+
+class _kept(cached_property):  # type: ignore[type-arg]
+    """A property that is computed once, unless its value is good for the moment only."""
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        if dist is None:
+            return self
+        value = self.func(dist)
+        if _dispatch.is_lasting(value, dist._param):
+            vars(dist)[self.attrname] = value
+        return value
 
 
 class Categorical:
@@ -83,44 +95,69 @@ class Categorical:
         form, given = (PROBS, probs) if logits is None else (LOGITS, logits)
         param = _validation.as_array(form.name, given)
         _validation.check_parameters(form.name, param)
-        self._set(form, param, tuple(param.shape[:-1]), validate_args, clamp_probs)
-        if self._validate:
-            self._param = _dispatch.checked(partial(_check_rows, form.name), param)
+        validate = __debug__ if validate_args is None else bool(validate_args)
+        sound = validate and not _dispatch.is_traced(param)
+        if validate:
+            param = _dispatch.checked(partial(_check_rows, form.name), param)
+        self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
 
     def _set(
         self,
         form: Form,
         param: Array,
         batch_shape: tuple[int, ...],
-        validate_args: bool | None,
+        validate: bool,
         clamp_probs: bool,
+        sound: bool,
     ) -> Categorical:
-        """Set what the rest follows from. The batch of ``param`` may be yet to be broadcast."""
+        """Set what the rest follows from.
+
+        The batch of ``param`` may be yet to be broadcast. ``sound`` tells that no row is void.
+        """
         self._form = form
         self._param = param
         self._batch_shape = batch_shape
-        self._validate: bool = __debug__ if validate_args is None else bool(validate_args)
+        self._validate = validate
         self._clamp_probs = clamp_probs
-        self._xp = compat.array_namespace(param)
+        self._sound = sound
         self._cache: dict[str, Any] = {}  # the kernels' own
+        _dispatch.introduce(type(self))
         return self
+
+    @cached_property
+    def _xp(self) -> Namespace:
+        return compat.array_namespace(self._param)
 
     def _like(self, param: Array, batch_shape: tuple[int, ...]) -> Categorical:
         return Categorical.__new__(type(self))._set(
-            self._form, param, batch_shape, self._validate, self._clamp_probs
+            self._form, param, batch_shape, self._validate, self._clamp_probs, self._sound
         )
 
     def _block(self, param: Array) -> Categorical:
         """Return a distribution of the same kind over a block of the parameter, now computed."""
-        return Categorical.__new__(Categorical)._set(
-            self._form, param, tuple(param.shape[:-1]), self._validate, self._clamp_probs
-        )
+        options = self._validate, self._clamp_probs, self._sound
+        return Categorical.__new__(Categorical)._set(self._form, param, _batch_of(param), *options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self._param, self._batch_shape, self._validate, self._clamp_probs)
+        state = (self._param, self._batch_shape, self._validate, self._clamp_probs, self._sound)
         return _rebuild, (type(self), self._form.name, *state)
 
+    def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
+        """Return the parameter with the whole batch, and all else: the way into a pytree."""
+        param = self._param
+        if self._batch_shape != _batch_of(param):
+            param = self._xp.broadcast_to(param, self.param_shape)
+        return (param,), (self._form.name, self._validate, self._clamp_probs)
+
+    @classmethod
+    def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
+        """Return the distribution again, with what has become of the parameter, unchecked."""
+        form, *rest = options
+        return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+
     def __repr__(self) -> str:
+        if not compat.is_array_api_obj(self._param):  # see `_unflatten`
+            return f"{type(self).__name__}({self._form.name}: {self._param!r})"
         return (
             f"{type(self).__name__}({self._form.name}: {self.dtype}, "
             f"batch_shape={self.batch_shape}, num_categories={self.num_categories})"
@@ -155,12 +192,17 @@ class Categorical:
 
     @property
     def _index_dtype(self) -> Any:
-        return _dispatch.index_dtype(self._xp, self.device)
+        return _dispatch.index_dtype(self._xp, self._home)
 
     @property
     def device(self) -> Any:
         """Device on which the parameter lies."""
         return compat.device(self._param)
+
+    @property
+    def _home(self) -> Any:
+        """Where to make a new array."""
+        return _dispatch.home_of(self._param)
 
     def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
@@ -191,6 +233,16 @@ class Categorical:
                 )
         return new
 
+    def __len__(self) -> int:
+        """Return the length of the first axis of the batch."""
+        if not self._batch_shape:
+            raise TypeError("a distribution without a batch has no length")
+        return self._batch_shape[0]
+
+    def __iter__(self) -> Iterator[Categorical]:
+        """Iterate over the first axis of the batch."""
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: Any) -> Categorical:
         """Return a part of the batch: ``dist[index]`` has the parameters of ``batch[index]``.
 
@@ -205,13 +257,13 @@ class Categorical:
 
     # --- parameters -----------------------------------------------------------------------------
 
-    @cached_property
+    @_kept
     @_dispatch.by_rows
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
         return self._whole(self._probs_of(self._wide(self._param), self._normalizer))
 
-    @cached_property
+    @_kept
     @_dispatch.by_rows
     def logits(self) -> Array:
         """Normalised log-probabilities in nats, of shape `param_shape`.
@@ -221,7 +273,7 @@ class Categorical:
         """
         return self._whole(self._logits_of(self._wide(self._param), self._normalizer))
 
-    @cached_property
+    @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
         return self._form.normalizer(self._xp, self._wide(self._param))
@@ -294,7 +346,7 @@ class Categorical:
         shape = _validation.shape_tuple("sample_shape", sample_shape)
         dtype = _dispatch.numpy_dtype(self._xp, self._index_dtype if dtype is None else dtype)
         _validation.check_count((*shape, *self._batch_shape), dtype)
-        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._validate)
+        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._sound)
         return _dispatch.sample(
             self._xp,
             self._param,
@@ -320,7 +372,7 @@ class Categorical:
         array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
         """
         xp, batch = self._xp, self._batch_shape
-        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self.device)
+        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self._home)
         column = xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
@@ -400,18 +452,18 @@ class Categorical:
         xp, batch = self._xp, tuple(table.shape[:-1])
         rows = math.prod(batch)
         if rows != 1:
-            numbers = xp.arange(rows, dtype=index.dtype, device=self.device)
+            numbers = xp.arange(rows, dtype=index.dtype, device=self._home)
             index = index + xp.reshape(numbers, batch) * table.shape[-1]
         flat = xp.reshape(table, (math.prod(table.shape),))
         found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
         return xp.reshape(found, index.shape)
 
-    @cached_property
+    @_kept
     def _cumulative(self) -> Array:
-        """The distribution function at each category, added up in the widest dtype."""
+        """Return the distribution function at each category, added up in the widest dtype."""
         xp = self._xp
         weights = self._probs_of(self._wide(self._param), self._normalizer)
-        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self.device))
+        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self._home))
         return self._narrow(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
@@ -470,7 +522,7 @@ class Categorical:
         if self._validate and _dispatch.is_concrete(q):
             _validation.check_quantile(xp, q)
         # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
-        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self.device)
+        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self._home)
         high = low + (self.num_categories - 1)
         for _ in range((self.num_categories - 1).bit_length()):
             middle = (low + high) // 2
@@ -491,7 +543,7 @@ class Categorical:
         """
         return self._broadcast(self._narrow(self._entropy), self._batch_shape)
 
-    @cached_property
+    @_kept
     def _entropy(self) -> Array:
         return _parameters.entropy(self._xp, *self._exact())
 
@@ -532,12 +584,16 @@ class Categorical:
     @_dispatch.by_rows
     def mean(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
-        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self.device)
+        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self._home)
 
     @property
     def variance(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
         return self.mean
+
+
+def _batch_of(param: Any) -> tuple[int, ...]:
+    return tuple(getattr(param, "shape", ())[:-1])  # a pytree may hold what is no array
 
 
 def _check_rows(name: str, x: Array) -> None:
