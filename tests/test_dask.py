@@ -14,11 +14,11 @@ import pytest
 import rows
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, _dask, _random, kl_divergence
+from anycat import Categorical, _dask, _random, _validation, kl_divergence
 from anycat._blocks import Block, plan
-from anycat._kernels import Draws, cpu
+from anycat._kernels import Draws, cpu, cuda
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -180,7 +180,7 @@ def test_draws_do_not_depend_on_chunks(
     chunks = tuple(data.draw(cuts(n), "chunks") for n in params.shape)
     wider = tuple(data.draw(st.integers(2, 4)) if n == 1 else n for n in batch)
     wider = (*data.draw(shapes, "more axes"), *wider)
-    limit = data.draw(st.integers(1, 400), "bytes")
+    limit = data.draw(st.integers(40, 1000), "bytes")
     seed = data.draw(st.integers(0, 2**70))
     with dask.config.set({"array.chunk-size": limit}):
         found = Categorical(**{form: lazy(params, chunks)}).expand(wider).sample(sample, rng=seed)
@@ -257,6 +257,50 @@ def test_parameters_are_in_the_graph_once() -> None:
         draws = Categorical(lazy(np.ones(100_000), -1)).sample(10**6, rng=0)
     assert draws.npartitions == 100
     assert len(pickle.dumps(dict(draws.dask))) < 1.1 * 800_000
+
+
+# --- blocks of other libraries ------------------------------------------------------------------
+
+
+class Foreign(np.ndarray):
+    """As good as arrays of another library, as far as Dask can tell."""
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        result = super().__array_function__(function, types, args, kwargs)
+        return result.view(Foreign) if isinstance(result, np.ndarray) else result
+
+
+def test_new_arrays_have_blocks_like_those_of_the_parameters() -> None:
+    meta = np.empty((0, 0, 0)).view(Foreign)
+    params = lazy(PARAMS).map_blocks(lambda block: block.view(Foreign), meta=meta)
+    dist = Categorical(params)
+    for x in (_validation.as_array("value", [0, 1], params), dist.enumerate_support(False)):
+        assert type(x._meta) is type(x.compute()) is Foreign
+    assert type(dist.sample(rng=0)._meta) is type(dist.probs._meta) is Foreign
+
+
+@pytest.mark.gpu
+@each_form
+def test_blocks_on_a_gpu(form: str) -> None:
+    if (reason := cuda.why_not()) is not None:
+        pytest.skip(str(reason))
+    import cupy
+
+    def host(x: Any) -> Any:
+        assert type(x._meta) is cupy.ndarray
+        return x.compute().get()
+
+    params = lazy(PARAMS, (4, 2, 3)).map_blocks(cupy.asarray)
+    ours, theirs = Categorical(**{form: params}), Categorical(**{form: PARAMS})
+    for shape in ((), (3, 2)):
+        assert_array_equal(host(ours.sample(shape, rng=1)), theirs.sample(shape, rng=1))
+    expanded = ours.expand((3, 6, 4)).sample(2, rng=1)
+    assert_array_equal(host(expanded), theirs.expand((3, 6, 4)).sample(2, rng=1))
+    values = lazy(VALUES).map_blocks(cupy.asarray)
+    assert_allclose(host(ours.log_prob(values)), theirs.log_prob(VALUES), rtol=1e-12)
+    assert_allclose(host(ours.log_prob(3)), theirs.log_prob(3), rtol=1e-12)
+    assert_array_equal(host(ours.enumerate_support()), theirs.enumerate_support())
+    assert_allclose(host(kl_divergence(ours, ours[:1])), kl_divergence(theirs, theirs[:1]), 1e-9)
 
 
 # --- from call to call --------------------------------------------------------------------------
