@@ -42,7 +42,7 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(python=sorted({*PYTHONS, THIS_PYTHON}))
 def tests(session: nox.Session) -> None:
     """Run the whole suite on the newest releases, and report what it covers."""
-    install(session, ".", groups=("tests", "tests-torch"))
+    install(session, ".", groups=("tests", "tests-torch", "tests-dask"))
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
     # Without a C++ compiler the CUDA kernels cannot be run, and part of the source is not reached.
     coverage = ["--cov"] if sys.platform == "linux" and shutil.which("g++") else []

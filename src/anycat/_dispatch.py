@@ -14,7 +14,7 @@ import array_api_extra as xpx
 import numpy as np
 
 from . import _random
-from ._kernels import Draws
+from ._blocks import Block, plan, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,6 +136,13 @@ def home_of(x: Array) -> Any:
     return compat.device(x)
 
 
+def beside(x: Array, like: Array) -> Array:
+    """Return a new array in memory of the kind that ``like`` has: Dask's own blocks are NumPy's."""
+    if compat.is_dask_array(like) and type(x._meta) is not type(like._meta):
+        return x.map_blocks(np.asarray, like=like._meta)
+    return x
+
+
 def share_device(x: Array, y: Array) -> bool:
     """Tell whether two arrays of a library lie where it can compute with both."""
     if compat.is_jax_array(x):
@@ -189,6 +196,37 @@ def sum_powers(xp: Namespace, params: Array, logits: bool) -> tuple[Array, Array
     return cpu.sum_powers(params)
 
 
+def checked(check: Callable[[Array], None], x: Array) -> Array:
+    """Return an array of rows that have passed a check, or will when Dask computes them.
+
+    What is traced is not checked.
+    """
+    if compat.is_dask_array(x):
+        from . import _dask
+
+        return _dask.checked(check, x)
+    if is_concrete(x):
+        check(x)
+    return x
+
+
+def by_rows(method: Callable[..., Array]) -> Callable[..., Array]:
+    """Mark a method of distributions that does the same to each row: Dask does it by blocks.
+
+    Its arguments are arrays for the batch, or other distributions, all of the same library.
+    """
+
+    @functools.wraps(method)
+    def on_any(dist: Any, *args: Any) -> Array:
+        if compat.is_dask_namespace(dist._xp):
+            from . import _dask
+
+            return _dask.by_rows(method.__name__, dist, *args)
+        return method(dist, *args)
+
+    return on_any
+
+
 # --- draws --------------------------------------------------------------------------------------
 
 
@@ -209,56 +247,49 @@ def sample(
     taken from ``rng`` when nothing can fail any more. ``validate`` says whether values are to be
     checked that could not be seen when the distribution was made.
     """
-    key = functools.partial(_random.key, rng)
+    shape = sample_shape + batch_shape
     if compat.is_dask_namespace(xp):
-        raise TypeError("Dask arrays are not served yet: compute() the parameters first")
-        # from . import _dask
-        # return _dask.sample(params, logits, batch_shape, sample_shape, key(), dtype, validate)
-    if not (is_traced(params) or is_traced(rng)):
-        return draw(xp, params, logits, batch_shape, sample_shape, key, dtype, cache)
-    if compat.is_torch_array(params):
-        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
-    from . import _jax
+        from . import _dask
 
-    return _jax.sample(params, logits, batch_shape, sample_shape, rng, dtype)
+        return _dask.sample(params, logits, shape, _random.key(rng), dtype)
+    if compat.is_torch_array(params) and is_traced(params):
+        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+    if is_traced(params) or is_traced(rng):
+        from . import _jax
+
+        return _jax.sample(params, logits, shape, rng, dtype)
+    return draw(xp, params, logits, whole(shape), lambda: _random.key(rng), dtype, cache)
 
 
 def draw(
     xp: Namespace,
     params: Array,
     logits: bool,
-    batch_shape: tuple[int, ...],
-    sample_shape: tuple[int, ...],
+    block: Block,
     key: Callable[[], Key],
     dtype: np.dtype[Any],
     cache: dict[str, Any],
-    first: int = 0,
-    stride: int | None = None,
 ) -> Array:
-    """Draw as `sample` does, from parameters whose values are there.
+    """Draw a block of what `sample` draws, from parameters of this block whose values are there.
 
-    The first draw has the number ``first``; within the batch the numbers grow by one in C order,
-    from sample to sample by ``stride``, which is the size of the batch by default. ``key`` is
-    called once, when nothing can fail any more.
+    ``key`` is called once, when nothing can fail any more.
     """
     params = _detached(params)
     room, module, context = _reach(xp, params)
     own = compat.is_numpy_namespace(xp) or compat.is_cupy_namespace(xp)
     with context:
         view = module.asarray(params) if own else module.from_dlpack(_known(xp, module, params))
-        samples, size = math.prod(sample_shape), math.prod(batch_shape)
-        stride = size if stride is None else stride
-        lattice = lattice_of(view.shape[:-1], batch_shape)
-        if lattice is None or (lattice[0] > 1 and samples > 1 and stride != size):
-            # Rows repeat in a pattern of their own: let strides tell it.
-            view, lattice = module.broadcast_to(view, (*batch_shape, view.shape[-1])), (1, size, 1)
-        outer, rows, repeats = lattice
-        step = stride if outer == 1 else rows * repeats
-        out = module.empty(sample_shape + batch_shape, dtype)
+        cuts = plan(block, view.shape[:-1])
+        if cuts.batch != view.shape[:-1]:
+            view = module.broadcast_to(view, (*cuts.batch, view.shape[-1]))
+        out = module.empty(block.shape, dtype)
         words = key()
-        if out.size:
-            draws = Draws(samples * outer, rows, repeats, first, step)
-            room.sample(view, logits, words, draws, out.reshape(draws[:3]), cache)
+        for place, rows, draws in cuts.parts() if out.size else ():
+            part = out[place].transpose(cuts.order).reshape(draws[:3])
+            flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
+            room.sample(view[rows], logits, words, draws, flat, cache)
+            if flat is not part:
+                part[...] = flat
         return out if own else compat.to_device(xp.from_dlpack(out), compat.device(params))
 
 
@@ -309,10 +340,15 @@ def _known(xp: Namespace, module: Any, x: Array) -> Array:
     return xp.astype(x, xp.float32) if unknown else x
 
 
-def refuse_masks(name: str, x: Array) -> None:
-    """Raise TypeError for NumPy's masked arrays, whose masks would be lost on the way."""
+def refuse_incomplete(name: str, x: Array) -> None:
+    """Refuse NumPy's masked arrays, whose masks would get lost, and Dask's of unknown shape."""
     if type(x).__module__.startswith("numpy.ma"):
         raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+    if compat.is_dask_array(x) and any(map(math.isnan, x.shape)):
+        raise ValueError(
+            f"{name} is a Dask array with chunks of unknown sizes, and so of shape {x.shape}: "
+            "call its compute_chunk_sizes() first"
+        )
 
 
 def index_dtype(xp: Namespace, device: Any) -> Any:
@@ -330,30 +366,10 @@ def _index_dtype(xp: Namespace, device: Any) -> Any:
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     """Return NumPy's name for an integer dtype."""
     try:
-        by_name = not (compat.is_numpy_namespace(xp) or compat.is_jax_namespace(xp))
+        by_name = compat.is_torch_namespace(xp) or compat.is_array_api_strict_namespace(xp)
         found = np.dtype(str(dtype).split(".")[-1] if by_name else dtype)
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "iu" or not found.isnative:
         raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
     return found
-
-
-def lattice_of(base: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Tell how rows of shape ``base`` repeat in ``batch``, to which they broadcast.
-
-    Returns (outer, rows, repeats) if the batch, in C order, is ``outer`` times all rows, each
-    ``repeats`` times in turn; None if they lie in another way.
-    """
-    base = (1,) * (len(batch) - len(base)) + base
-    kinds = [n == m for n, m in zip(base, batch, strict=True) if m != 1]
-    inner = len(kinds)
-    while inner and not kinds[inner - 1]:
-        inner -= 1
-    outer = 0
-    while outer < inner and not kinds[outer]:
-        outer += 1
-    if not all(kinds[outer:inner]):
-        return None
-    sizes = [m for m in batch if m != 1]
-    return math.prod(sizes[:outer]), math.prod(sizes[outer:inner]), math.prod(sizes[inner:])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _dispatch, _random
+from ._blocks import whole
 
 if TYPE_CHECKING:
     from ._random import RNG
@@ -25,8 +26,7 @@ class Draw(NamedTuple):
     logits: bool
     axes: int
     """Of the parameters; those before them are axes of ``vmap``."""
-    batch_shape: tuple[int, ...]
-    sample_shape: tuple[int, ...]
+    shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def __call__(self, params: Array, words: Array) -> Array:
@@ -46,23 +46,20 @@ class Draw(NamedTuple):
                 _dispatch.default_namespace(),
                 params[i],
                 self.logits,
-                self.batch_shape,
-                self.sample_shape,
+                whole(self.shape),
                 functools.partial(np.copy, words[i]),
                 self.dtype,
                 {} if cache is None else cache,
             )
             for i in np.ndindex(mapped)
         ]
-        shape = mapped + self.sample_shape + self.batch_shape
-        return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
+        return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
 
 
 def sample(
     params: Array,
     logits: bool,
-    batch_shape: tuple[int, ...],
-    sample_shape: tuple[int, ...],
+    shape: tuple[int, ...],
     rng: RNG,
     dtype: np.dtype[Any],
 ) -> Array:
@@ -74,8 +71,8 @@ def sample(
         )
     dtype = np.dtype(jax.dtypes.canonicalize_dtype(dtype))
     return jax.pure_callback(
-        Draw(logits, params.ndim, batch_shape, sample_shape, dtype),
-        jax.ShapeDtypeStruct(sample_shape + batch_shape, dtype),
+        Draw(logits, params.ndim, shape, dtype),
+        jax.ShapeDtypeStruct(shape, dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(_random.words(rng), jnp.uint32),
         vmap_method="expand_dims",

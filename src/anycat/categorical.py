@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
@@ -12,7 +12,7 @@ from . import _dispatch, _parameters, _validation
 from ._parameters import LOGITS, PROBS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
@@ -97,10 +97,9 @@ class Categorical:
         _validation.check_parameters(form.name, param)
         validate = __debug__ if validate_args is None else bool(validate_args)
         sound = validate and not _dispatch.is_traced(param)
+        if validate:
+            param = _dispatch.checked(partial(_check_rows, form.name), param)
         self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
-        unsure = validate and _dispatch.is_concrete(param)
-        if unsure and not _dispatch.vouch(self._xp, param, form is LOGITS):
-            _validation.check_rows(form.name, self._xp, self._wide(param))
 
     def _set(
         self,
@@ -133,6 +132,11 @@ class Categorical:
         return Categorical.__new__(type(self))._set(
             self._form, param, batch_shape, self._validate, self._clamp_probs, self._sound
         )
+
+    def _block(self, param: Array) -> Categorical:
+        """Return a distribution of the same kind over a block of the parameter, now computed."""
+        options = self._validate, self._clamp_probs, self._sound
+        return Categorical.__new__(Categorical)._set(self._form, param, _batch_of(param), *options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self._param, self._batch_shape, self._validate, self._clamp_probs, self._sound)
@@ -248,16 +252,19 @@ class Categorical:
         rest = () if any(i is Ellipsis for i in index) else (...,)
         param = self._xp.broadcast_to(self._param, self.param_shape)
         part = param[(*index, *rest, slice(None))]
+        _dispatch.refuse_incomplete("the part of the batch", part)
         return self._like(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
 
     @_kept
+    @_dispatch.by_rows
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
         return self._whole(self._probs_of(self._wide(self._param), self._normalizer))
 
     @_kept
+    @_dispatch.by_rows
     def logits(self) -> Array:
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
@@ -374,6 +381,7 @@ class Categorical:
         """
         xp, batch = self._xp, self._batch_shape
         categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self._home)
+        categories = _dispatch.beside(categories, self._param)
         column = xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
@@ -404,7 +412,7 @@ class Categorical:
         >>> float(Categorical([0.25, 0.75]).log_prob(1).round(4))
         -0.2877
         """
-        return self._of_value(value, self._logits_of, -math.inf)
+        return self._at("value", value, self._log_prob_at)
 
     def prob(self, value: Any) -> Array:
         """Return the probability of categories; see `log_prob`.
@@ -418,23 +426,35 @@ class Categorical:
         -------
         array of the broadcast shape, in `dtype`
         """
+        return self._at("value", value, self._prob_at)
+
+    def _at(self, name: str, x: Any, function: Callable[[Array], Array]) -> Array:
+        """Return what a function of the batch gives at an argument that broadcasts with it."""
+        x = _validation.as_array(name, x, self._param)
+        shape = _validation.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
+        return self._broadcast(function(x), shape)
+
+    @_dispatch.by_rows
+    def _log_prob_at(self, value: Array) -> Array:
+        return self._of_value(value, self._logits_of, -math.inf)
+
+    @_dispatch.by_rows
+    def _prob_at(self, value: Array) -> Array:
         return self._of_value(value, self._probs_of, 0.0)
 
-    def _of_value(self, value: Any, function: Any, outside: float) -> Array:
+    def _of_value(self, value: Array, function: Any, outside: float) -> Array:
         """Look up the parameter at ``value``, and tell what it stands for there.
 
         So the logarithm, say, is taken of what was looked up, not of all that might have been.
         """
         xp = self._xp
-        value = _validation.as_array("value", value, self._param)
-        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
         validate = self._validate and _dispatch.is_concrete(value)
         index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
         entries = self._look_up(self._wide(self._param), index)
         result = function(entries, tuple(n[..., 0] for n in self._normalizer))
         if not validate:
             result = xp.where(inside, result, outside)
-        return self._broadcast(self._narrow(result), shape)
+        return self._narrow(result)
 
     def _look_up(self, table: Array, index: Array) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along its last axis."""
@@ -467,9 +487,11 @@ class Categorical:
         -------
         array of the broadcast shape, in `dtype`
         """
+        return self._at("value", value, self._cdf_at)
+
+    @_dispatch.by_rows
+    def _cdf_at(self, value: Array) -> Array:
         xp, last = self._xp, self.num_categories - 1
-        value = _validation.as_array("value", value, self._param)
-        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
         if not xp.isdtype(value.dtype, "real floating"):
             unsigned = xp.isdtype(value.dtype, "unsigned integer")
             value = xp.astype(value, self._index_dtype)
@@ -483,7 +505,7 @@ class Categorical:
         result = xp.where(between, result, xp.astype(value >= last, result.dtype))
         if xp.isdtype(value.dtype, "real floating"):
             result = xp.where(xp.isnan(value), xp.nan, result)
-        return self._broadcast(self._narrow(result), shape)
+        return self._narrow(result)
 
     def icdf(self, q: Any) -> Array:
         """Return the smallest category whose `cdf` is ``q`` or more.
@@ -498,9 +520,11 @@ class Categorical:
         array of the broadcast shape, of the library's index dtype
             Without ``validate_args``, -1 where ``q`` is NaN or out of range.
         """
+        return self._at("q", q, self._icdf_at)
+
+    @_dispatch.by_rows
+    def _icdf_at(self, q: Array) -> Array:
         xp = self._xp
-        q = _validation.as_array("q", q, self._param)
-        shape = _validation.broadcast_shapes("q", tuple(q.shape), self._batch_shape)
         ends = self._cumulative
         if not xp.isdtype(q.dtype, "real floating"):
             q = xp.astype(q, ends.dtype)
@@ -513,10 +537,11 @@ class Categorical:
             middle = (low + high) // 2
             below = self._look_up(ends, middle) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
-        return self._broadcast(xp.where((q >= 0) & (q <= 1), low, -1), shape)
+        return xp.where((q >= 0) & (q <= 1), low, -1)
 
     # --- summaries ------------------------------------------------------------------------------
 
+    @_dispatch.by_rows
     def entropy(self) -> Array:
         """Return the entropy of each distribution, in nats.
 
@@ -533,6 +558,7 @@ class Categorical:
             return _parameters.entropy_of_sums(self._xp, *self._sums)
         return _parameters.entropy(self._xp, *self._exact())
 
+    @_dispatch.by_rows
     def perplexity(self) -> Array:
         """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
 
@@ -551,13 +577,22 @@ class Categorical:
             self._form.log_prob(self._xp, x, self._normalizer),
         )
 
+    @_dispatch.by_rows
+    def _divergence(self, other: Categorical) -> Array:
+        xp = self._xp
+        (p, log_p), (_, log_q) = self._exact(), other._exact()
+        result = _parameters.relative_entropy(xp, p, log_p, log_q)
+        return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
+
     @property
+    @_dispatch.by_rows
     def mode(self) -> Array:
         """The first of the most probable categories, in an array of shape `batch_shape`."""
         first = self._xp.argmax(self._wide(self._param), axis=-1)
         return self._broadcast(first, self._batch_shape)
 
     @property
+    @_dispatch.by_rows
     def mean(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
         return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self._home)
@@ -570,6 +605,13 @@ class Categorical:
 
 def _batch_of(param: Any) -> tuple[int, ...]:
     return tuple(getattr(param, "shape", ())[:-1])  # a pytree may hold what is no array
+
+
+def _check_rows(name: str, x: Array) -> None:
+    xp = compat.array_namespace(x)
+    if not _dispatch.vouch(xp, x, name == LOGITS.name):
+        wide = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
+        _validation.check_rows(name, xp, wide)
 
 
 def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
@@ -607,7 +649,4 @@ def kl_divergence(p: Categorical, q: Categorical) -> Array:
             f"{p.num_categories} and {q.num_categories}"
         )
     shape = _validation.broadcast_shapes("the batch of q", q.batch_shape, p.batch_shape)
-    xp = p._xp
-    (probs, log_p), (_, log_q) = p._exact(), q._exact()
-    result = _parameters.relative_entropy(xp, probs, log_p, log_q)
-    return p._broadcast(xp.astype(result, xp.result_type(p.dtype, q.dtype), copy=False), shape)
+    return p._broadcast(p._divergence(q), shape)
