@@ -20,7 +20,7 @@ from numba.extending import intrinsic, overload, register_jitable
 TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
 CHUNK = np.uint64(512)  # terms that are added in the precision of the values
-LANES = np.uint64(32)  # rows that `draw_short_rows` takes at once
+LANES = np.uint64(64)  # rows that `draw_short_rows` takes at once
 WORDS = np.uint64(1024)  # random words made at once
 SPARE = np.uint64(4)  # and what may be made beside them
 
@@ -619,17 +619,21 @@ def draw_long_rows(
 
 @inner
 def _load_lanes(x, begin, size, least, columns, tops, faults):
-    """Turn LANES short rows into columns; find their largest values and count what is no value."""
+    """Turn LANES short rows into columns; find their largest values and count what is no value.
+
+    Counts are floats, as wide as the values, so that vectors of both are of the same length.
+    """
     largest = _largest_finite(x[ZERO])
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     for b in range(LANES):
-        tops[b], faults[b] = -np.inf, ZERO
+        tops[b], faults[b] = -np.inf, 0
         for k in range(size):
             columns[k * LANES + b] = x[(begin + b) * size + k]
     for k in range(size):
         for b in range(LANES):
             value = columns[k * LANES + b]
             tops[b] = value if value > tops[b] else tops[b]
-            faults[b] += np.uint64(not (least <= value <= largest))
+            faults[b] += zero if least <= value <= largest else one
 
 
 @entry
@@ -645,7 +649,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     tops, lowest = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     offsets, factors = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     scales = np.empty(LANES, np.float64)
-    faults, totals = np.empty(LANES, np.uint64), np.empty(LANES, np.uint64)
+    faults, totals = np.empty(LANES, x.dtype), np.empty(LANES, np.uint64)
     targets = np.empty(LANES, np.uint64)
     words, found = np.empty(LANES + SPARE, np.uint64), np.empty(LANES, np.int64)
     for group in range(ZERO, rows, LANES):
@@ -654,7 +658,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
         for b in range(LANES):
             totals[b] = ZERO
         for b in range(LANES):
-            faults[b] += np.uint64(not tops[b] > least)
+            faults[b] += real(not tops[b] > least)
             top = np.float64(tops[b])
             offsets[b] = _shift(top, logits)
             lowest[b] = tops[b] - offsets[b] - real(80)
@@ -679,7 +683,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
                     targets[b], found[b] = _scale_word(words[skip + b], totals[b]), 0
                 for k in range(size):
                     for b in range(LANES):
-                        found[b] += ends[k * LANES + b] <= targets[b]
+                        found[b] += np.int64(ends[k * LANES + b]) <= np.int64(targets[b])
                 place = _point(places, begin, j, i)
                 for b in range(LANES):
                     out[place + b * places[ONE]] = -1 if faults[b] else found[b]
@@ -771,7 +775,7 @@ def sum_powers_of_short_rows(x, size, tops, totals, weighted):
     columns = np.empty(size * LANES, x.dtype)
     top, total = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     by_value = np.empty(LANES, x.dtype)
-    faults = np.empty(LANES, np.uint64)
+    faults = np.empty(LANES, x.dtype)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
         _load_lanes(x, begin, size, real(-np.inf), columns, top, faults)
@@ -786,7 +790,7 @@ def sum_powers_of_short_rows(x, size, tops, totals, weighted):
                 total[b] += g
                 by_value[b] += value * g
         for b in range(LANES):
-            good = faults[b] == ZERO and top[b] > -np.inf
+            good = faults[b] == zero and top[b] > -np.inf
             tops[begin + b] = top[b] if good else real(np.nan)
             totals[begin + b] = total[b] if good else real(np.nan)
             weighted[begin + b] = by_value[b] if good else real(np.nan)
