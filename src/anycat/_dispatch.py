@@ -184,16 +184,17 @@ def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
     return cpu.vouch(params, logits)
 
 
-def sum_powers(xp: Namespace, params: Array, logits: bool) -> tuple[Array, Array, Array] | None:
-    """Return max(x) and the sums of exp(x - max) and (x - max) exp(x - max) for rows x of logits.
+def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
+    """Return each row's largest value, and the sums of s and of s * log(s) over the row.
 
-    Each keeps the last axis. None where the operations of the array API are to do it.
+    s is a probability's share of the largest. Results keep the last axis. Nothing is returned where
+    the operations of the array API are to do it.
     """
-    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE and logits):
-        return None
+    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE):
+        return ()
     from ._kernels import cpu
 
-    return cpu.sum_powers(params)
+    return cpu.sum_shares(params, logits)
 
 
 def checked(check: Callable[[Array], None], x: Array) -> Array:

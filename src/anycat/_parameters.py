@@ -103,8 +103,8 @@ def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:
     return xp.sum(xp.where(p > 0, -p * xp.where(p > 0, log_p, 0.0), 0.0), axis=-1)
 
 
-def entropy_of_sums(xp: Namespace, highest: Array, total: Array, weighted: Array) -> Array:
-    """Return the entropy by max(x) and the sums of exp(x - max) and (x - max) exp(x - max)."""
+def entropy_of_shares(xp: Namespace, total: Array, weighted: Array) -> Array:
+    """Return the entropy of probabilities by the sums of s and s * log(s), their shares of any."""
     return (xp.log(total) - weighted / total)[..., 0]
 
 

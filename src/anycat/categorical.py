@@ -276,15 +276,15 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
-        if self._sums:
+        if self._form is LOGITS and self._sums:
             highest, total, _ = self._sums
             return highest, total
         return self._form.normalizer(self._xp, self._wide(self._param))
 
     @_kept
-    def _sums(self) -> Normalizer:
-        """Return what kernels know of each row, or nothing: see `_dispatch.sum_powers`."""
-        return _dispatch.sum_powers(self._xp, self._param, self._form is LOGITS) or ()
+    def _sums(self) -> tuple[Array, ...]:
+        """Return what kernels know of each row, or nothing: see `_dispatch.sum_shares`."""
+        return _dispatch.sum_shares(self._xp, self._param, self._form is LOGITS)
 
     @_dispatch.silence()
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
@@ -555,7 +555,7 @@ class Categorical:
     @_kept
     def _entropy(self) -> Array:
         if self._sums:
-            return _parameters.entropy_of_sums(self._xp, *self._sums)
+            return _parameters.entropy_of_shares(self._xp, *self._sums[1:])
         return _parameters.entropy(self._xp, *self._exact())
 
     @_dispatch.by_rows

@@ -164,19 +164,21 @@ def vouch(params: Array, logits: bool) -> bool:
     return all(found)
 
 
-def sum_powers(params: Array) -> tuple[Array, Array, Array]:
-    """Return, for rows x of logits, max(x) and the sums of exp(x - max) and (x - max) exp(x - max).
+def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
+    """Return the largest value of each row, and two sums of what its values stand for.
 
-    Each of the shape of ``params``, but with one category. NaN for rows that are no distributions.
+    Probabilities are taken as shares s of the largest: the sums are those of s and of s * log(s).
+    Each result has the shape of ``params``, but with one category; NaN for rows that are no
+    distributions.
     """
     rows, n = Rows(params), math.prod(params.shape[:-1])
     results = tuple(np.empty(n, rows.dtype) for _ in range(3))
     short = rows.size <= SHORT and n >= LANES
-    kernel = kernels.sum_powers_of_short_rows if short else kernels.sum_powers
+    kernel = kernels.sum_shares_of_short_rows if short else kernels.sum_shares
 
     def add(x: Array, row: int) -> None:
         part = (result[row : row + x.size // rows.size] for result in results)
-        kernel(x, np.uint64(rows.size), *part)
+        kernel(x, np.uint64(rows.size), logits, *part)
 
     rows.each_block(add, n, 10 + rows.size, LANES if short else 1)
     tops, totals, weighted = (result.reshape(*params.shape[:-1], 1) for result in results)

@@ -721,76 +721,152 @@ def first_doubt(x, size, logits):
     return rows
 
 
-@njit(nogil=True, fastmath={"reassoc"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _add_powers(x, begin, end, top):
-    """Return the sums of exp(x - top) and of (x - top) * exp(x - top)."""
-    zero, lowest = x.dtype.type(0), x.dtype.type(-80)
-    total = weighted = zero
-    for k in range(begin, end):
-        value = x[k] - top
-        value = value if value > lowest else lowest
-        g, power = _exp(value)
-        g = _times_power(g, power)
-        total += g
-        weighted += value * g
+def _log(x):
+    """Return log(x) of a normal number, to a few units in the last place."""
+
+
+_LOG_FLOAT32 = "1.2ee656p-2 1.997c2ep-2 1.55555cp-1"
+_LOG_FLOAT64 = (
+    "1.2b5900de53b32p-3 1.39fe51a7c18f9p-3 1.7462b51cb66b1p-3 1.c71c62e3f11e6p-3 "
+    "1.2492492df281ap-2 1.99999999952d7p-2 1.5555555555558p-1"
+)
+
+
+@overload(_log)
+def _log_for(x):
+    if x is types.float32:
+        real, integer, mantissa = np.float32, np.int32, 23
+        c7, c5, c3 = (real(float.fromhex(c)) for c in _LOG_FLOAT32.split())
+
+        def polynomial(z):
+            return _fma(_fma(c7, z, c5), z, c3)
+
+    else:
+        real, integer, mantissa = np.float64, np.int64, 52
+        c15, c13, c11, c9, c7, c5, c3 = (real(float.fromhex(c)) for c in _LOG_FLOAT64.split())
+
+        def polynomial(z):
+            p = _fma(_fma(_fma(c15, z, c13), z, c11), z, c9)
+            return _fma(_fma(_fma(p, z, c7), z, c5), z, c3)
+
+    evaluate = register_jitable(polynomial)
+    root, one, two, ln2 = real(math.sqrt(0.5)).view(integer), real(1), real(2), real(math.log(2))
+
+    def log(x):
+        n = (_bits(x) - root) >> mantissa
+        f = _from_bits(integer(_bits(x) - (n << mantissa))) - one
+        s = f / (f + two)  # log((1 + s) / (1 - s)), an odd function
+        return _fma(real(n), ln2, _fma(s * s * s, evaluate(s * s), s + s))
+
+    return log
+
+
+def _share(x, top, logits):
+    """Return a probability as a share of the largest, and its logarithm."""
+
+
+@overload(_share)
+def _share_for(x, top, logits):
+    real = np.float32 if x is types.float32 else np.float64
+    lowest, least, zero = real(-80), np.finfo(real).smallest_normal, real(0)
+
+    def share(x, top, logits):
+        if logits:
+            log = x - top
+            log = log if log > lowest else lowest
+            g, power = _exp(log)
+            return _times_power(g, power), log
+        share = x / top
+        normal = share >= least
+        return (share if normal else zero), _log(share if normal else least)
+
+    return share
+
+
+@njit(
+    nogil=True,
+    fastmath={"reassoc"},
+    error_model="numpy",  # a test of each divisor would stop vectorisation
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
+def _add_shares(x, begin, end, top, logits):
+    """Return the sums of shares and of shares times their logarithms."""
+    total = weighted = x.dtype.type(0)
+    if logits:  # of two loops each is vectorised
+        for k in range(begin, end):
+            share, log = _share(x[k], top, True)
+            total += share
+            weighted += share * log
+    else:
+        for k in range(begin, end):
+            share, log = _share(x[k], top, False)
+            total += share
+            weighted += share * log
     return np.float64(total), np.float64(weighted)
 
 
 @entry
-def sum_powers(x, size, tops, totals, weighted):
-    """Find each row's largest logit, and the sums of `_add_powers` over the row."""
+def sum_shares(x, size, logits, tops, totals, weighted):
+    """Find each row's largest value, and the sums of `_add_shares` over the row."""
     real = x.dtype.type
+    void = -np.inf if logits else 0.0
     for r in range(np.uint64(x.size) // size):
         begin, end = r * size, r * size + size
-        top, total, by_value = -np.inf, 0.0, 0.0
+        top, total, by_log = void, 0.0, 0.0
         for low in range(begin, end, TILE):
             high = min(low + TILE, end)
-            here = _top(x, low, high, True)
+            here = _top(x, low, high, logits)
             if np.isnan(here):
                 top = here
                 break
-            if here == -np.inf:
+            if not here > void:
                 continue
             if here > top:
                 if total:
-                    factor = math.exp(top - here)
-                    by_value = factor * (by_value + (top - here) * total)
+                    log = top - here if logits else math.log(top) - math.log(here)
+                    factor = math.exp(log)
+                    by_log = factor * (by_log + log * total)
                     total *= factor
                 top = here
             for k in range(low, high, CHUNK):  # a narrow sum has few terms
-                t, v = _add_powers(x, k, min(k + CHUNK, high), real(top))
+                t, v = _add_shares(x, k, min(k + CHUNK, high), real(top), logits)
                 total += t
-                by_value += v
-        if not top > -np.inf:
-            total = by_value = np.nan
-        tops[r], totals[r], weighted[r] = top, total, by_value
+                by_log += v
+        if not top > void:
+            total = by_log = np.nan
+        tops[r], totals[r], weighted[r] = top, total, by_log
 
 
-@entry
-def sum_powers_of_short_rows(x, size, tops, totals, weighted):
-    """Do what `sum_powers` does, LANES rows at once, of which there must be as many or more."""
+@njit(nogil=True, cache=True, error_model="numpy")
+def sum_shares_of_short_rows(x, size, logits, tops, totals, weighted):
+    """Do what `sum_shares` does, LANES rows at once, of which there must be as many or more."""
     rows = np.uint64(x.size) // size
     real = x.dtype.type
-    zero, lowest = real(0), real(-80)
+    zero, void = real(0), real(-np.inf if logits else 0)
     columns = np.empty(size * LANES, x.dtype)
     top, total = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
-    by_value = np.empty(LANES, x.dtype)
+    by_log = np.empty(LANES, x.dtype)
     faults = np.empty(LANES, x.dtype)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
-        _load_lanes(x, begin, size, real(-np.inf), columns, top, faults)
+        _load_lanes(x, begin, size, void, columns, top, faults)
         for b in range(LANES):
-            total[b] = by_value[b] = zero
-        for k in range(size):
-            for b in range(LANES):
-                value = columns[k * LANES + b] - top[b]
-                value = value if value > lowest else lowest
-                g, power = _exp(value)
-                g = _times_power(g, power)
-                total[b] += g
-                by_value[b] += value * g
+            total[b] = by_log[b] = zero
+        if logits:
+            for k in range(size):
+                for b in range(LANES):
+                    share, log = _share(columns[k * LANES + b], top[b], True)
+                    total[b] += share
+                    by_log[b] += share * log
+        else:
+            for k in range(size):
+                for b in range(LANES):
+                    share, log = _share(columns[k * LANES + b], top[b], False)
+                    total[b] += share
+                    by_log[b] += share * log
         for b in range(LANES):
-            good = faults[b] == zero and top[b] > -np.inf
+            good = faults[b] == zero and top[b] > void
             tops[begin + b] = top[b] if good else real(np.nan)
             totals[begin + b] = total[b] if good else real(np.nan)
-            weighted[begin + b] = by_value[b] if good else real(np.nan)
+            weighted[begin + b] = by_log[b] if good else real(np.nan)
