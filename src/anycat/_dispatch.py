@@ -162,7 +162,8 @@ def introduce(cls: type) -> None:
 def _detached(x: Array) -> Array:
     """Return an array without its gradient: draws are integers, through which none goes."""
     if compat.is_torch_array(x):
-        return sys.modules["torch"].func.debug_unwrap(x).detach()
+        unwrap = sys.modules["torch"].func.debug_unwrap
+        return unwrap(unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
     if compat.is_jax_array(x) and isinstance(x, (jax := sys.modules["jax"]).core.Tracer):
         return jax.lax.stop_gradient(x)
     return x
@@ -338,7 +339,7 @@ def _known(xp: Namespace, module: Any, x: Array) -> Array:
     NumPy has no bfloat16: that is widened to float32, exactly, in a copy of the whole array.
     """
     unknown = module is np and str(x.dtype).endswith("bfloat16")
-    return xp.astype(x, xp.float32) if unknown else x
+    return _detached(xp.astype(x, xp.float32)) if unknown else x
 
 
 def refuse_incomplete(name: str, x: Array) -> None:
