@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -9,7 +11,7 @@ import multiprocessing
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import golden
 import numpy as np
@@ -18,9 +20,14 @@ import pytest
 import rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from libraries import each_library, each_place, get, put
 
 from anycat import Categorical
 from anycat._kernels import Draws, cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Array = np.ndarray[Any, Any]
 
@@ -43,33 +50,32 @@ def regime(name: str, form: str = "probs", dtype: Any = np.float32) -> Categoric
     return Categorical(**{form: rows.make(form, "plain", shape, dtype)})
 
 
-@pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that sets how many threads the next calls use, however small."""
-
-    def use(n: int) -> None:
-        monkeypatch.setattr(cpu.config, "NUMBA_NUM_THREADS", n)
-        monkeypatch.setattr(cpu, "THREAD", 1.0)
-        monkeypatch.setattr(cpu, "_pool", None)
-
-    return use
+@contextlib.contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let calls use a number of threads, however small their work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu.config, "NUMBA_NUM_THREADS", n)
+        patch.setattr(cpu, "THREAD", 1.0)
+        patch.setattr(cpu, "_pool", None)
+        yield
 
 
 # --- P1, P8: the same integers, everywhere and always ----------------------------------------
 
 
-@pytest.mark.parametrize("library", ["numpy", "array_api_strict", "torch"])
+@each_library
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["rng"])
 def test_golden_vectors(case: dict[str, Any], library: str) -> None:
-    xp = pytest.importorskip(library)
     x = golden.params(case["params"], case["dtype"])
     if library == "array_api_strict" and x.dtype == np.float16:
         pytest.skip("the standard has no float16")
-    params = xp.asarray(x)
+    params = put(x, library)
+    if library == "jax" and params.dtype != x.dtype:
+        pytest.skip("JAX has no float64 unless it is told to: see test_jax.py")
     dist = Categorical(**{case["form"]: params})
     draws = dist.sample(tuple(case["sample_shape"]), rng=case["rng"])
     assert isinstance(draws, type(params))
-    assert np.asarray(draws).tolist() == case["draws"]
+    assert get(draws).tolist() == case["draws"]
 
 
 def test_golden_file_is_never_made_anew() -> None:
@@ -87,19 +93,51 @@ def test_class_equals_oracle(name: str, form: str) -> None:
     np.testing.assert_array_equal(actual, oracle.draw(x, form, golden.key(42), sample_shape))
 
 
+@functools.cache
+def expected(name: str, form: str) -> Array:
+    return regime(name, form).sample(REGIMES[name][1], rng=1)
+
+
+@each_place
+@pytest.mark.parametrize("name", REGIMES)
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_every_library_and_device_draws_the_same(
+    form: str, name: str, library: str, memory: str
+) -> None:
+    shape, sample_shape = REGIMES[name]
+    params = put(rows.make(form, "plain", shape, np.float32), library, memory)
+    draws = Categorical(**{form: params}).sample(sample_shape, rng=1)
+    assert isinstance(draws, type(params))
+    assert getattr(draws, "device", None) == getattr(params, "device", None)
+    np.testing.assert_array_equal(get(draws), expected(name, form))
+
+
 # --- P2: whatever the threads, the pieces and the way ----------------------------------------
 
 
 @pytest.mark.parametrize("name", REGIMES)
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_threads_change_nothing(name: str, form: str, threads: Any) -> None:
+def test_threads_change_nothing(name: str, form: str) -> None:
     _, sample_shape = REGIMES[name]
-    results = []
     for n in (1, 2, 3, 13):
-        threads(n)
-        results.append(regime(name, form).sample(sample_shape, rng=1))
-    for other in results[1:]:
-        np.testing.assert_array_equal(results[0], other)
+        with threads(n):
+            draws = regime(name, form).sample(sample_shape, rng=1)
+        np.testing.assert_array_equal(draws, expected(name, form))
+
+
+@given(
+    shape=hnp.array_shapes(max_dims=3, max_side=40),
+    samples=st.integers(1, 400),
+    form=st.sampled_from(["probs", "logits"]),
+    n=st.integers(2, 40),
+)
+def test_any_number_of_threads(shape: tuple[int, ...], samples: int, form: str, n: int) -> None:
+    x = rows.make(form, "plain", shape, np.float32)
+    draws = []
+    for count in (1, n):
+        with threads(count):
+            draws.append(Categorical(**{form: x}).sample(samples, rng=1))
+    np.testing.assert_array_equal(*draws)
 
 
 @given(st.data())
@@ -116,14 +154,14 @@ def test_blocks_of_a_batch_have_its_draws(data: st.DataObject) -> None:
         np.testing.assert_array_equal(block, whole[:, a:b])
 
 
-def test_concurrent_callers(threads: Any) -> None:
-    threads(2)
-    alone = {name: regime(name).sample(REGIMES[name][1], rng=5) for name in REGIMES}
-    with ThreadPoolExecutor(6) as pool:
-        names = list(REGIMES) * 4
-        together = pool.map(lambda name: regime(name).sample(REGIMES[name][1], rng=5), names)
-    for name, draws in zip(names, together, strict=True):
-        np.testing.assert_array_equal(draws, alone[name])
+def test_concurrent_callers() -> None:
+    def draw(name: str) -> Array:
+        return regime(name).sample(REGIMES[name][1], rng=1)
+
+    names = list(REGIMES) * 4
+    with threads(2), ThreadPoolExecutor(6) as pool:
+        for name, draws in zip(names, pool.map(draw, names), strict=True):
+            np.testing.assert_array_equal(draws, expected(name, "probs"))
 
 
 def _in_child(queue: Any) -> None:
@@ -133,16 +171,16 @@ def _in_child(queue: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # by Python,
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # and by JAX where it is imported
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork()")
-def test_survives_a_fork(threads: Any) -> None:
-    threads(3)
-    draws = regime("few categories, many rows").sample(rng=3)
-    assert cpu._pool is not None  # the parent has threads that the child will not have
+def test_survives_a_fork() -> None:
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=_in_child, args=(queue,))
-    child.start()
-    np.testing.assert_array_equal(queue.get(timeout=60), draws)
-    child.join(60)
+    with threads(3):
+        draws = regime("few categories, many rows").sample(rng=3)
+        assert cpu._pool is not None  # the parent has threads that the child will not have
+        child = context.Process(target=_in_child, args=(queue,))
+        child.start()
+        np.testing.assert_array_equal(queue.get(timeout=60), draws)
+        child.join(60)
     assert child.exitcode == 0
 
 

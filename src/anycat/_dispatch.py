@@ -14,7 +14,7 @@ import array_api_extra as xpx
 import numpy as np
 
 from . import _random
-from ._kernels import Draws
+from ._blocks import Block, plan, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ LIBRARIES = (
         *("jax", "JAX", "jax.numpy", ("CPU", "CUDA"), "jax.device_put(x, jax.devices('cpu')[0])"),
         gradients=True,
         traced="jax.jit, vmap, lax.scan",
-        rng="a key of jax.random",
+        rng="key of jax.random",
     ),
     Library("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x", traced="always"),
     Library(
@@ -95,20 +95,102 @@ def default_namespace() -> Namespace:
 
 def is_concrete(x: Array) -> bool:
     """Tell whether the values of an array can be seen now: not if it is traced, or lazy."""
+    return not is_traced(x) and not compat.is_dask_array(x)
+
+
+def is_traced(x: Array) -> bool:
+    """Tell whether an array stands for many, or for one that is yet to come.
+
+    An array that ``grad`` follows has its values.
+    """
     if compat.is_torch_array(x):
-        return bool(_detached(x).ndim == x.ndim)  # `vmap` hides an axis, `grad` nothing
+        return bool(_detached(x).ndim != x.ndim)  # `vmap` hides an axis, `grad` nothing
+    return compat.is_jax_array(x) and isinstance(_detached(x), sys.modules["jax"].core.Tracer)
+
+
+def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
+    """Tell whether what was computed from a parameter is worth to be kept for other calls.
+
+    Not if it was traced, or without the gradients that the parameter asks for.
+    """
+    values = value if isinstance(value, tuple) else (value,)
+    if compat.is_torch_array(param):
+        return all(
+            x.requires_grad == param.requires_grad
+            and x.is_inference() == param.is_inference()
+            and _detached(x).ndim == x.ndim
+            for x in values
+        )
+    tracer = (jax := sys.modules.get("jax")) and jax.core.Tracer
+    return not (tracer and any(isinstance(x, tracer) for x in values))
+
+
+def home_of(x: Array) -> Any:
+    """Return the device on which to make an array that will meet ``x``.
+
+    None, in JAX, if ``x`` is traced or spread over devices: such a new array meets others anywhere.
+    """
     if compat.is_jax_array(x):
-        return not isinstance(_detached(x), sys.modules["jax"].core.Tracer)
-    return not compat.is_dask_array(x)
+        x = _detached(x)
+        return None if is_traced(x) or len(x.devices()) > 1 else x.device
+    return compat.device(x)
+
+
+def share_device(x: Array, y: Array) -> bool:
+    """Tell whether two arrays of a library lie where it can compute with both."""
+    if compat.is_jax_array(x):
+        placed = [z for z in map(_detached, (x, y)) if not is_traced(z) and z.committed]
+        return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
+    return bool(compat.device(x) == compat.device(y))
+
+
+def introduce(cls: type) -> None:
+    """Make a class of distributions known to the library that wants to know it."""
+    if "jax" in sys.modules:
+        from . import _jax
+
+        _jax.register(cls)
 
 
 def _detached(x: Array) -> Array:
     """Return an array without its gradient: draws are integers, through which none goes."""
     if compat.is_torch_array(x):
-        return sys.modules["torch"].func.debug_unwrap(x).detach()
+        unwrap = sys.modules["torch"].func.debug_unwrap
+        return unwrap(unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
     if compat.is_jax_array(x) and isinstance(x, (jax := sys.modules["jax"]).core.Tracer):
         return jax.lax.stop_gradient(x)
     return x
+
+
+def checked(check: Callable[[Array], None], x: Array) -> Array:
+    """Return an array of rows that have passed a check, or will when Dask computes them.
+
+    What is traced is not checked.
+    """
+    if compat.is_dask_array(x):
+        from . import _dask
+
+        return _dask.checked(check, x)
+    if is_concrete(x):
+        check(x)
+    return x
+
+
+def by_rows(method: Callable[..., Array]) -> Callable[..., Array]:
+    """Mark a method of distributions that does the same to each row: Dask does it by blocks.
+
+    Its arguments are arrays for the batch, or other distributions, all of the same library.
+    """
+
+    @functools.wraps(method)
+    def on_any(dist: Any, *args: Any) -> Array:
+        if compat.is_dask_namespace(dist._xp):
+            from . import _dask
+
+            return _dask.by_rows(method.__name__, dist, *args)
+        return method(dist, *args)
+
+    return on_any
 
 
 # --- draws --------------------------------------------------------------------------------------
@@ -131,49 +213,49 @@ def sample(
     taken from ``rng`` when nothing can fail any more. ``validate`` says whether values are to be
     checked that could not be seen when the distribution was made.
     """
-    key = functools.partial(_random.key, rng)
+    shape = sample_shape + batch_shape
     if compat.is_dask_namespace(xp):
-        raise TypeError("Dask arrays are not served yet: compute() the parameters first")
-        # from . import _dask
-        # return _dask.sample(params, logits, batch_shape, sample_shape, key(), dtype, validate)
-    return draw(xp, params, logits, batch_shape, sample_shape, key, dtype, cache)
+        from . import _dask
+
+        return _dask.sample(params, logits, shape, _random.key(rng), dtype)
+    if compat.is_torch_array(params) and is_traced(params):
+        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+    if is_traced(params) or is_traced(rng):
+        from . import _jax
+
+        return _jax.sample(params, logits, shape, rng, dtype)
+    return draw(xp, params, logits, whole(shape), lambda: _random.key(rng), dtype, cache)
 
 
 def draw(
     xp: Namespace,
     params: Array,
     logits: bool,
-    batch_shape: tuple[int, ...],
-    sample_shape: tuple[int, ...],
+    block: Block,
     key: Callable[[], Key],
     dtype: np.dtype[Any],
     cache: dict[str, Any],
-    first: int = 0,
-    stride: int | None = None,
 ) -> Array:
-    """Draw as `sample` does, from parameters whose values are there.
+    """Draw a block of what `sample` draws, from parameters of this block whose values are there.
 
-    The first draw has the number ``first``; within the batch the numbers grow by one in C order,
-    from sample to sample by ``stride``, which is the size of the batch by default. ``key`` is
-    called once, when nothing can fail any more.
+    ``key`` is called once, when nothing can fail any more.
     """
+    params = _detached(params)
     room, module, context = _reach(xp, params)
     own = compat.is_numpy_namespace(xp) or compat.is_cupy_namespace(xp)
     with context:
-        view = module.asarray(params) if own else module.from_dlpack(_exported(xp, params))
-        samples, size = math.prod(sample_shape), math.prod(batch_shape)
-        stride = size if stride is None else stride
-        lattice = lattice_of(view.shape[:-1], batch_shape)
-        if lattice is None or (lattice[0] > 1 and samples > 1 and stride != size):
-            # Rows repeat in a pattern of their own: let strides tell it.
-            view, lattice = module.broadcast_to(view, (*batch_shape, view.shape[-1])), (1, size, 1)
-        outer, rows, repeats = lattice
-        step = stride if outer == 1 else rows * repeats
-        out = module.empty(sample_shape + batch_shape, dtype)
+        view = module.asarray(params) if own else module.from_dlpack(_known(xp, module, params))
+        cuts = plan(block, view.shape[:-1])
+        if cuts.batch != view.shape[:-1]:
+            view = module.broadcast_to(view, (*cuts.batch, view.shape[-1]))
+        out = module.empty(block.shape, dtype)
         words = key()
-        if out.size:
-            draws = Draws(samples * outer, rows, repeats, first, step)
-            room.sample(view, logits, words, draws, out.reshape(draws[:3]), cache)
+        for place, rows, draws in cuts.parts() if out.size else ():
+            part = out[place].transpose(cuts.order).reshape(draws[:3])
+            flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
+            room.sample(view[rows], logits, words, draws, flat, cache)
+            if flat is not part:
+                part[...] = flat
         return out if own else compat.to_device(xp.from_dlpack(out), compat.device(params))
 
 
@@ -215,53 +297,45 @@ def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
             yield
 
 
-def _exported(xp: Namespace, x: Array) -> Array:
-    """Return an array as it can leave its library.
+def _known(xp: Namespace, module: Any, x: Array) -> Array:
+    """Return an array of a dtype that the other module knows.
 
-    NumPy has no bfloat16. It is widened to float32, which is exact, in a copy of the whole array.
+    NumPy has no bfloat16: that is widened to float32, exactly, in a copy of the whole array.
     """
-    x = _detached(x)
-    return xp.astype(x, xp.float32) if str(x.dtype).endswith("bfloat16") else x
+    unknown = module is np and str(x.dtype).endswith("bfloat16")
+    return _detached(xp.astype(x, xp.float32)) if unknown else x
 
 
-def refuse_masks(name: str, x: Array) -> None:
-    """Raise TypeError for NumPy's masked arrays, whose masks would be lost on the way."""
+def refuse_incomplete(name: str, x: Array) -> None:
+    """Refuse NumPy's masked arrays, whose masks would get lost, and Dask's of unknown shape."""
     if type(x).__module__.startswith("numpy.ma"):
         raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+    if compat.is_dask_array(x) and any(map(math.isnan, x.shape)):
+        raise ValueError(
+            f"{name} is a Dask array with chunks of unknown sizes, and so of shape {x.shape}: "
+            "call its compute_chunk_sizes() first"
+        )
+
+
+def index_dtype(xp: Namespace, device: Any) -> Any:
+    """Return the dtype that a library has for indices, in its own terms."""
+    if compat.is_jax_namespace(xp):  # has two, and may change them any time
+        return xpx.default_dtype(xp, "indexing")
+    return _index_dtype(xp, device)
 
 
 @functools.cache
-def index_dtype(xp: Namespace, device: Any) -> Any:
-    """Return the dtype that a library has for indices, in its own terms."""
+def _index_dtype(xp: Namespace, device: Any) -> Any:
     return xpx.default_dtype(xp, "indexing", device=device)
 
 
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     """Return NumPy's name for an integer dtype."""
     try:
-        found = np.dtype(dtype if compat.is_numpy_namespace(xp) else str(dtype).split(".")[-1])
+        by_name = compat.is_torch_namespace(xp) or compat.is_array_api_strict_namespace(xp)
+        found = np.dtype(str(dtype).split(".")[-1] if by_name else dtype)
     except (TypeError, ValueError):
         found = None
     if found is None or found.kind not in "iu" or not found.isnative:
         raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
     return found
-
-
-def lattice_of(base: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Tell how rows of shape ``base`` repeat in ``batch``, to which they broadcast.
-
-    Returns (outer, rows, repeats) if the batch, in C order, is ``outer`` times all rows, each
-    ``repeats`` times in turn; None if they lie in another way.
-    """
-    base = (1,) * (len(batch) - len(base)) + base
-    kinds = [n == m for n, m in zip(base, batch, strict=True) if m != 1]
-    inner = len(kinds)
-    while inner and not kinds[inner - 1]:
-        inner -= 1
-    outer = 0
-    while outer < inner and not kinds[outer]:
-        outer += 1
-    if not all(kinds[outer:inner]):
-        return None
-    sizes = [m for m in batch if m != 1]
-    return math.prod(sizes[:outer]), math.prod(sizes[outer:inner]), math.prod(sizes[inner:])

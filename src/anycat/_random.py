@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Key: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
-    RNG: TypeAlias = (
-        int | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
-    )
+    RNG: TypeAlias = Any
 
 
 def key(rng: RNG) -> Key:
@@ -22,18 +23,36 @@ def key(rng: RNG) -> Key:
     ----------
     rng
         None for fresh entropy; an int or a SeedSequence, which seed a PCG64; a BitGenerator or a
-        Generator, which is advanced by 128 bits.
+        Generator, which is advanced by 128 bits; a generator or a key of another library.
 
     Returns
     -------
     key : uint64 array of shape (4,)
         The 32-bit words k0, k1 (Philox's key), s0, s1 (the upper half of its counter).
     """
+    return np.asarray(words(rng), np.uint64)
+
+
+def words(rng: RNG) -> Any:
+    """Return the four words of `key`, in an array of JAX for a key of JAX, which may be traced."""
     if rng is None:
-        return np.frombuffer(os.urandom(16), np.uint32).astype(np.uint64)
-    low, high = _next_words(_bit_generator(rng))
+        return np.frombuffer(os.urandom(16), np.uint32)
+    if native := _native(rng):
+        return native(rng)
+    return _halves(_next_words(_bit_generator(rng)))
+
+
+def is_stateless(rng: RNG) -> bool:
+    """Tell whether ``rng`` gives the same bits whenever it is asked: a seed, or a key."""
+    if rng is None or _native(rng) is _of_torch:
+        return False
+    return not isinstance(rng, np.random.Generator | np.random.BitGenerator)
+
+
+def _halves(words: tuple[int, int]) -> list[int]:
+    low, high = words
     mask = 0xFFFFFFFF
-    return np.array([low & mask, low >> 32, high & mask, high >> 32], np.uint64)
+    return [low & mask, low >> 32, high & mask, high >> 32]
 
 
 def _bit_generator(rng: object) -> np.random.BitGenerator:
@@ -48,9 +67,12 @@ def _bit_generator(rng: object) -> np.random.BitGenerator:
     except TypeError:
         seed = None
     if seed is None:
+        from ._dispatch import LIBRARIES
+
+        natives = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
         raise TypeError(
-            "rng must be None, an int, or a numpy.random.SeedSequence, BitGenerator or Generator; "
-            f"got {type(rng).__name__}"
+            "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator, "
+            f"or {natives}; got {type(rng).__name__}"
         )
     if seed < 0:
         raise ValueError(f"rng must not be negative; got {seed}")
@@ -65,3 +87,33 @@ def _next_words(bit_generator: np.random.BitGenerator) -> tuple[int, int]:
             interface.next_uint64(interface.state),
             interface.next_uint64(interface.state),
         )
+
+
+# --- generators and keys of other libraries -------------------------------------------------
+
+
+def _native(rng: object) -> Callable[[Any], Any] | None:
+    """Return what takes words from an ``rng`` of another library, if it is of one."""
+    if (torch := sys.modules.get("torch")) and isinstance(rng, torch.Generator):
+        return _of_torch
+    if (jax := sys.modules.get("jax")) and isinstance(rng, jax.Array):
+        typed = jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key)
+        return _of_jax if typed or (rng.ndim == 1 and rng.dtype == np.uint32) else None
+    return None
+
+
+def _of_torch(rng: Any) -> list[int]:
+    """Return the next 128 bits of a `torch.Generator`, whatever its device."""
+    torch = sys.modules["torch"]
+    bits = torch.empty(2, dtype=torch.int64, device=rng.device)
+    bits.random_(-(2**63), None, generator=rng)  # all of an int64
+    low, high = (word % 2**64 for word in bits.tolist())
+    return _halves((low, high))
+
+
+def _of_jax(rng: Any) -> Any:
+    """Return 128 bits of a key of `jax.random`, which stays as it is, and may be traced."""
+    jax = sys.modules["jax"]
+    if jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key) and rng.ndim:
+        raise TypeError(f"rng must be one key; got keys of shape {rng.shape}: use jax.vmap")
+    return jax.random.bits(rng, (4,), "uint32")

@@ -23,7 +23,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     """
     if not compat.is_array_api_obj(x):
         x = _from_sequence(name, x, like)
-    _dispatch.refuse_masks(name, x)
+    _dispatch.refuse_incomplete(name, x)
     xp = compat.array_namespace(x)
     if like is not None:
         expected = compat.array_namespace(like)
@@ -32,7 +32,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
                 f"{name} is an array of {_library(xp)}, the distribution one of "
                 f"{_library(expected)}: convert one of them first"
             )
-        if compat.device(x) != compat.device(like):
+        if not _dispatch.share_device(x, like):
             raise ValueError(
                 f"{name} is on device {compat.device(x)}, the distribution on "
                 f"{compat.device(like)}: move one of them first"
@@ -47,7 +47,7 @@ def _from_sequence(name: str, x: Any, like: Array | None) -> Array:
         raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}")
     xp = _dispatch.default_namespace() if like is None else compat.array_namespace(like)
     try:
-        return xp.asarray(x, device=None if like is None else compat.device(like))
+        return xp.asarray(x, device=None if like is None else _dispatch.home_of(like))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
 
@@ -108,9 +108,9 @@ def categories_of(
     xp: Namespace, value: Array, categories: int, validate: bool
 ) -> tuple[Array, Array]:
     """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one."""
-    index_dtype = _dispatch.index_dtype(xp, compat.device(value))
+    index_dtype = _dispatch.index_dtype(xp, _dispatch.home_of(value))
     given, whole = value, value
-    good = xp.ones(value.shape, dtype=xp.bool, device=compat.device(value))
+    good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
     if xp.isdtype(value.dtype, "real floating"):
         # As integers they are compared with K exactly, which a narrow float may not hold.
         value = _parameters.widened(xp, value, value.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
@@ -12,8 +12,22 @@ from . import _dispatch, _parameters, _validation
 from ._parameters import LOGITS, PROBS
 
 if TYPE_CHECKING:
-    from ._parameters import Array, Form, Normalizer
+    from collections.abc import Callable, Iterator
+
+    from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
+
+
+class _kept(cached_property):  # type: ignore[type-arg]
+    """A property that is computed once, unless its value is good for the moment only."""
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        if dist is None:
+            return self
+        value = self.func(dist)
+        if _dispatch.is_lasting(value, dist._param):
+            vars(dist)[self.attrname] = value
+        return value
 
 
 class Categorical:
@@ -81,38 +95,69 @@ class Categorical:
         form, given = (PROBS, probs) if logits is None else (LOGITS, logits)
         param = _validation.as_array(form.name, given)
         _validation.check_parameters(form.name, param)
-        self._set(form, param, tuple(param.shape[:-1]), validate_args, clamp_probs)
-        if self._validate and _dispatch.is_concrete(param):
-            _validation.check_rows(form.name, self._xp, self._wide(param))
+        validate = __debug__ if validate_args is None else bool(validate_args)
+        sound = validate and not _dispatch.is_traced(param)
+        if validate:
+            param = _dispatch.checked(partial(_check_rows, form.name), param)
+        self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
 
     def _set(
         self,
         form: Form,
         param: Array,
         batch_shape: tuple[int, ...],
-        validate_args: bool | None,
+        validate: bool,
         clamp_probs: bool,
+        sound: bool,
     ) -> Categorical:
-        """Set what the rest follows from. The batch of ``param`` may be yet to be broadcast."""
+        """Set what the rest follows from.
+
+        The batch of ``param`` may be yet to be broadcast. ``sound`` tells that no row is void.
+        """
         self._form = form
         self._param = param
         self._batch_shape = batch_shape
-        self._validate = __debug__ if validate_args is None else bool(validate_args)
+        self._validate = validate
         self._clamp_probs = clamp_probs
-        self._xp = compat.array_namespace(param)
+        self._sound = sound
         self._cache: dict[str, Any] = {}  # the kernels' own
+        _dispatch.introduce(type(self))
         return self
+
+    @cached_property
+    def _xp(self) -> Namespace:
+        return compat.array_namespace(self._param)
 
     def _like(self, param: Array, batch_shape: tuple[int, ...]) -> Categorical:
         return Categorical.__new__(type(self))._set(
-            self._form, param, batch_shape, self._validate, self._clamp_probs
+            self._form, param, batch_shape, self._validate, self._clamp_probs, self._sound
         )
 
+    def _block(self, param: Array) -> Categorical:
+        """Return a distribution of the same kind over a block of the parameter, now computed."""
+        options = self._validate, self._clamp_probs, self._sound
+        return Categorical.__new__(Categorical)._set(self._form, param, _batch_of(param), *options)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self._param, self._batch_shape, self._validate, self._clamp_probs)
+        state = (self._param, self._batch_shape, self._validate, self._clamp_probs, self._sound)
         return _rebuild, (type(self), self._form.name, *state)
 
+    def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
+        """Return the parameter with the whole batch, and all else: the way into a pytree."""
+        param = self._param
+        if self._batch_shape != _batch_of(param):
+            param = self._xp.broadcast_to(param, self.param_shape)
+        return (param,), (self._form.name, self._validate, self._clamp_probs)
+
+    @classmethod
+    def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
+        """Return the distribution again, with what has become of the parameter, unchecked."""
+        form, *rest = options
+        return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+
     def __repr__(self) -> str:
+        if not compat.is_array_api_obj(self._param):  # see `_unflatten`
+            return f"{type(self).__name__}({self._form.name}: {self._param!r})"
         return (
             f"{type(self).__name__}({self._form.name}: {self.dtype}, "
             f"batch_shape={self.batch_shape}, num_categories={self.num_categories})"
@@ -147,12 +192,17 @@ class Categorical:
 
     @property
     def _index_dtype(self) -> Any:
-        return _dispatch.index_dtype(self._xp, self.device)
+        return _dispatch.index_dtype(self._xp, self._home)
 
     @property
     def device(self) -> Any:
         """Device on which the parameter lies."""
         return compat.device(self._param)
+
+    @property
+    def _home(self) -> Any:
+        """Where to make a new array."""
+        return _dispatch.home_of(self._param)
 
     def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
@@ -183,6 +233,16 @@ class Categorical:
                 )
         return new
 
+    def __len__(self) -> int:
+        """Return the length of the first axis of the batch."""
+        if not self._batch_shape:
+            raise TypeError("a distribution without a batch has no length")
+        return self._batch_shape[0]
+
+    def __iter__(self) -> Iterator[Categorical]:
+        """Iterate over the first axis of the batch."""
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: Any) -> Categorical:
         """Return a part of the batch: ``dist[index]`` has the parameters of ``batch[index]``.
 
@@ -192,16 +252,19 @@ class Categorical:
         rest = () if any(i is Ellipsis for i in index) else (...,)
         param = self._xp.broadcast_to(self._param, self.param_shape)
         part = param[(*index, *rest, slice(None))]
+        _dispatch.refuse_incomplete("the part of the batch", part)
         return self._like(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
 
-    @cached_property
+    @_kept
+    @_dispatch.by_rows
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
         return self._whole(self._probs_of(self._wide(self._param), self._normalizer))
 
-    @cached_property
+    @_kept
+    @_dispatch.by_rows
     def logits(self) -> Array:
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
@@ -210,7 +273,7 @@ class Categorical:
         """
         return self._whole(self._logits_of(self._wide(self._param), self._normalizer))
 
-    @cached_property
+    @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
         return self._form.normalizer(self._xp, self._wide(self._param))
@@ -283,7 +346,7 @@ class Categorical:
         shape = _validation.shape_tuple("sample_shape", sample_shape)
         dtype = _dispatch.numpy_dtype(self._xp, self._index_dtype if dtype is None else dtype)
         _validation.check_count((*shape, *self._batch_shape), dtype)
-        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._validate)
+        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._sound)
         return _dispatch.sample(
             self._xp,
             self._param,
@@ -309,7 +372,7 @@ class Categorical:
         array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
         """
         xp, batch = self._xp, self._batch_shape
-        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self.device)
+        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self._home)
         column = xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
@@ -340,7 +403,7 @@ class Categorical:
         >>> float(Categorical([0.25, 0.75]).log_prob(1).round(4))
         -0.2877
         """
-        return self._of_value(value, self._logits_of, -math.inf)
+        return self._at("value", value, self._log_prob_at)
 
     def prob(self, value: Any) -> Array:
         """Return the probability of categories; see `log_prob`.
@@ -354,41 +417,53 @@ class Categorical:
         -------
         array of the broadcast shape, in `dtype`
         """
+        return self._at("value", value, self._prob_at)
+
+    def _at(self, name: str, x: Any, function: Callable[[Array], Array]) -> Array:
+        """Return what a function of the batch gives at an argument that broadcasts with it."""
+        x = _validation.as_array(name, x, self._param)
+        shape = _validation.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
+        return self._broadcast(function(x), shape)
+
+    @_dispatch.by_rows
+    def _log_prob_at(self, value: Array) -> Array:
+        return self._of_value(value, self._logits_of, -math.inf)
+
+    @_dispatch.by_rows
+    def _prob_at(self, value: Array) -> Array:
         return self._of_value(value, self._probs_of, 0.0)
 
-    def _of_value(self, value: Any, function: Any, outside: float) -> Array:
+    def _of_value(self, value: Array, function: Any, outside: float) -> Array:
         """Look up the parameter at ``value``, and tell what it stands for there.
 
         So the logarithm, say, is taken of what was looked up, not of all that might have been.
         """
         xp = self._xp
-        value = _validation.as_array("value", value, self._param)
-        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
         validate = self._validate and _dispatch.is_concrete(value)
         index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
         entries = self._look_up(self._wide(self._param), index)
         result = function(entries, tuple(n[..., 0] for n in self._normalizer))
         if not validate:
             result = xp.where(inside, result, outside)
-        return self._broadcast(self._narrow(result), shape)
+        return self._narrow(result)
 
     def _look_up(self, table: Array, index: Array) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along its last axis."""
         xp, batch = self._xp, tuple(table.shape[:-1])
         rows = math.prod(batch)
         if rows != 1:
-            numbers = xp.arange(rows, dtype=index.dtype, device=self.device)
+            numbers = xp.arange(rows, dtype=index.dtype, device=self._home)
             index = index + xp.reshape(numbers, batch) * table.shape[-1]
         flat = xp.reshape(table, (math.prod(table.shape),))
         found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
         return xp.reshape(found, index.shape)
 
-    @cached_property
+    @_kept
     def _cumulative(self) -> Array:
-        """The distribution function at each category, added up in the widest dtype."""
+        """Return the distribution function at each category, added up in the widest dtype."""
         xp = self._xp
         weights = self._probs_of(self._wide(self._param), self._normalizer)
-        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self.device))
+        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self._home))
         return self._narrow(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
@@ -403,9 +478,11 @@ class Categorical:
         -------
         array of the broadcast shape, in `dtype`
         """
+        return self._at("value", value, self._cdf_at)
+
+    @_dispatch.by_rows
+    def _cdf_at(self, value: Array) -> Array:
         xp, last = self._xp, self.num_categories - 1
-        value = _validation.as_array("value", value, self._param)
-        shape = _validation.broadcast_shapes("value", tuple(value.shape), self._batch_shape)
         if not xp.isdtype(value.dtype, "real floating"):
             unsigned = xp.isdtype(value.dtype, "unsigned integer")
             value = xp.astype(value, self._index_dtype)
@@ -419,7 +496,7 @@ class Categorical:
         result = xp.where(between, result, xp.astype(value >= last, result.dtype))
         if xp.isdtype(value.dtype, "real floating"):
             result = xp.where(xp.isnan(value), xp.nan, result)
-        return self._broadcast(self._narrow(result), shape)
+        return self._narrow(result)
 
     def icdf(self, q: Any) -> Array:
         """Return the smallest category whose `cdf` is ``q`` or more.
@@ -434,25 +511,28 @@ class Categorical:
         array of the broadcast shape, of the library's index dtype
             Without ``validate_args``, -1 where ``q`` is NaN or out of range.
         """
+        return self._at("q", q, self._icdf_at)
+
+    @_dispatch.by_rows
+    def _icdf_at(self, q: Array) -> Array:
         xp = self._xp
-        q = _validation.as_array("q", q, self._param)
-        shape = _validation.broadcast_shapes("q", tuple(q.shape), self._batch_shape)
         ends = self._cumulative
         if not xp.isdtype(q.dtype, "real floating"):
             q = xp.astype(q, ends.dtype)
         if self._validate and _dispatch.is_concrete(q):
             _validation.check_quantile(xp, q)
         # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
-        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self.device)
+        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self._home)
         high = low + (self.num_categories - 1)
         for _ in range((self.num_categories - 1).bit_length()):
             middle = (low + high) // 2
             below = self._look_up(ends, middle) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
-        return self._broadcast(xp.where((q >= 0) & (q <= 1), low, -1), shape)
+        return xp.where((q >= 0) & (q <= 1), low, -1)
 
     # --- summaries ------------------------------------------------------------------------------
 
+    @_dispatch.by_rows
     def entropy(self) -> Array:
         """Return the entropy of each distribution, in nats.
 
@@ -463,10 +543,11 @@ class Categorical:
         """
         return self._broadcast(self._narrow(self._entropy), self._batch_shape)
 
-    @cached_property
+    @_kept
     def _entropy(self) -> Array:
         return _parameters.entropy(self._xp, *self._exact())
 
+    @_dispatch.by_rows
     def perplexity(self) -> Array:
         """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
 
@@ -485,21 +566,40 @@ class Categorical:
             self._form.log_prob(self._xp, x, self._normalizer),
         )
 
+    @_dispatch.by_rows
+    def _divergence(self, other: Categorical) -> Array:
+        xp = self._xp
+        (p, log_p), (_, log_q) = self._exact(), other._exact()
+        result = _parameters.relative_entropy(xp, p, log_p, log_q)
+        return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
+
     @property
+    @_dispatch.by_rows
     def mode(self) -> Array:
         """The first of the most probable categories, in an array of shape `batch_shape`."""
         first = self._xp.argmax(self._wide(self._param), axis=-1)
         return self._broadcast(first, self._batch_shape)
 
     @property
+    @_dispatch.by_rows
     def mean(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
-        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self.device)
+        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self._home)
 
     @property
     def variance(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
         return self.mean
+
+
+def _batch_of(param: Any) -> tuple[int, ...]:
+    return tuple(getattr(param, "shape", ())[:-1])  # a pytree may hold what is no array
+
+
+def _check_rows(name: str, x: Array) -> None:
+    xp = compat.array_namespace(x)
+    wide = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
+    _validation.check_rows(name, xp, wide)
 
 
 def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
@@ -537,7 +637,4 @@ def kl_divergence(p: Categorical, q: Categorical) -> Array:
             f"{p.num_categories} and {q.num_categories}"
         )
     shape = _validation.broadcast_shapes("the batch of q", q.batch_shape, p.batch_shape)
-    xp = p._xp
-    (probs, log_p), (_, log_q) = p._exact(), q._exact()
-    result = _parameters.relative_entropy(xp, probs, log_p, log_q)
-    return p._broadcast(xp.astype(result, xp.result_type(p.dtype, q.dtype), copy=False), shape)
+    return p._broadcast(p._divergence(q), shape)

@@ -14,7 +14,7 @@ class Draws(NamedTuple):
     """The draws [sample, row, repeat] of an output, and their numbers.
 
     The first one has the number ``first``; from repeat to repeat it grows by one, from row to row
-    by ``repeats``, from sample to sample by ``stride``.
+    by ``step`` (None is ``repeats``), from sample to sample by ``stride``.
     """
 
     samples: int
@@ -22,3 +22,4 @@ class Draws(NamedTuple):
     repeats: int
     first: int
     stride: int
+    step: int | None = None

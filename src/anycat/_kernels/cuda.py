@@ -60,7 +60,7 @@ class Lattice(NamedTuple):
 
     @classmethod
     def of(cls, d: Draws) -> Lattice:
-        numbers = [d.first, d.repeats, d.stride, 1]
+        numbers = [d.first, d.repeats if d.step is None else d.step, d.stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
         runs, draws = d.samples, d.repeats
         if runs > draws:  # let the longer axis be the inner one

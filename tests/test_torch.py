@@ -1,0 +1,365 @@
+"""PyTorch: gradients, transforms, generators, narrow types, and the workers of a DataLoader."""
+
+import copy
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rows
+from libraries import GPU
+from numpy.testing import assert_array_equal
+
+from anycat import Categorical, kl_divergence
+
+torch = pytest.importorskip("torch")
+
+FORMS = ["probs", "logits"]
+X = torch.tensor([[1.0, 2.0, 0.5, 3.0], [0.25, 0.25, 0.125, 0.375]], dtype=torch.float64)
+Y = torch.tensor([[3.0, 1.0, 2.0, 1.0]], dtype=torch.float64)
+VALUE = torch.tensor([[3, 0], [1, 2], [0, 0]])
+
+MEMBERS: dict[str, Callable[[Any, Any], Any]] = {  # of a distribution, and of torch.distributions
+    "probs": lambda d, _: d.probs,
+    "logits": lambda d, _: d.logits,
+    "log_prob": lambda d, _: d.log_prob(VALUE),
+    "entropy": lambda d, _: d.entropy(),
+    "kl_divergence": lambda d, kl: kl(d, type(d)(Y)),
+    "kl_divergence of": lambda d, kl: kl(type(d)(Y), d),
+}
+
+each_form = pytest.mark.parametrize("form", FORMS)
+each_member = pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+
+
+def make(form: str, x: Any, **options: Any) -> Categorical:
+    return Categorical(**{form: x}, **options)
+
+
+# --- gradients
+
+
+@each_member
+@each_form
+def test_gradients(form: str, member: Callable[[Any, Any], Any]) -> None:
+    def function(x: Any) -> Any:
+        return member(make(form, x), kl_divergence)
+
+    x = X.clone().requires_grad_()
+    assert torch.autograd.gradcheck(function, x)
+    assert torch.autograd.gradgradcheck(function, x)
+
+    def gradient(result: Any) -> Any:
+        weights = torch.arange(1.0, result.numel() + 1, dtype=result.dtype).reshape(result.shape)
+        return torch.autograd.grad((result * weights).sum(), x)[0]
+
+    peer = torch.distributions.Categorical(**{form: x})
+    desired = member(peer, torch.distributions.kl_divergence)
+    torch.testing.assert_close(function(x), desired)
+    torch.testing.assert_close(gradient(function(x)), gradient(desired))
+
+
+@each_form
+def test_gradients_of_other_members(form: str) -> None:
+    x = X.clone().requires_grad_()
+    for name in ("prob", "cdf"):
+        assert torch.autograd.gradcheck(lambda x, n=name: getattr(make(form, x), n)(VALUE), x)
+    assert torch.autograd.gradcheck(lambda x: make(form, x).perplexity(), x)
+    assert torch.autograd.gradcheck(lambda x: make(form, x).expand((3, 2)).log_prob(1), x)
+    assert torch.autograd.gradcheck(lambda x: make(form, x)[1].entropy(), x)
+
+
+def test_gradients_at_zero_probability_are_finite() -> None:
+    """As long as what is asked for does not depend on it."""
+    p = torch.tensor([0.0, 0.25, 0.75], dtype=torch.float64, requires_grad=True)
+    dist = Categorical(p, clamp_probs=False)
+    (
+        dist.log_prob(1) + dist.entropy() + kl_divergence(dist, Categorical(torch.ones_like(p)))
+    ).sum().backward()
+    assert torch.isfinite(p.grad).all()
+    x = torch.tensor([-torch.inf, 0.25, 0.75], dtype=torch.float64, requires_grad=True)
+    dist = Categorical(logits=x)
+    (dist.log_prob(1) + dist.entropy()).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@each_form
+def test_no_grad(form: str) -> None:
+    """What is computed without gradients is not kept for calls that want them, nor the reverse."""
+    x = X.clone().requires_grad_()
+    dist = make(form, x)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for member in MEMBERS.values():
+                assert not member(dist, kl_divergence).requires_grad
+    for member in MEMBERS.values():
+        result = member(dist, kl_divergence)
+        assert result.requires_grad
+        torch.testing.assert_close(result, member(make(form, X), kl_divergence))
+        result.sum().backward(retain_graph=True)
+
+
+def test_results_are_kept_where_gradients_agree() -> None:
+    for x in (X, X.clone().requires_grad_()):
+        dist = Categorical(x)
+        assert dist.probs is dist.probs
+        assert dist.logits is dist.logits
+    with torch.no_grad():
+        dist = Categorical(X)
+        assert dist.probs is dist.probs
+
+
+@each_form
+def test_draws_are_plain_integers(form: str) -> None:
+    x = X.clone().requires_grad_()
+    expected = make(form, X.numpy()).sample(50, rng=1)
+    for draws in (
+        make(form, x).sample(50, rng=1),
+        make(form, x * 1).expand((2,)).sample(50, rng=1),
+    ):
+        assert not draws.requires_grad
+        assert draws.dtype == torch.int64
+        assert_array_equal(draws.numpy(), expected)
+
+
+# --- torch.func
+
+
+@each_member
+@each_form
+def test_vmap_and_grad(form: str, member: Callable[[Any, Any], Any]) -> None:
+    def function(x: Any) -> Any:
+        return member(make(form, x), kl_divergence)
+
+    stack = torch.stack([X, X.flip(-1), X + 1])
+    mapped = torch.func.vmap(function)(stack)
+    torch.testing.assert_close(mapped, torch.stack([function(x) for x in stack]))
+    gradients = torch.func.vmap(torch.func.grad(lambda x: function(x).sum()))(stack)
+    for x, gradient in zip(stack, gradients, strict=True):
+        y = x.clone().requires_grad_()
+        torch.testing.assert_close(gradient, torch.autograd.grad(function(y).sum(), y)[0])
+
+
+def test_what_is_mapped_is_not_kept() -> None:
+    dist, stack = Categorical(X), torch.arange(3)
+    assert torch.func.vmap(dist.log_prob)(stack).shape == (3, 2)
+    torch.func.vmap(lambda x: (Categorical(X * x).probs * dist.probs).sum())(stack + 1.0)
+    assert dist.probs.shape == X.shape
+    assert dist.log_prob(VALUE).shape == VALUE.shape
+
+
+def test_values_outside_under_vmap_have_no_probability() -> None:
+    dist = Categorical(X[0])
+    found = torch.func.vmap(dist.log_prob)(torch.tensor([-1, 0, 4]))
+    assert torch.isneginf(found).tolist() == [True, False, True]
+    assert torch.func.vmap(dist.icdf)(torch.tensor([-1.0, 0.0, 1.0, torch.nan])).tolist() == [
+        -1,
+        0,
+        3,
+        -1,
+    ]
+
+
+def test_samples_under_grad_and_vmap() -> None:
+    def loss(x: Any) -> Any:
+        dist = Categorical(x)
+        return dist.log_prob(dist.sample(9, rng=3)).sum()
+
+    x = X.clone().requires_grad_()
+    torch.testing.assert_close(torch.func.grad(loss)(X), torch.autograd.grad(loss(x), x)[0])
+    assert torch.func.grad(loss)(X.to(torch.bfloat16)).dtype == torch.bfloat16
+    with pytest.raises(TypeError, match=r"sample cannot be mapped by torch\.func\.vmap: draw from"):
+        torch.func.vmap(lambda x: Categorical(x).sample(rng=0))(X)
+    constant = torch.func.vmap(lambda x: x * Categorical(X).sample(rng=0))(X[0])
+    assert constant.shape == (4, 2)
+
+
+# --- dtypes and memory
+
+
+@pytest.mark.parametrize("kind", ["plain", "wide", "subnormal"])
+@each_form
+def test_bfloat16_and_float16(form: str, kind: str) -> None:
+    if (form, kind) not in rows.KINDS:
+        pytest.skip("no such rows")
+    bits = rows.make(form, kind, (200, 30), np.float32).view(np.uint32)
+    bits = bits if kind == "subnormal" else bits & 0xFFFF0000
+    if kind == "subnormal":
+        bits = bits << 16
+    wide = bits.view(np.float32)
+    x = torch.from_numpy(wide)
+    for dtype in (torch.bfloat16, torch.float16):
+        narrow = x.to(dtype)
+        exact = narrow.to(torch.float32)
+        if dtype is torch.bfloat16:
+            assert_array_equal(exact.numpy().view(np.uint32), bits)
+        narrow, exact = (make(form, y, validate_args=False) for y in (narrow, exact.numpy()))
+        assert_array_equal(narrow.sample(5, rng=1).numpy(), exact.sample(5, rng=1))
+        assert narrow.probs.dtype == narrow.log_prob(0).dtype == dtype
+
+
+def test_parameters_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anycat._kernels import cpu
+
+    seen = []
+    monkeypatch.setattr(cpu, "sample", lambda params, *_: seen.append(params))
+    x = torch.rand(50, 7)[::2]
+    draws = Categorical(x).sample(3, rng=0)
+    assert seen[0].__array_interface__["data"][0] == x.data_ptr()
+    assert seen[0].strides[-2:] == tuple(4 * s for s in x.stride())
+    assert draws.shape == (3, 25)
+
+
+def test_results_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anycat._kernels import cpu
+
+    seen = []
+    monkeypatch.setattr(cpu, "sample", lambda *args: seen.append(args[4].ctypes.data))
+    assert Categorical(X).sample(1000, rng=0).data_ptr() == seen[0]
+
+
+@pytest.mark.parametrize("device", ["meta"])
+def test_other_devices(device: str) -> None:
+    dist = Categorical(torch.ones(3, device=device), validate_args=False)
+    with pytest.raises(TypeError, match=rf"this PyTorch array is on device {device}: .*x\.cpu\(\)"):
+        dist.sample()
+
+
+# --- torch.Generator
+
+
+def test_generator() -> None:
+    def generator(seed: int = 5) -> Any:
+        return torch.Generator().manual_seed(seed)
+
+    a, b = (Categorical(x).sample(40, rng=generator()) for x in (X, X.numpy()))
+    assert_array_equal(a.numpy(), b)
+    assert (Categorical(X).sample(40, rng=generator(6)) != a).any()
+    rng, twin = generator(), generator()
+    first, second = (Categorical(X).sample(40, rng=rng) for _ in range(2))
+    assert (first == a).all()
+    assert (first != second).any()
+    Categorical(X).sample((), rng=twin)  # moves on as far, however few draws
+    assert (Categorical(X).sample(40, rng=twin) == second).all()
+
+
+def test_a_call_takes_128_bits_of_a_generator() -> None:
+    rng, twin = (torch.Generator().manual_seed(3) for _ in range(2))
+    from anycat._random import key
+
+    words = torch.empty(2, dtype=torch.int64).random_(-(2**63), None, generator=twin)
+    halves = [int(w) >> shift & 0xFFFFFFFF for w in words for shift in (0, 32)]
+    assert key(rng).tolist() == halves
+    assert (rng.get_state() == twin.get_state()).all()
+    state = rng.get_state()
+    with pytest.raises(ValueError, match="dtype"):
+        Categorical(torch.ones(1000)).sample(rng=rng, dtype=torch.int8)
+    assert (rng.get_state() == state).all()
+
+
+def test_bits_of_a_generator_are_even() -> None:
+    from anycat._random import key
+
+    rng = torch.Generator().manual_seed(0)
+    bits = np.array([key(rng) for _ in range(2000)], np.uint64).astype("<u4").view(np.uint8)
+    ones = np.unpackbits(bits.reshape(2000, -1), axis=1).mean(0)
+    assert abs(ones - 0.5).max() < 5 * 0.5 / 2000**0.5  # one of 128 in 14,000 runs
+
+
+# --- processes
+
+
+class Draws(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
+    """What a worker draws, from a distribution that the parent has drawn from."""
+
+    def __init__(self, dist: Categorical) -> None:
+        self.dist = dist
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dist.sample(20_000, rng=index)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # by Python,
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # and by JAX where it is imported
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_workers_of_a_data_loader() -> None:
+    data = Draws(Categorical(torch.rand(3, 400)))
+    expected = [data[i] for i in range(len(data))]
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=120
+    )
+    for found, draws in zip(loader, expected, strict=True):
+        assert (found == draws).all()
+
+
+@pytest.mark.parametrize(
+    "copier", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_keep_what_asks_for_gradients(copier: Callable[[Any], Any]) -> None:
+    x = X.clone().requires_grad_()
+    dist = Categorical(x)
+    assert dist.entropy().requires_grad
+    twin = copier(dist)
+    assert twin.entropy().requires_grad
+    assert (twin.sample(20, rng=1) == dist.sample(20, rng=1)).all()
+
+
+# --- CUDA
+
+
+@pytest.mark.gpu
+class TestCUDA:
+    pytestmark = GPU
+
+    def test_streams(self) -> None:
+        """Draws come after what is queued on the current stream, and before what follows."""
+        x = torch.rand(64, 50_000)
+        expected = Categorical(x.numpy()).sample(4, rng=1)
+        there = x.cuda()
+        for stream in (torch.cuda.current_stream(), torch.cuda.Stream()):
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                y = torch.zeros_like(there)
+                torch.cuda._sleep(50_000_000)
+                y.copy_(there)
+                draws = Categorical(y, validate_args=False).sample(4, rng=1) + 0
+            stream.synchronize()
+            assert draws.device == there.device
+            assert_array_equal(draws.cpu().numpy(), expected)
+
+    def test_graph(self) -> None:
+        """A CUDA graph that torch captures holds the draws."""
+        x = torch.rand(40, 500, device="cuda")
+        dist = Categorical(x, validate_args=False)
+        expected = dist.sample(rng=1)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            draws = dist.sample(rng=1)
+        draws.fill_(-5)
+        graph.replay()
+        assert (draws == expected).all()
+
+    def test_dtypes_and_gradients(self) -> None:
+        for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+            x = torch.rand(30, 70).to(dtype)
+            exact = (x.float() if dtype is torch.bfloat16 else x).numpy()
+            draws = Categorical(x.cuda().requires_grad_()).sample(3, rng=2)
+            assert_array_equal(draws.cpu().numpy(), Categorical(exact).sample(3, rng=2))
+
+    def test_generator(self) -> None:
+        rng, twin = (torch.Generator("cuda").manual_seed(1) for _ in range(2))
+        a, b = (
+            Categorical(X.cuda()).sample(40, rng=rng),
+            Categorical(X.numpy()).sample(40, rng=twin),
+        )
+        assert_array_equal(a.cpu().numpy(), b)
+        assert (Categorical(X.cuda()).sample(40, rng=rng) != a).any()
+
+    def test_two_devices(self) -> None:
+        with pytest.raises(ValueError, match="value is on device cpu, the distribution on cuda"):
+            Categorical(X.cuda()).log_prob(VALUE)
