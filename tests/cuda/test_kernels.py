@@ -168,13 +168,16 @@ def test_output_dtypes(dtype: Any, way: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("way", ["find", "table"])
 def test_samples_may_be_further_apart_than_rows(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block of a larger batch has the draws that the batch has there."""
+    """A block of a larger batch has the draws that the batch has there, on any axis."""
     take(way, monkeypatch)
     x = make("probs", "plain", (50, 7), "float32")
     whole = rows.draw(x, "probs", one_after_another(x, 4))
     for begin, end in ((0, 3), (3, 50), (49, 50)):
         block = cases.draw(x[begin:end], "probs", Draws(4, end - begin, 1, begin, 50))
         np.testing.assert_array_equal(block, whole[:, begin:end])
+    whole = rows.draw(x, "probs", one_after_another(x, 4, repeats=9))
+    block = cases.draw(x, "probs", Draws(4, 50, 3, 2, 9 * 50, step=9))
+    np.testing.assert_array_equal(block, whole[:, :, 2:5])
 
 
 # --- tables ------------------------------------------------------------------------------------
