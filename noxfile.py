@@ -46,7 +46,7 @@ def tests(session: nox.Session) -> None:
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
     # Without a C++ compiler the CUDA kernels cannot be run, and part of the source is not reached.
     coverage = ["--cov"] if sys.platform == "linux" and shutil.which("g++") else []
-    session.run("pytest", *coverage, *session.posargs)
+    session.run("pytest", *session.posargs, *coverage)
 
 
 @nox.session(python=PYTHONS[0])

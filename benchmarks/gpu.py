@@ -396,7 +396,7 @@ def page(kept: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each group")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each group")
     args = parser.parse_args()
     if reason := cuda.why_not():
         sys.exit(f"No benchmarks on a GPU: {reason}")

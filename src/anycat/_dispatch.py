@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import sys
@@ -128,11 +129,12 @@ def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
 def home_of(x: Array) -> Any:
     """Return the device on which to make an array that will meet ``x``.
 
-    None, in JAX, if ``x`` is traced or spread over devices: such a new array meets others anywhere.
+    None, in JAX, unless ``x`` is bound to a device: the new array is as free to meet others.
     """
     if compat.is_jax_array(x):
         x = _detached(x)
-        return None if is_traced(x) or len(x.devices()) > 1 else x.device
+        bound = not is_traced(x) and x.committed and len(x.devices()) == 1
+        return x.device if bound else None
     return compat.device(x)
 
 
@@ -284,7 +286,8 @@ def draw(
         cuts = plan(block, view.shape[:-1])
         if cuts.batch != view.shape[:-1]:
             view = module.broadcast_to(view, (*cuts.batch, view.shape[-1]))
-        out = module.empty(block.shape, dtype)
+        empty = _empty if module is np and not own else module.empty
+        out = empty(block.shape, dtype)
         words = key()
         for place, rows, draws in cuts.parts() if out.size else ():
             part = out[place].transpose(cuts.order).reshape(draws[:3])
@@ -292,7 +295,7 @@ def draw(
             room.sample(view[rows], logits, words, draws, flat, cache)
             if flat is not part:
                 part[...] = flat
-        return out if own else compat.to_device(xp.from_dlpack(out), compat.device(params))
+        return out if own else _handed_over(xp, out, params)
 
 
 def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
@@ -309,10 +312,47 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
     if memory == "CPU":
         from ._kernels import cpu
 
-        return cpu, np, contextlib.nullcontext()
+        return cpu, np, contextlib.nullcontext() if _LEAST > 0 else _with_subnormals()
     from ._kernels import cuda
 
     return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index)
+
+
+_LEAST = 5e-324  # zero, where subnormal numbers are taken for it
+
+
+@contextlib.contextmanager
+def _with_subnormals() -> Iterator[None]:
+    """Leave a mode of the CPU in which subnormal numbers are zero, and draws of them would differ.
+
+    XLA calls back in it, and `torch.set_flush_denormal` sets it; new threads inherit it.
+    """
+    libc, saved = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    usual = ctypes.c_void_p(-1)  # FE_DFL_ENV of <fenv.h>
+    if sys.platform == "darwin":
+        usual = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(libc, "_FE_DFL_ENV")))
+    libc.fegetenv(saved)
+    libc.fesetenv(usual)
+    try:
+        yield
+    finally:
+        libc.fesetenv(saved)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return an array as `numpy.empty` does, where JAX can take it over without a copy."""
+    size, line = math.prod(shape) * dtype.itemsize, 64
+    buffer = np.empty(size + line, np.uint8)
+    start = -buffer.ctypes.data % line
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def _handed_over(xp: Namespace, out: Array, params: Array) -> Array:
+    """Return draws as an array of the library of the parameters, where these are."""
+    if compat.is_jax_namespace(xp) and isinstance(out, np.ndarray):
+        # As free to meet arrays elsewhere as the parameters: not so from DLPack.
+        return sys.modules["jax"].device_put(out, params.device if params.committed else None)
+    return compat.to_device(xp.from_dlpack(out), compat.device(params))
 
 
 @contextlib.contextmanager
@@ -374,4 +414,6 @@ def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
         found = None
     if found is None or found.kind not in "iu" or not found.isnative:
         raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
+    if compat.is_jax_namespace(xp):  # may have none of 64 bits
+        found = np.dtype(sys.modules["jax"].dtypes.canonicalize_dtype(found))
     return found

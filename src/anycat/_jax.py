@@ -69,7 +69,7 @@ def sample(
             "rng must be a key of jax.random or a seed where JAX traces: the bits of "
             f"{type(rng).__name__} would be taken once and for all, when it compiles"
         )
-    dtype = np.dtype(jax.dtypes.canonicalize_dtype(dtype))
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(dtype))  # of parameters of NumPy
     return jax.pure_callback(
         Draw(logits, params.ndim, shape, dtype),
         jax.ShapeDtypeStruct(shape, dtype),

@@ -116,4 +116,5 @@ def _of_jax(rng: Any) -> Any:
     jax = sys.modules["jax"]
     if jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key) and rng.ndim:
         raise TypeError(f"rng must be one key; got keys of shape {rng.shape}: use jax.vmap")
-    return jax.random.bits(rng, (4,), "uint32")
+    with jax.ensure_compile_time_eval():  # while others are traced
+        return jax.random.bits(rng, (4,), "uint32")

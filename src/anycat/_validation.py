@@ -150,6 +150,10 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     try:
         axes: tuple[int, ...] = tuple(operator.index(n) for n in (shape if many else (shape,)))
     except TypeError:
+        if any(map(_dispatch.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
+            raise TypeError(
+                f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
+            ) from None
         raise TypeError(f"{name} must be an integer or a tuple of them; got {shape!r}") from None
     if any(n < 0 for n in axes):
         raise ValueError(f"{name} must not be negative; got {axes}")

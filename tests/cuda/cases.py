@@ -24,7 +24,7 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "reversed": lambda x: x[::-1, :, ::-1],
     "step": lambda x: x[:, ::2, ::3],
     "transposed batch": lambda x: x.swapaxes(0, 1),
-    "transposed": lambda x: x.transpose(2, 1, 0),
+    "transposed": lambda x: x[..., :50].transpose(2, 1, 0),
     "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
     "one row": lambda x: x[0, 0, ::2],
     "not on 16 bytes": lambda x: x.ravel()[1 : 1 + x[1:].size].reshape(x[1:].shape),

@@ -34,6 +34,9 @@ class ndarray(np.ndarray):
     def device(self) -> Device:
         return Device(0)
 
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
+
 
 class Device:
     """The only device: a small one, so that small cases look large to it."""
@@ -162,8 +165,9 @@ def on_device(x: Any) -> ndarray:
     return np.asarray(x).view(ndarray)
 
 
-def _empty(size: int, dtype: Any) -> ndarray:
-    return on_device(np.full(int(size) * np.dtype(dtype).itemsize, 0xA5, np.uint8).view(dtype))
+def _empty(shape: int | tuple[int, ...], dtype: Any) -> ndarray:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return on_device(np.full(size, 0xA5, np.uint8).view(dtype).reshape(shape))
 
 
 def _ascontiguousarray(x: Any, dtype: Any = None) -> ndarray:
@@ -177,6 +181,7 @@ def fake_cupy() -> ModuleType:
     stream = Stream()
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     cupy.empty = _empty
+    cupy.broadcast_to = lambda x, shape: on_device(np.broadcast_to(x, shape))
     cupy.asarray = lambda x: x if isinstance(x, ndarray) else on_device(x)
     cupy.asnumpy = np.asarray
     cupy.ascontiguousarray = _ascontiguousarray

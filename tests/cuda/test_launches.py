@@ -126,9 +126,9 @@ def test_pieces(shape: tuple[int, ...]) -> None:
 def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of what is not as kernels want it, and of tables, are all that is needed."""
     take(way, monkeypatch)
-    monkeypatch.setattr(cuda, "PIECE", 1 << 14)
+    monkeypatch.setattr(cuda, "PIECE", 1 << 13)
     monkeypatch.setattr(cuda, "GUIDE", (4, 6))
-    x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (30, 30, 900), "float32")))
+    x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
     n = x.size // x.shape[-1]
     out, draws = harness.on_device(np.empty(n)), Draws(1, n, 1, 0, n)
     cuda.sample(x, False, rows.KEY, draws, out, {})  # compiles kernels
@@ -138,7 +138,7 @@ def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 40 * cuda.PIECE < x.nbytes / 4
+    assert peak < 48 * cuda.PIECE < x.nbytes / 2
 
 
 # --- inputs beyond what a test can hold ---------------------------------------------------------

@@ -1,0 +1,504 @@
+"""JAX: what it traces and differentiates, pytrees, keys, and both widths of numbers."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import rows
+from numpy.testing import assert_array_equal
+
+from anycat import Categorical, kl_divergence
+from anycat._kernels import cpu
+
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+
+X = np.array([[1.0, 2.0, 0.5, 3.0], [0.25, 0.25, 0.125, 0.375]], np.float32)
+Y = np.array([[3.0, 1.0, 2.0, 1.0]], np.float32)
+VALUE = np.array([[3, 0], [1, 2], [0, 0]])
+KEY = jax.random.key(2026)
+
+MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "probs": lambda d: d.probs,
+    "logits": lambda d: d.logits,
+    "log_prob": lambda d: d.log_prob(jnp.asarray(VALUE)),
+    "prob": lambda d: d.prob(2),
+    "cdf": lambda d: d.cdf(jnp.asarray(VALUE - 0.5)),
+    "icdf": lambda d: d.icdf(0.75),
+    "entropy": lambda d: d.entropy(),
+    "perplexity": lambda d: d.perplexity(),
+    "mode": lambda d: d.mode,
+    "mean": lambda d: d.mean,
+    "enumerate_support": lambda d: d.enumerate_support(),
+    "expand": lambda d: d.expand((3, 2)).entropy(),
+    "index": lambda d: d[..., 0].entropy(),
+    "kl_divergence": lambda d: kl_divergence(d, Categorical(jnp.asarray(Y))),
+    "sample": lambda d: d.sample((5, 1), rng=3),
+    "sample by a key": lambda d: d.sample(7, rng=KEY),
+}
+SMOOTH = ["probs", "logits", "log_prob", "prob", "cdf", "entropy", "perplexity", "kl_divergence"]
+
+each_form = pytest.mark.parametrize("form", ["probs", "logits"])
+each_member = pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["32 bits", "64 bits"])
+def x64(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Run with JAX's numbers of 64 bits and without them, which may change at any time."""
+    with jax.enable_x64(request.param):
+        yield request.param
+
+
+narrow = pytest.mark.parametrize("x64", [False], indirect=True)  # what does not depend on it
+
+
+def make(form: str, x: Any) -> Categorical:
+    return Categorical(**{form: jnp.asarray(x)})
+
+
+def near(actual: Any, desired: Any) -> None:
+    assert actual.dtype == desired.dtype
+    np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=1e-6)
+
+
+def rows_of(x: Any) -> Any:
+    """Return three arrays of parameters in one."""
+    return jnp.stack([x, x[:, ::-1], x + 1])
+
+
+# --- traces
+
+
+@narrow
+@each_member
+@each_form
+def test_jit(form: str, member: Callable[[Any], Any]) -> None:
+    expected = member(make(form, X))
+    near(jax.jit(lambda x: member(make(form, x)))(X), expected)
+    near(jax.jit(member)(make(form, X)), expected)  # a pytree
+
+
+@pytest.mark.parametrize("name", ["icdf", "mode", "enumerate_support", "sample"])
+def test_integers_are_as_wide_as_they_can_be(name: str, x64: bool) -> None:
+    for x in (jnp.asarray(X, float), jnp.asarray(X, np.int8)):
+        dist = make("logits", x)
+        assert dist.dtype == (np.float64 if x64 else np.float32)
+        for result in (MEMBERS[name](dist), jax.jit(MEMBERS[name])(dist)):
+            assert result.dtype == (np.int64 if x64 else np.int32)
+
+
+@narrow
+@each_member
+@each_form
+def test_vmap(form: str, member: Callable[[Any], Any]) -> None:
+    stack = rows_of(X)
+    expected = jnp.stack([member(make(form, x)) for x in stack])
+    near(jax.jit(jax.vmap(lambda x: member(make(form, x))))(stack), expected)
+    near(jax.vmap(jax.jit(member))(make(form, stack)), expected)
+
+
+@pytest.mark.parametrize("x64", [True], indirect=True)
+@pytest.mark.parametrize("name", SMOOTH)
+@each_form
+def test_grad(form: str, name: str) -> None:
+    def function(x: Any) -> Any:
+        result = MEMBERS[name](make(form, x))
+        return (result * jnp.arange(1.0, result.size + 1).reshape(result.shape)).sum()
+
+    x = jnp.asarray(X, float)
+    gradient = jax.grad(function)(x)
+    near(jax.jit(jax.grad(function))(x), gradient)
+    steps = 1e-6 * np.eye(x.size).reshape(-1, *x.shape)
+    slopes = [(function(x + step) - function(x - step)) / 2e-6 for step in steps]
+    np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-6, atol=1e-8)
+
+
+@narrow
+@each_form
+def test_gradients_of_a_distribution(form: str) -> None:
+    dist = make(form, X)
+    gradient = jax.grad(lambda d: d.entropy().sum())(dist)
+    assert isinstance(gradient, Categorical)
+    near(gradient._param, jax.grad(lambda x: make(form, x).entropy().sum())(X))
+
+
+@narrow
+def test_samples_within_grad() -> None:
+    def loss(x: Any) -> Any:
+        dist = Categorical(x)
+        return dist.log_prob(dist.sample(9, rng=KEY)).sum()
+
+    near(jax.jit(jax.grad(loss))(X), jax.grad(loss)(jnp.asarray(X)))
+
+
+def test_scan() -> None:
+    dist = make("probs", X)
+
+    def step(key: Any, _: Any) -> Any:
+        key, mine = jax.random.split(key)
+        draws = dist.sample(3, rng=mine)
+        return key, (draws, dist.log_prob(draws))
+
+    key, expected = KEY, []
+    for _ in range(4):
+        key, result = step(key, None)
+        expected.append(result)
+    _, (draws, logs) = jax.lax.scan(step, KEY, None, length=4)
+    assert_array_equal(draws, jnp.stack([draws for draws, _ in expected]))
+    near(logs, jnp.stack([logs for _, logs in expected]))
+
+
+@narrow
+def test_a_distribution_is_carried_through_a_scan() -> None:
+    def step(dist: Categorical, x: Any) -> Any:
+        return Categorical(logits=dist.logits + x), dist.entropy()
+
+    last, found = jax.lax.scan(step, make("logits", X), jnp.ones((5, 1, 4)))
+    assert isinstance(last, Categorical)
+    near(found, jnp.broadcast_to(make("logits", X).entropy(), (5, 2)))
+
+
+@narrow
+def test_what_is_traced_is_not_kept() -> None:
+    dist = make("probs", X)
+
+    def function(x: Any) -> Any:
+        inner = Categorical(x)
+        jax.lax.scan(lambda c, _: (c, inner.log_prob(0) + inner.cdf(1)), 0, None, length=2)
+        return [member(d).sum() for d in (dist, inner) for member in MEMBERS.values()]
+
+    jax.jit(function)(X)
+    jax.vmap(function)(rows_of(X))
+    with jax.checking_leaks():
+        jax.jit(function)(X + 1)
+    for member in MEMBERS.values():
+        near(member(dist), member(make("probs", X)))
+    assert dist.probs is dist.probs
+
+
+# --- draws within compiled functions
+
+REGIMES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "few categories, many rows": ((3000, 7), ()),
+    "long rows": ((3, 10000), ()),
+    "one row, many draws": ((50,), (20001,)),
+    "many rows, several draws": ((100, 60), (150,)),
+    "no draw": ((3, 0, 4), (2,)),
+}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@each_form
+def test_draws_are_the_same_within_jit(form: str, dtype: str, name: str, x64: bool) -> None:
+    if dtype == "float64" and not x64:
+        pytest.skip("JAX has no float64 then")
+    shape, sample_shape = REGIMES[name]
+    x = jnp.asarray(rows.make(form, "plain", shape, np.float32)).astype(dtype)
+    wide = np.asarray(x, np.float32 if dtype == "bfloat16" else dtype)
+
+    def draw(x: Any) -> Any:
+        return make(form, x).sample(sample_shape, rng=8)
+
+    expected = Categorical(**{form: wide}).sample(sample_shape, rng=8)
+    assert_array_equal(draw(x), expected)
+    assert_array_equal(jax.jit(draw)(x), expected)
+
+
+@narrow
+def test_subnormal_parameters() -> None:
+    """XLA takes them for zero. The draw does not, nor do they get lost on the way to it."""
+    for dtype, shift in ((np.float32, 0), ("bfloat16", 16)):
+        bits = (np.arange(1, 9, dtype=np.uint32) << shift).view(np.float32)
+        expected = Categorical(bits).sample(50, rng=1)
+        x = jax.lax.bitcast_convert_type(
+            jnp.asarray((bits.view(np.uint32) >> shift).astype(f"u{4 - shift // 8}")),
+            jnp.dtype(dtype),
+        )
+        assert_array_equal(Categorical(x, validate_args=False).sample(50, rng=1), expected)
+        draw = jax.jit(lambda x: Categorical(x).sample(50, rng=1))
+        assert_array_equal(draw(x), expected)
+
+
+def part(x: Any, axis: int | None, i: int) -> Any:
+    return x if axis is None else x[(slice(None),) * axis + (i,)]
+
+
+@narrow
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0), (2, 0)])
+def test_vmap_draws_for_each_element_as_for_one_alone(axes: tuple[Any, Any]) -> None:
+    x = np.random.default_rng(0).random((3, 2, 3)).astype(np.float32)
+    keys = KEY if axes[1] is None else jax.random.split(KEY, 3)
+
+    def draw(x: Any, key: Any) -> Any:
+        return Categorical(x).sample(4, rng=key)
+
+    alone = [draw(part(x, axes[0], i), part(keys, axes[1], i)) for i in range(3)]
+    for mapped in (jax.vmap(draw, axes), jax.jit(jax.vmap(draw, axes))):
+        assert_array_equal(mapped(x, keys), jnp.stack(alone))
+
+
+@narrow
+def test_nested_vmap() -> None:
+    x = np.random.default_rng(0).random((3, 2, 5)).astype(np.float32)
+    keys = jax.random.split(KEY, 4)
+
+    def draw(x: Any, key: Any) -> Any:
+        return Categorical(x).sample(6, rng=key)
+
+    found = jax.vmap(jax.vmap(draw, (None, 0)), (0, None))(x, keys)
+    assert_array_equal(found, [[draw(row, key) for key in keys] for row in x])
+    found = jax.vmap(jax.vmap(draw, (0, None)), (None, 0))(x, keys)
+    assert_array_equal(found, [[draw(row, key) for row in x] for key in keys])
+
+
+@narrow
+def test_vmap_over_expanded_distributions() -> None:
+    dist = make("probs", X).expand((3, 2))
+    keys = jax.random.split(KEY, 3)
+    found = jax.vmap(lambda d, key: d.sample(4, rng=key))(dist, keys)
+    assert_array_equal(found, jnp.stack([dist[i].sample(4, rng=k) for i, k in enumerate(keys)]))
+    found = jax.vmap(lambda d: d.sample(4, rng=1), in_axes=1)(dist)
+    assert_array_equal(found, jnp.stack([dist[:, i].sample(4, rng=1) for i in range(2)]))
+
+
+@narrow
+def test_parameters_of_numpy_under_a_traced_key() -> None:
+    dist = Categorical(X)
+    draws = jax.jit(lambda key: dist.sample(6, rng=key))(KEY)
+    assert_array_equal(draws, dist.sample(6, rng=KEY))
+
+
+@narrow
+def test_equal_draws_are_compiled_once() -> None:
+    traces = []
+
+    @jax.jit
+    def draw(dist: Categorical, key: Any) -> Any:
+        traces.append(dist)
+        return dist.sample(6, rng=key)
+
+    for i in range(4):
+        draw(make("probs", X + i), jax.random.key(i))
+    assert len(traces) == 1
+
+
+@narrow
+def test_large_arrays_do_not_deadlock() -> None:
+    """The callback must not wait for threads of XLA that wait for it."""
+    x = jnp.ones((8, 200_000))
+
+    @jax.jit
+    def run(x: Any, key: Any) -> Any:
+        def step(x: Any, key: Any) -> Any:
+            draws = Categorical(x).sample(rng=key)
+            return x.at[0, 0].add(draws[0] % 2), draws
+
+        return jax.lax.scan(step, x, jax.random.split(key, 10))[1]
+
+    pending = [run(x, jax.random.key(i)) for i in range(4)]
+    assert all(draws.shape == (10, 8) for draws in pending)
+    assert len({tuple(np.ravel(draws).tolist()) for draws in pending}) == 4
+
+
+def test_void_rows_and_dtypes(x64: bool) -> None:
+    x = jnp.asarray([[1.0, jnp.nan], [0.0, 2.0]])
+    draw = jax.jit(lambda x, dtype: Categorical(x).sample(rng=0, dtype=dtype), static_argnums=1)
+    assert draw(x, "int8").tolist() == [-1, 1]
+    assert draw(x, jnp.int16).dtype == jnp.int16
+    with pytest.raises(ValueError, match=r"dtype must be signed"):
+        draw(x, "uint8")
+    with pytest.raises(ValueError, match=r"probs\[0, 1\] is nan"):
+        Categorical(x).sample()
+    back = jax.jit(Categorical)(x)  # unchecked to this moment
+    assert back.sample(rng=0).tolist() == [-1, 1]
+    with pytest.raises(ValueError, match=r"dtype must be signed"):
+        back.sample(rng=0, dtype="uint8")
+    assert Categorical(x[1:]).sample(3, dtype="uint8").dtype == np.uint8
+
+
+@narrow
+def test_values_outside_have_no_probability_within_jit() -> None:
+    dist = Categorical(jnp.asarray(X[0]))
+    assert jax.jit(dist.log_prob)(jnp.asarray([-1, 4, 9])).tolist() == [-np.inf] * 3
+    assert jax.jit(dist.prob)(jnp.asarray([0.5, 0.0])).tolist()[0] == 0
+    assert jax.jit(dist.icdf)(jnp.asarray([-1.0, jnp.nan, 1.0])).tolist() == [-1, -1, 3]
+
+
+# --- keys
+
+
+@narrow
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_keys(impl: str) -> None:
+    key = jax.random.key(7, impl=impl)
+    raw = jax.random.key_data(key)
+    dist = make("probs", X)
+    draws = dist.sample(30, rng=key)
+    assert_array_equal(dist.sample(30, rng=key), draws)
+    assert_array_equal(Categorical(X).sample(30, rng=key), draws)
+    assert (dist.sample(30, rng=jax.random.split(key)[0]) != draws).any()
+    with jax.default_prng_impl(impl):
+        assert_array_equal(dist.sample(30, rng=raw), draws)
+        for traced in (key, raw):
+            drawn = jax.jit(lambda dist, key: dist.sample(30, rng=key))(dist, traced)
+            assert_array_equal(drawn, draws)
+
+
+def test_the_words_of_a_key() -> None:
+    from anycat._random import key
+
+    assert key(KEY).tolist() == jax.random.bits(KEY, (4,), "uint32").tolist()
+    assert key(jnp.asarray(5)).tolist() == key(5).tolist()  # a number is a seed
+
+
+@narrow
+@pytest.mark.parametrize("shape", [(2,), (1,), (2, 3)])
+def test_many_keys(shape: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match=r"rng must be one key; got .*: use jax\.vmap"):
+        make("probs", X).sample(rng=jax.random.split(KEY, shape))
+
+
+@narrow
+@pytest.mark.parametrize("rng", [jnp.ones(3), jnp.ones((2, 2), np.uint32), jnp.asarray(1.5)])
+def test_arrays_that_are_no_key(rng: Any) -> None:
+    with pytest.raises(TypeError, match=r"rng must be None, .* or a .*, a key of jax\.random; got"):
+        make("probs", X).sample(rng=rng)
+
+
+@narrow
+@pytest.mark.parametrize("rng", [None, np.random.default_rng(0), np.random.PCG64(0)])
+def test_no_state_is_taken_while_tracing(rng: Any) -> None:
+    before = repr(rng and getattr(rng, "bit_generator", rng).state)
+    with pytest.raises(TypeError, match=r"rng must be a key of jax.random or a seed where JAX tr"):
+        jax.jit(lambda x: Categorical(x).sample(rng=rng))(X)
+    assert repr(rng and getattr(rng, "bit_generator", rng).state) == before
+
+
+# --- static values
+
+
+@narrow
+def test_shapes_must_be_static() -> None:
+    dist = make("probs", X)
+    for name, function in (
+        ("sample_shape", lambda n: dist.sample(n, rng=0)),
+        ("sample_shape", lambda n: dist.sample((2, n), rng=0)),
+        ("batch_shape", lambda n: dist.expand((n, 2))),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be known when JAX traces.*static_arg"):
+            jax.jit(function)(3)
+    with pytest.raises(TypeError, match=r"rng must be .* a key of jax.random; got .*Tracer"):
+        jax.jit(lambda n: dist.sample(rng=n))(3)
+
+
+# --- pytrees
+
+
+class Mine(Categorical):
+    """A subclass."""
+
+
+@narrow
+def test_pytree() -> None:
+    for dist in (
+        make("probs", X),
+        make("logits", X).expand((3, 2)),
+        Mine(jnp.asarray(X), validate_args=False, clamp_probs=False),
+    ):
+        (leaf,), tree = jax.tree.flatten(dist)
+        assert leaf.shape == dist.param_shape
+        twin = jax.tree.unflatten(tree, [leaf])
+        assert type(twin) is type(dist)
+        assert repr(twin) == repr(dist)
+        assert_array_equal(twin.logits, dist.logits)
+        assert_array_equal(twin.sample(9, rng=1), dist.sample(9, rng=1))
+        for copied in (copy.copy(twin), copy.deepcopy(twin), pickle.loads(pickle.dumps(twin))):
+            assert jax.tree.structure(copied) == tree
+            assert_array_equal(copied.sample(9, rng=1), dist.sample(9, rng=1))
+        shapes = jax.eval_shape(lambda d: d, dist)
+        assert shapes.batch_shape == dist.batch_shape
+        assert "ShapeDtypeStruct" in repr(shapes)
+        holes = jax.tree.map(lambda _: None, dist)
+        assert jax.tree.leaves(holes) == []
+        assert jax.tree.leaves(jax.tree.map(lambda _: object(), dist))[0] is not None
+
+
+@narrow
+def test_distributions_of_numpy_are_pytrees_too() -> None:
+    draws = jax.jit(lambda dist: dist.sample(5, rng=2))(Categorical(X))
+    assert_array_equal(draws, Categorical(X).sample(5, rng=2))
+
+
+@narrow
+def test_structures_differ_where_options_do() -> None:
+    x = jnp.asarray(X)
+    kinds = [Categorical(x), Categorical(logits=x), Categorical(x, clamp_probs=False)]
+    kinds += [Categorical(x, validate_args=False), Mine(x)]
+    structures = {jax.tree.structure(dist) for dist in kinds}
+    assert len(structures) == 5
+    assert jax.tree.structure(Categorical(x + 1)) in structures
+
+
+# --- memory and devices
+
+
+def test_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(cpu, "sample", lambda params, *rest: seen.extend((params, rest[3])))
+    x = jnp.ones((50, 7))
+    for count in (1, 100, 1000, 100_003):
+        draws = Categorical(x).sample(count, rng=0)
+        assert seen[-2].ctypes.data == x.unsafe_buffer_pointer()
+        assert draws.unsafe_buffer_pointer() == seen[-1].ctypes.data
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from anycat import Categorical, kl_divergence
+a, b = jax.devices("cpu")
+x = np.random.default_rng(0).random((4, 6)).astype("f4")
+expected = Categorical(x)
+there = Categorical(jax.device_put(x, b))
+draws = there.sample(3, rng=0)
+assert draws.devices() == {b} and (np.asarray(draws) == expected.sample(3, rng=0)).all()
+for made in (there.mean, there.enumerate_support(), there.log_prob(1), there.icdf(0.5), there.mode):
+    assert made.devices() == {b}
+try:
+    there.log_prob(jax.device_put(np.arange(4), a))
+except ValueError as error:
+    assert "value is on device" in str(error), error
+else:
+    raise AssertionError
+sharding = NamedSharding(Mesh(np.array([a, b]), "i"), P("i"))
+spread = Categorical(jax.device_put(x, sharding))
+for f in (lambda d: d.entropy(), lambda d: d.log_prob(jnp.arange(4)), lambda d: d.icdf(0.3),
+          lambda d: d.mean, lambda d: d.enumerate_support(), lambda d: d.cdf(2), lambda d: d.mode,
+          lambda d: kl_divergence(d, d)):
+    wanted = np.asarray(f(Categorical(jnp.asarray(x))))
+    np.testing.assert_allclose(np.asarray(f(spread)), wanted, rtol=1e-5)
+try:
+    spread.sample()
+except TypeError as error:
+    assert "device_put" in str(error), error
+else:
+    raise AssertionError
+draws = jax.jit(lambda d: d.sample(3, rng=0))(spread)
+assert (np.asarray(draws) == expected.sample(3, rng=0)).all()
+print("done")
+"""
+
+
+@narrow
+def test_other_and_several_devices() -> None:
+    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-W", "error", "-c", SHARDED]
+    found = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert found.stdout.strip() == "done", found.stderr[-3000:]
