@@ -11,6 +11,7 @@ import oracle
 import pytest
 import rows
 
+from anycat import Categorical
 from anycat._kernels import Draws, cpu
 
 if TYPE_CHECKING:
@@ -170,3 +171,19 @@ def test_a_table_is_earned_once_and_changes_nothing() -> None:
     assert tables[0] is None
     assert tables[-1] is not None
     assert len({id(t) for t in tables if t}) == 1
+
+
+@pytest.mark.parametrize("size", [33, 100, 1000, 4096, 4097, 30_000])
+def test_borders_between_ways(size: int) -> None:
+    """Where one way of drawing gives way to another, the draws go on as they were."""
+
+    def way(draws: int) -> int:
+        costs = cpu.Costs.of(size, draws)
+        return costs.index(min(costs))
+
+    borders = [n for n in range(2, 5000) if way(n) != way(n - 1)]
+    assert [way(n) for n in borders] == [1, 2]  # from finding to ranking to tables
+    x = rows.make("logits", "plain", (2, size), np.float32)
+    for n in borders:
+        below, beyond = (Categorical(logits=x).sample(m, rng=8) for m in (n - 1, n))
+        np.testing.assert_array_equal(below, beyond[:-1])
