@@ -7,7 +7,7 @@
     that the caller keeps for these parameters, for what is worth keeping.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Draws(NamedTuple):
@@ -23,3 +23,12 @@ class Draws(NamedTuple):
     first: int
     stride: int
     step: int | None = None
+
+
+def earns_table(cache: dict[str, Any], cost: float, price: float) -> bool:
+    """Tell whether so much was drawn from a row that a table would have paid.
+
+    ``cost`` is what the draws at hand cost without one, and ``price`` that of a table.
+    """
+    cache["spent"] = cache.get("spent", 0.0) + cost
+    return bool(cache["spent"] > price)

@@ -17,6 +17,7 @@ import numpy as np
 from numba import config
 
 from . import cpu_kernels as kernels
+from . import earns_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,9 +117,8 @@ def sample(
     costs = Costs.of(rows.size, draws.samples * draws.repeats)
 
     if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
-        # A row that is drawn from again and again earns its table.
-        cache["spent"] = cache.get("spent", 0.0) + min(costs[:2])
-        if "table" not in cache and cache["spent"] > Costs.prepare(rows.size):
+        earned = earns_table(cache, min(costs[:2]), Costs.prepare(rows.size))
+        if earned and "table" not in cache:
             cache["table"] = _prepare(rows.block(0, 1), logits)
         if "table" in cache:
             _draw_from_table(cache["table"], key, lattice, out)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from . import earns_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -158,13 +160,13 @@ class Room:
     def _earned(self, costs: Costs, cache: dict[str, Any]) -> Table | None:
         """Return the table of the only row, if so much was drawn from it that it earns one."""
         table: Table
-        cache["spent"] = cache.get("spent", 0.0) + costs.find
+        earned = earns_table(cache, costs.find, costs.table)
         stream = self.cupy.cuda.get_current_stream()
         if "table" in cache:
             table, ready = cache["table"]
             if not ready.done:  # perhaps it is made on another stream
                 stream.wait_event(ready)
-        elif cache["spent"] > costs.table:
+        elif earned:
             x = self.cupy.ascontiguousarray(self.params, self.dtype)
             table = self._prepare(x, max(_bits(2 * self.size), GUIDE[0]))
             if not stream.is_capturing():  # or else it may be made later, or never
