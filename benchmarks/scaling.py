@@ -47,7 +47,7 @@ def contest(shape: tuple[int, int], draws: int, peers: bool = True) -> Contest:
 
 
 def categories() -> Iterator[Point]:
-    for size in (2, 10, 32, 33, 100, 1000, 4096, 4097, 30_000, 10**5, 10**6, 10**7, 10**8):
+    for size in (2, 10, 48, 49, 100, 1000, 4096, 4097, 30_000, 10**5, 10**6, 10**7, 10**8):
         made = contest((1, size), 10**5)
         if size == 10**8:  # the one that matters there
             made = {name: f for name, f in made.items() if name == "anycat, probs, float32"}
@@ -56,7 +56,7 @@ def categories() -> Iterator[Point]:
 
 def categories_of_rows() -> Iterator[Point]:
     """As many numbers each time, cut into rows of K."""
-    for size in (2, 5, 10, 20, 32, 33, 50, 100, 300, 1000, 4096, 4097, 8192, 30_000, 10**5):
+    for size in (2, 5, 10, 20, 32, 48, 49, 100, 300, 1000, 4096, 4097, 8192, 30_000, 10**5):
         yield size, contest((2 * 10**6 // size, size), 1)
 
 

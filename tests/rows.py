@@ -11,7 +11,7 @@ from anycat._kernels import Draws, cpu
 Array = np.ndarray[Any, Any]
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint64)
-SIZES = (1, 2, 31, 32, 33, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 - 1)
+SIZES = (1, 2, 31, 32, 33, 48, 49, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 - 1)
 
 
 def weights(kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TILE, BLOCK, LANES, WORDS, SPARE = (
     int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS, kernels.SPARE)
 )
-SHORT = 32  # categories up to which rows are drawn from LANES at a time
+SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
 GUIDE = 1 << 12, 1 << 21  # the least and the most entries of a guide table
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
@@ -247,9 +247,9 @@ class Rows:
         _in_parallel(part, n, min(cost * n / THREAD, n // least))
 
 
-def _scratch(size: int, dtype: Any, needs: str) -> list[Array]:
+def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
     """Return what kernels write into, by name, for rows of some size."""
-    return [np.empty(*shape) for shape in _shapes(size, dtype, needs)]
+    return tuple([np.empty(*shape) for shape in _shapes(size, dtype, needs)])
 
 
 @functools.lru_cache

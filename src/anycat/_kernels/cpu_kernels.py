@@ -529,7 +529,7 @@ def draw_summed_rows(
     ``tops`` has the last boundary of each group. Both it and ``ends`` are longer than they need be:
     whole groups of equal size, for loops without a remainder.
     """
-    rows, skip = np.uint64(x.size) // size, ZERO
+    rows = np.uint64(x.size) // size
     group = np.uint64(ends.size) // np.uint64(tops.size)
     groups = (size + group - ONE) // group
     for k in range(size, np.uint64(ends.size)):
@@ -543,12 +543,16 @@ def draw_summed_rows(
         for g in range(groups):
             tops[g] = ends[min(g * group + group, size) - ONE]
         for j in range(runs):
-            for i in range(draws):
-                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
-                k = np.int64(-1)
-                if total:
-                    k = np.int64(_rank(ends, tops, group, _scale_word(word, total)))
-                out[_point(places, r, j, i)] = k
+            for first in range(ZERO, draws, WORDS):
+                n = min(WORDS, draws - first)
+                number, place = _point(numbers, r, j, first), _point(places, r, j, first)
+                skip = fill_words(words, n, key, number, numbers[THREE])
+                for i in range(n):
+                    k = np.int64(-1)
+                    if total:
+                        target = _scale_word(words[skip + i], total)
+                        k = np.int64(_rank(ends, tops, group, target))
+                    out[place + i * places[THREE]] = k
 
 
 @inner
@@ -580,19 +584,33 @@ def _word(words, skip, key, numbers, rows, r, runs, j, draws, i):
 def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, tile, sums):
     """Draw from rows of one tile, block by block: for few draws a row."""
     skip = ZERO
-    rows = np.uint64(x.size) // size
+    rows, single = np.uint64(x.size) // size, runs * draws == ONE
     for r in range(rows):
         begin = r * size
         top = _top(x, begin, begin + size, logits)
         _, scale = _weigh(x, begin, begin + size, logits, top, _shift(top, logits), tile)
         total = _sum_blocks(tile, size, scale, sums) if scale else ZERO
+        if single:
+            if r % WORDS == ZERO:
+                first = _point(numbers, r, ZERO, ZERO)
+                skip = fill_words(words, min(WORDS, rows - r), key, first, numbers[ONE])
+            k = np.int64(-1)
+            if total:
+                target = _scale_word(words[skip + r % WORDS], total)
+                k = np.int64(_crossing(tile, scale, sums, target))
+            out[_point(places, r, ZERO, ZERO)] = k
+            continue
         for j in range(runs):
-            for i in range(draws):
-                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
-                k = np.int64(-1)
-                if total:
-                    k = np.int64(_crossing(tile, scale, sums, _scale_word(word, total)))
-                out[_point(places, r, j, i)] = k
+            for first in range(ZERO, draws, WORDS):
+                n = min(WORDS, draws - first)
+                number, place = _point(numbers, r, j, first), _point(places, r, j, first)
+                skip = fill_words(words, n, key, number, numbers[THREE])
+                for i in range(n):
+                    k = np.int64(-1)
+                    if total:
+                        target = _scale_word(words[skip + i], total)
+                        k = np.int64(_crossing(tile, scale, sums, target))
+                    out[place + i * places[THREE]] = k
 
 
 @entry
