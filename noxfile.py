@@ -41,7 +41,7 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(python=sorted({*PYTHONS, THIS_PYTHON}))
 def tests(session: nox.Session) -> None:
     """Run the whole suite on the newest releases, and report what it covers."""
-    install(session, ".", groups=("tests", "tests-torch"))
+    install(session, ".", groups=("tests", "tests-torch", "tests-dask"))
     session.run("pytest", "--cov", *session.posargs)
 
 

@@ -7,17 +7,23 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from anycat import Categorical
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-@pytest.fixture(scope="module")
-def markov_text() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("markov_text", EXAMPLES / "markov_text.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def markov_text() -> ModuleType:
+    return load("markov_text")
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +101,32 @@ def test_prints_the_same_twice(markov_text, capsys):
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert "bits per character of the text" in printed[0]
+
+
+@pytest.fixture(scope="module")
+def dask_draws() -> ModuleType:
+    pytest.importorskip("distributed")
+    return load("dask_draws")
+
+
+def test_counts_are_those_of_the_draws(dask_draws):
+    draws = Categorical(dask_draws.WEIGHTS).sample(10_000, rng=4)
+    counts = dask_draws.count(dask_draws.plan(4)[:10_000]).compute()
+    np.testing.assert_array_equal(counts, np.bincount(draws, minlength=1000))
+
+
+def test_deviations(dask_draws):
+    p = dask_draws.WEIGHTS / dask_draws.WEIGHTS.sum()
+    counts = 1e9 * p
+    assert dask_draws.largest_deviation(counts) < 1e-3
+    counts[[0, 7]] += np.array([-5, 5]) * np.sqrt(1e9 * p[7] * (1 - p[7]))
+    assert dask_draws.largest_deviation(counts) == pytest.approx(5, rel=1e-6)
+
+
+def test_draws_on_two_processes(dask_draws, capsys):
+    dask_draws.main(["--draws", "1e5", "--seed", "3"])
+    printed = capsys.readouterr().out
+    assert "1e+10 draws planned" in printed
+    assert "1e+05 draws made and counted" in printed
+    draws = Categorical(dask_draws.WEIGHTS).sample(100_000, rng=3)
+    assert " ".join(map(str, ["counts:", *np.bincount(draws)[:6], "..."])) in printed

@@ -142,7 +142,8 @@ def by_rows(name: str, *args: Any) -> Array:
 def _rows(name: str, makers: list[Callable[[Array], Any]], block: Block, *sources: Array) -> Array:
     with _located(block.start):
         args = [make(x) for make, x in zip(makers, sources, strict=True)]
-        return _get(name, args).reshape(block.shape)
+        result = _get(name, args)
+    return result if result.shape == block.shape else np.broadcast_to(result, block.shape)
 
 
 def _get(name: str, args: list[Any]) -> Array:

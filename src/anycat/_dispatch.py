@@ -137,6 +137,13 @@ def home_of(x: Array) -> Any:
     return compat.device(x)
 
 
+def beside(x: Array, like: Array) -> Array:
+    """Return a new array in memory of the kind that ``like`` has: Dask's own blocks are NumPy's."""
+    if compat.is_dask_array(like) and type(x._meta) is not type(like._meta):
+        return x.map_blocks(np.asarray, like=like._meta)
+    return x
+
+
 def share_device(x: Array, y: Array) -> bool:
     """Tell whether two arrays of a library lie where it can compute with both."""
     if compat.is_jax_array(x):

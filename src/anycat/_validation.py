@@ -47,7 +47,8 @@ def _from_sequence(name: str, x: Any, like: Array | None) -> Array:
         raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}")
     xp = _dispatch.default_namespace() if like is None else compat.array_namespace(like)
     try:
-        return xp.asarray(x, device=None if like is None else _dispatch.home_of(like))
+        x = xp.asarray(x, device=None if like is None else _dispatch.home_of(like))
+        return x if like is None else _dispatch.beside(x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
 

@@ -373,6 +373,7 @@ class Categorical:
         """
         xp, batch = self._xp, self._batch_shape
         categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self._home)
+        categories = _dispatch.beside(categories, self._param)
         column = xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
