@@ -1,6 +1,7 @@
 """What holds for every library that is served, and the table of them."""
 
 import copy
+import doctest
 import itertools
 import pickle
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import array_api_compat as compat
 import numpy as np
 import pytest
 import rows
-from libraries import BY_NAME, each_library, get, put
+from libraries import BY_NAME, GPU, each_library, get, put
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, kl_divergence
@@ -88,7 +89,7 @@ def test_what_is_kept_for_speed_is_not_pickled(library: str) -> None:
     get(dist.probs)
     get(dist.icdf(0.5))
     assert library == "dask" or dist._cache  # Dask keeps tables where it computes
-    assert len(pickle.dumps(dist)) == fresh < 4 * 4000 + 10_000
+    assert len(pickle.dumps(dist)) < fresh + 100 < 4 * 4000 + 10_000
 
 
 def test_two_libraries_do_not_mix() -> None:
@@ -108,6 +109,21 @@ def test_two_libraries_do_not_mix() -> None:
             kl_divergence(dist, Categorical(arrays[other]))
 
 
+@pytest.mark.gpu
+class TestCuPyGenerator:
+    pytestmark = GPU
+
+    def test_it_is_taken_from_and_moves_on(self) -> None:
+        import cupy
+
+        dist = Categorical(X)
+        rng, twin = (cupy.random.Generator(cupy.random.XORWOW(5)) for _ in range(2))
+        first, second = dist.sample(50, rng=rng), dist.sample(50, rng=rng)
+        assert (first != second).any()
+        dist.sample((), rng=twin)
+        assert_array_equal(dist.sample(50, rng=twin), second)
+
+
 # --- the table
 
 
@@ -123,11 +139,21 @@ def test_every_library_is_found_by_its_namespace() -> None:
     assert library_of(itertools) is ANY_OTHER
 
 
+PAGE = Path(__file__).parents[1] / "docs" / "libraries.md"
+
+
 def test_the_documentation_shows_the_table() -> None:
-    page = Path(__file__).parents[1] / "docs" / "libraries.md"
-    shown = [line for line in page.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
-    table = [
-        [x.title, ", ".join(x.memory), "yes" if x.gradients else "", x.traced, f"`{x.rng}`" if x.rng else ""]
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    assert shown[2:] == [
+        [x.title, ", ".join(x.memory), "yes" if x.gradients else "no", x.traced or "never", x.rng]
         for x in (*LIBRARIES, ANY_OTHER)
     ]
-    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown[2:]][: len(table)] == table
+
+
+def test_the_examples_of_the_documentation() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 10
+    assert found.failed == 0

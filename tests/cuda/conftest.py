@@ -1,18 +1,29 @@
-"""The CUDA room on a machine without a GPU."""
+"""The CUDA room on a machine without a GPU, and on one with it."""
 
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from types import ModuleType
 
 import harness
 import pytest
 
 from anycat._kernels import cuda
 
+KEPT = cuda._kernel, cuda._processors
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if reason := cuda.why_not():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
 
 def forget() -> None:
-    for known in (cuda._module, cuda._kernel, cuda._processors):
+    for known in KEPT:
         known.cache_clear()
 
 
@@ -27,14 +38,34 @@ def fresh() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def built() -> None:
     """Build the kernels for all types of parameters, two at a time."""
-    if harness.COMPILER is None:
-        pytest.skip("there is no C++ compiler")
+    if reason := harness.why_not():
+        pytest.skip(reason)
     types = product(cuda.NUMBERS.values(), (False, True))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda t: harness.build(cuda.source(), cuda.options(*t)), types))
 
 
 @pytest.fixture
-def gpu(built: None, fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_cpu(built: None, fresh: None, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Let the harness be CuPy."""
-    monkeypatch.setitem(sys.modules, "cupy", harness.fake_cupy())
+    cupy = harness.fake_cupy()
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    return cupy
+
+
+@pytest.fixture(scope="session")
+def device() -> ModuleType:
+    """Return the real CuPy, for tests that are marked ``gpu``."""
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture(params=["on_cpu", pytest.param("device", marks=pytest.mark.gpu)])
+def cupy(
+    request: pytest.FixtureRequest, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> ModuleType:
+    """Return each CuPy in turn, with a device so small that small cases look large to it."""
+    cupy: ModuleType = request.getfixturevalue(request.param)
+    monkeypatch.setattr(cuda, "_processors", lambda _: 2)
+    return cupy

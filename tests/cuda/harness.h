@@ -18,7 +18,6 @@
 #include <numeric>
 #include <random>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -238,12 +237,14 @@ template <typename T> static T shuffle(int line, unsigned int mask, T value, int
 
 static int lane() { return (int)((current - fibers.data()) % 32); }
 
-template <typename T> static T up(int line, unsigned mask, T value, unsigned distance, int width = 32) {
+template <typename T>
+static T up(int line, unsigned mask, T value, unsigned distance, int width = 32) {
   const int me = lane(), from = me - (int)distance;
   return shuffle(line, mask, value, me, from < me / width * width ? me : from);
 }
 
-template <typename T> static T from(int line, unsigned mask, T value, int source, int width = 32) {
+template <typename T>
+static T from(int line, unsigned mask, T value, int source, int width = 32) {
   const int me = lane();
   return shuffle(line, mask, value, me, me / width * width + source % width);
 }
@@ -281,6 +282,9 @@ using harness::exactly;
 #define __shfl_xor_sync(...) harness::other(__LINE__, __VA_ARGS__)
 
 static inline int __clzll(long long n) { return n ? __builtin_clzll((unsigned long long)n) : 64; }
+static inline unsigned int __umulhi(unsigned int x, unsigned int y) {
+  return (unsigned int)((unsigned long long)x * y >> 32);
+}
 static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
   return (unsigned long long)((unsigned __int128)x * y >> 64);
 }

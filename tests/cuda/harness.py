@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -19,9 +20,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
-import rows
-
-from anycat._kernels import Draws, cuda
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("clang++")
@@ -35,6 +33,9 @@ class ndarray(np.ndarray):
     @property
     def device(self) -> Device:
         return Device(0)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
 
 
 class Device:
@@ -57,14 +58,19 @@ class Stream:
     def __init__(self, ptr: int = 0) -> None:
         self.ptr = ptr
         self.waited: list[Event] = []
+        self.capturing = False
 
     def wait_event(self, event: Event) -> None:
         self.waited.append(event)
+
+    def is_capturing(self) -> bool:
+        return self.capturing
 
 
 class Event:
     def __init__(self, disable_timing: bool = False) -> None:
         self.recorded: list[Stream] = []
+        self.done = False
 
     def record(self, stream: Stream) -> None:
         self.recorded.append(stream)
@@ -83,16 +89,16 @@ class RawModule:
     """Compiles as CuPy's does, with another compiler."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
-        self.library = build(code, options)
-
-    def compile(self) -> None: ...
+        standard, number, logits, *kernels = options
+        self.library = build(code, (standard, number, logits))
+        self.defined = kernels
 
     def get_function(self, name: str) -> RawKernel:
+        assert f"-D{name.upper()}" in self.defined
         return RawKernel(name, self.library[f"launch_{name}"])
 
 
 class RawKernel:
-    launched: list[str] = []  # noqa: RUF012
     seeds = itertools.count()
 
     def __init__(self, name: str, function: Any) -> None:
@@ -107,7 +113,6 @@ class RawKernel:
         assert all(launch.grid)
         held = [self._by_value(a) for a in args]
         pointers = (ctypes.c_void_p * len(held))(*(h.ctypes.data for h in held))
-        self.launched.append(self.name)
         failure = self.function(ctypes.byref(launch), pointers)
         if failure:
             raise RuntimeError(f"{self.name}: {failure.decode()}")
@@ -124,11 +129,19 @@ class RawKernel:
         return np.array(a)
 
 
+def why_not() -> str | None:
+    """Tell why kernels cannot be built here; None if they can."""
+    if sys.platform != "linux":
+        return "the harness is for Linux"
+    return None if COMPILER else "there is no C++ compiler: install g++"
+
+
 @cache
 def build(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """Compile kernels to a shared library, kept in a folder of temporary files."""
-    kernels = map("KERNEL({})".format, re.findall(r"__global__.*\n(\w+)\(", code))
-    text = "\n".join(['#include "harness.h"', '#line 1 "categorical.cu"', code, *kernels])
+    """Compile all kernels to a shared library, kept in a folder of temporary files."""
+    kernels = re.findall(r"__global__.*\n(\w+)\(", code)
+    head = [*(f"#define {k.upper()}" for k in kernels), '#include "harness.h"']
+    text = "\n".join([*head, '#line 1 "categorical.cu"', code, *map("KERNEL({})".format, kernels)])
     flags = [*FLAGS, *(SANITIZED if os.environ.get("HARNESS_SANITIZED") else []), *options]
     parts = [text, *flags, *((HERE / h).read_text() for h in ("harness.h", "host.h"))]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
@@ -152,18 +165,9 @@ def on_device(x: Any) -> ndarray:
     return np.asarray(x).view(ndarray)
 
 
-def draw(
-    x: np.ndarray[Any, Any],
-    form: str,
-    draws: Draws,
-    dtype: Any = np.int64,
-    known: dict[str, Any] | None = None,
-) -> np.ndarray[Any, Any]:
-    """Draw by the CUDA room; nothing of the result is left as it was."""
-    out = on_device(np.full(draws[:3], 99, dtype))
-    known = {} if known is None else known
-    cuda.sample(on_device(x), form == "logits", rows.KEY, draws, out, known)
-    return np.asarray(out)
+def _empty(shape: int | tuple[int, ...], dtype: Any) -> ndarray:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return on_device(np.full(size, 0xA5, np.uint8).view(dtype).reshape(shape))
 
 
 def _ascontiguousarray(x: Any, dtype: Any = None) -> ndarray:
@@ -171,20 +175,17 @@ def _ascontiguousarray(x: Any, dtype: Any = None) -> ndarray:
     return on_device(np.ascontiguousarray(x, dtype))
 
 
-@cache
 def fake_cupy() -> ModuleType:
     """Return a module that stands for CuPy."""
     cupy: Any = ModuleType("cupy")
     stream = Stream()
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
-    cupy.empty = lambda *a: on_device(np.frombuffer(b"\xa5" * _bytes(*a), a[1]).copy())
-    cupy.arange = lambda *a: on_device(np.arange(*a))
+    cupy.empty = _empty
+    cupy.broadcast_to = lambda x, shape: on_device(np.broadcast_to(x, shape))
+    cupy.asarray = lambda x: x if isinstance(x, ndarray) else on_device(x)
+    cupy.asnumpy = np.asarray
     cupy.ascontiguousarray = _ascontiguousarray
     cupy.cuda = SimpleNamespace(
         Device=Device, Stream=Stream, Event=Event, get_current_stream=lambda: stream
     )
     return cupy
-
-
-def _bytes(size: int, dtype: Any) -> int:
-    return int(size) * np.dtype(dtype).itemsize

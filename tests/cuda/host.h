@@ -1,12 +1,18 @@
 // What categorical.cu asks of the hardware, in C++. Everything else it computes in float32 may find
 // subnormals set to zero, as with CuPy's -ftz=true: see harness.h.
 
-inline float _fma(float x, float y, float z) { return exactly([](float x, float y, float z) { return std::fma(x, y, z); }, x, y, z); }
-inline double _fma(double x, double y, double z) { return exactly([](double x, double y, double z) { return std::fma(x, y, z); }, x, y, z); }
-
-template <typename Real> inline Real _multiply(Real x, Real y) { return exactly([](Real x, Real y) { return x * y; }, x, y); }
-template <typename Real> inline Real _add(Real x, Real y) { return exactly([](Real x, Real y) { return x + y; }, x, y); }
-template <typename Real> inline Real _subtract(Real x, Real y) { return exactly([](Real x, Real y) { return x - y; }, x, y); }
+template <typename Real> inline Real _fma(Real x, Real y, Real z) {
+  return exactly([](Real x, Real y, Real z) { return std::fma(x, y, z); }, x, y, z);
+}
+template <typename Real> inline Real _multiply(Real x, Real y) {
+  return exactly([](Real x, Real y) { return x * y; }, x, y);
+}
+template <typename Real> inline Real _add(Real x, Real y) {
+  return exactly([](Real x, Real y) { return x + y; }, x, y);
+}
+template <typename Real> inline Real _subtract(Real x, Real y) {
+  return exactly([](Real x, Real y) { return x - y; }, x, y);
+}
 
 // cvt.rni.s32.f32 saturates, and NaN becomes 0.
 inline int _nearest(float x) {
@@ -27,7 +33,8 @@ inline float _from_bits(u32 x) { return bit_cast<float>(x); }
 inline double _from_bits(u64 x) { return bit_cast<double>(x); }
 
 inline float _widen(float16 x) {
-  const u32 sign = (u32)(x.bits & 0x8000) << 16, exponent = x.bits >> 10 & 31, rest = x.bits & 0x3FF;
+  const u32 sign = (u32)(x.bits & 0x8000) << 16, exponent = x.bits >> 10 & 31;
+  const u32 rest = x.bits & 0x3FF;
   if (exponent == 31) return _from_bits(sign | 0x7F800000 | rest << 13);
   if (exponent) return _from_bits(sign | (exponent + 112) << 23 | rest << 13);
   return sign ? -(float)rest * 0x1p-24f : (float)rest * 0x1p-24f;

@@ -35,12 +35,12 @@ LIMITS = {
 LIMITS_FLOAT64 = LIMITS | {"draw_long_rows": 208, "measure_rows": 208}
 
 
-def compiled(case: tuple[str, bool, str]) -> str:
-    """Compile as CuPy would; return what the assembler says of each kernel."""
+def compiled(case: tuple[str, bool, str], *kernels: str) -> str:
+    """Compile as CuPy would; return what the compiler says."""
     from cuda.core import Program, ProgramOptions
 
     number, logits, architecture = case
-    standard, *macros = cuda.options(number, logits)
+    standard, *macros = cuda.options(number, logits, *(kernels or LIMITS))
     options = ProgramOptions(
         arch=architecture,
         std=standard.removeprefix("-std="),
@@ -76,3 +76,10 @@ def test_kernels_fit(case: tuple[str, bool, str], logs: dict[tuple[str, bool, st
     for name, *local, registers in found:
         assert local == ["0", "0", "0"], f"{name} spills"
         assert int(registers) <= limits[name], name
+
+
+@pytest.mark.parametrize("kernel", LIMITS)
+def test_each_kernel_compiles_alone(kernel: str) -> None:
+    log = compiled(("float", True, "sm_90"), kernel)
+    assert "warning" not in log.lower()
+    assert re.findall(r"entry function '(\w+)'", log) == [kernel]

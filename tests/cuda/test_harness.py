@@ -8,31 +8,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cases
 import harness
-import numpy as np
 import pytest
 import rows
 
 from anycat._kernels import Draws, cuda
 
-pytestmark = pytest.mark.usefixtures("gpu")
+pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 def plant(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
     text = cuda.source()
     assert text.count(old) == 1
     patch.setattr(cuda, "source", lambda: text.replace(old, new))
-    cuda._module.cache_clear()
     cuda._kernel.cache_clear()
 
 
 def outcome(kind: str) -> str:
     """Draw in three regimes: rows for threads, for groups of lanes, and for blocks."""
     for shape in (40, 20), (40, 200), (6, 9000):
-        x = rows.make("probs", kind, shape, np.float32)
+        x = cases.make("probs", kind, shape, "float32")
         draws = Draws(1, len(x), 1, 0, len(x))
         try:
-            if (harness.draw(x, "probs", draws) != rows.draw(x, "probs", draws)).any():
+            if (cases.draw(x, "probs", draws) != rows.draw(x, "probs", draws)).any():
                 return "a wrong draw"
         except RuntimeError as error:
             return str(error)
@@ -78,7 +77,7 @@ def test_planted_faults_are_caught(fault: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def run(*changes: str, sanitized: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run sanitized.py, with the sanitizers' libraries in front of all others if it is to be so."""
+    """Run sweep.py, with the sanitizers' libraries in front of all others if it is to be so."""
     here, source = Path(__file__).parent, Path(cuda.__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, source)))}
     if sanitized:
@@ -93,7 +92,7 @@ def run(*changes: str, sanitized: bool = True) -> subprocess.CompletedProcess[st
             pytest.skip(f"{harness.COMPILER} comes without sanitizers")
         env |= {"HARNESS_SANITIZED": "1", "LD_PRELOAD": " ".join(libraries)}
         env |= {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"}
-    command = [sys.executable, str(here / "sanitized.py"), *changes]
+    command = [sys.executable, str(here / "sweep.py"), "on_cpu", *changes]
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
 

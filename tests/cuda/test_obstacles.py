@@ -7,6 +7,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import cases
 import harness
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 def machine(
-    driver: int = 13000, built: int = 13020, devices: int = 1, nvrtc: int = 13
+    driver: int = 13000, built: int = 13020, devices: int = 1, nvrtc: int = 13, amd: bool = False
 ) -> ModuleType:
     """Return a CuPy on a machine of some kind; 0 is for what is not there."""
 
@@ -36,6 +37,7 @@ def machine(
 
     cupy: Any = ModuleType("cupy")
     runtime = SimpleNamespace(
+        is_hip=amd,
         driverGetVersion=lambda: driver,
         runtimeGetVersion=lambda: built,
         getDeviceCount=devices_or_error,
@@ -54,6 +56,7 @@ def machine(
         (machine(devices=0), "no CUDA device can be used .*CUDA_VISIBLE_DEVICES"),
         (machine(nvrtc=0), r"no NVRTC .*pip install 'nvidia-cuda-nvrtc==13\.\*'"),
         (machine(nvrtc=0, built=12090), r"pip install 'nvidia-cuda-nvrtc-cu12==12\.\*'"),
+        (machine(amd=True), "AMD"),
         (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: pip install"),
     ],
 )
@@ -62,6 +65,7 @@ def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.Mo
     reason = cuda.why_not()
     assert reason is not None
     assert re.search(message, reason)
+    assert "\n" not in reason
 
 
 def test_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +81,16 @@ def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> 
     class RawModule:
         def __init__(self, **_: Any) -> None: ...
 
-        def compile(self) -> None:
+        def get_function(self, name: str) -> None:
             raise OSError("the error of the compiler")
 
     cupy: Any = machine(nvrtc=nvrtc)
-    cupy.RawModule, cupy.empty, cupy.cuda.Device = RawModule, np.empty, harness.Device
+    cupy.RawModule, cupy.cuda.Device = RawModule, harness.Device
+    cupy.asarray = cupy.ascontiguousarray = lambda x, *_: harness.on_device(x)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     expected = (OSError, "the error of the compiler") if nvrtc else (RuntimeError, "no NVRTC")
     with pytest.raises(expected[0], match=expected[1]):
-        harness.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
+        cases.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
 
 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 // The draw in CUDA: stream version 1, as docs/draw.md defines it. The twin of cpu_kernels.py.
 //
-// Compiled once for each type of parameters: NUMBER is float16, bfloat16, float or double, LOGITS 0
-// or 1. Everything after `_weigh` is integer arithmetic, so neither the split of a row over threads
-// and blocks nor the order of their sums can change a draw.
+// Compiled for one type of parameters, by the macros NUMBER (float16, bfloat16, float or double) and
+// LOGITS (0 or 1), and for one kernel, by its name in capitals: compiling all of them takes seconds.
+// Everything after `_weigh` is integer arithmetic, so neither the split of a row over threads and
+// blocks nor the order of their sums can change a draw.
 
 #include "philox.cuh"
 
@@ -77,7 +78,6 @@ constexpr int EMPTY = -(1 << 30);  // the exponent of a tile without weight
 
 constexpr u32 ALL = 0xFFFFFFFF;  // the lanes of a warp
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
-constexpr int SHORT_THREADS = 128;     // and rows that a block takes at once
 constexpr int PACK = 8;                // numbers next to each other in a thread
 constexpr int ITEMS = TILE / THREADS;  // numbers of a tile in a thread
 
@@ -109,7 +109,6 @@ typedef decltype(_widen(NUMBER())) Real;  // the type that a row is weighed in
 typedef Ieee<Real> Form;
 typedef Form::Bits Bits;
 
-constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a row of `draw_rows` in a thread
 constexpr int WIDTH = 8 * sizeof(Real);
 constexpr Bits SIGN = (Bits)1 << (WIDTH - 1);
 constexpr Bits INFINITE = (Bits)(2 * Form::BIAS + 1) << Form::MANTISSA;
@@ -406,13 +405,13 @@ __device__ inline Measure _lay(const Row& row, u64 tiles, Real shift, u32& turn)
   for (u64 j = begin; j < end; ++j) highest = _max(highest, exponent(j));
   highest = (int)_highest_block((u32)(highest - EMPTY), turn) + EMPTY;
 
-  const int room = _ceil_log2(tiles);
-  int lift = highest + room;
+  const int spare = _ceil_log2(tiles);
+  int lift = highest + spare;
   const auto part = [&](u64 j) { return row.starts[j] >> _right(lift, exponent(j)); };
   u64 sum = 0, total;
   for (u64 j = begin; j < end; ++j) sum += part(j);
   _scan_block(sum, total, turn);
-  lift -= _min(room, _max(0, 62 - _bit_length(tiles + total)));
+  lift -= _min(spare, _max(0, 62 - _bit_length(tiles + total)));
 
   sum = 0;
   for (u64 j = begin; j < end; ++j) sum += part(j);
@@ -497,6 +496,9 @@ __device__ inline void _put(void* out, u32 width, u64 place, u64 k) {
 
 constexpr u64 VOID = ~(u64)0;  // -1
 
+#ifdef DRAW_SHORT_ROWS
+constexpr int SHORT_THREADS = 128;  // and rows that a block takes at once
+
 // Draw from rows of up to 32 categories, a thread each. They come through shared memory: as they
 // lie in `x`, but for one number left free in each 32, so that no two threads want the same bank.
 extern "C" __global__ void __launch_bounds__(SHORT_THREADS)
@@ -540,6 +542,10 @@ draw_short_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out,
       _put(out, width, _point(lattice.places, r, j, i), total ? found : VOID);
     }
 }
+#endif
+
+#ifdef DRAW_ROWS
+constexpr int ROW_ITEMS = 128 / sizeof(Real);  // numbers of a row in a thread
 
 // Draw from rows of up to 1024 categories, or 512 in float64, each by a group of `lanes` lanes.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
@@ -579,7 +585,9 @@ draw_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 w
     }
   }
 }
+#endif
 
+#ifdef MEASURE_TILES
 // Measure the tiles of rows, a block each, as if no row needed a shift.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 5 : 4)
 measure_tiles(const NUMBER* x, u64 size, u64 rows, u64* known) {
@@ -592,7 +600,9 @@ measure_tiles(const NUMBER* x, u64 size, u64 rows, u64* known) {
   const Row row = _row(known, size, r);
   if (threadIdx.x == 0) row.tops[j] = top, row.starts[j] = sum;
 }
+#endif
 
+#ifdef DRAW_LONG_ROWS
 // Draw from rows of any length, a block each. Of many tiles just that of a draw is read again.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
 draw_long_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, u32 width,
@@ -630,7 +640,9 @@ draw_long_rows(const NUMBER* x, u64 size, u64 rows, Lattice lattice, void* out, 
                    _crossing(tile + c * PACK, before[c], within));
     }
 }
+#endif
 
+#ifdef MEASURE_ROWS
 // Measure rows, a block each, for `fill_ends`.
 extern "C" __global__ void __launch_bounds__(THREADS, sizeof(Real) == 4 ? 2 : 1)
 measure_rows(const NUMBER* x, u64 size, u64 rows, u64* known, u32 measured) {
@@ -641,6 +653,7 @@ measure_rows(const NUMBER* x, u64 size, u64 rows, u64* known, u32 measured) {
   const Measure m = _measure(x + r * size, size, row, measured, tile, turn);
   if (threadIdx.x == 0) *row.measure = m;
 }
+#endif
 
 // Return the first 32 bits of the words between which a category ends: of all words that do not
 // begin with them, these bits alone tell which side they are on.
@@ -652,6 +665,7 @@ __device__ inline u32 _mark(u64 end, u64 total) {
   return (u32)mark - (end && _scale_word(mark << 32, total) >= end);
 }
 
+#ifdef FILL_ENDS
 // Put all boundaries C_k of measured rows into `ends`, zeros where nothing can be drawn, and where
 // they cut the range of words into `marks`.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
@@ -681,7 +695,9 @@ fill_ends(const NUMBER* x, u64 size, u64 rows, u64* known, u64* ends, u32* marks
     }
   }
 }
+#endif
 
+#ifdef FILL_GUIDE
 // For each range of words that begin with the same `bits`, find the first category that does not
 // end before it. The guide table of a row has 2**bits entries, without their lowest `grain` bits.
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -697,6 +713,7 @@ fill_guide(const u64* ends, u64 size, u64 rows, const u32* marks, u32 bits, u32 
   }
   guide[e] = (u32)(k >> grain);
 }
+#endif
 
 // A prepared row.
 struct Table {
@@ -772,6 +789,7 @@ __device__ inline void _draw_runs(const Table& table, const Lattice& lattice, u6
   }
 }
 
+#ifdef DRAW_TABLE
 // Draw from prepared rows: the grid's second axis goes through the rows, its first through the
 // draws of each. Small tables are `staged` in shared memory.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
@@ -793,5 +811,6 @@ draw_table(const u64* ends, u64 size, u64 rows, const u32* marks, u32 bits, u32 
     }
   }
 }
+#endif
 
 }  // namespace anycat

@@ -1,7 +1,8 @@
 """The CUDA room: which kernel, on which grid, over which pieces of the input. The twin of cpu.py.
 
-Everything is queued on the current stream of the array's own device, and nothing waits for it. The
-source in ``categorical.cu`` is compiled once for each type of parameters, and kept on disk by CuPy.
+Everything is queued on the current stream of the array's own device, and nothing waits for it. Of
+the source in ``categorical.cu``, each kernel is compiled when it is first wanted for a type of
+parameters, and kept on disk by CuPy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 TILE = 4096  # categories that share an exponent: part of the definition
 THREADS = 256  # of a block, but that of `draw_short_rows`
-PIECE = 1 << 24  # numbers that are converted, or boundaries that are made, at once
+PIECE = 1 << 23  # numbers that are converted, or boundaries that are made, at once
 GUIDE = 13, 22  # bits: 2**13 entries of a guide table cost nothing, 2**22 are the most
 SHARED = 48 << 10  # bytes of shared memory that every block may have
 TOLD = 16 * THREADS // 32  # bytes of it in which the warps of a block tell each other numbers
@@ -82,14 +83,12 @@ class Lattice(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows prepared for many draws, and when they are ready on other streams than their own."""
+    """Rows prepared for many draws."""
 
     ends: Array
     marks: Array
     guide: Array
     bits: int
-    stream: int
-    event: Any
 
 
 class Costs(NamedTuple):
@@ -141,27 +140,43 @@ class Room:
         lattice, per_row = Lattice.of(draws), draws.samples * draws.repeats
         at_once = self.processors * self.regime.at_once // (self.size * self.real) or 1
         costs = Costs.of(self.size, draws.rows, per_row, self.regime.find, at_once)
-        if draws.rows == 1:
-            # A row that is drawn from again and again earns its table.
-            cache["spent"] = cache.get("spent", 0.0) + costs.find
-            if "table" not in cache and cache["spent"] > costs.table:
-                cache["table"] = self._prepare(0, 1, max(_bits(2 * self.size), GUIDE[0]))
-            if "table" in cache:
-                self._draw_from_table(cache["table"], 1, lattice, out)
-                return
+        table = self._earned(costs, cache) if draws.rows == 1 else None
+        if table is not None:
+            self._draw_from_table(table, 1, lattice, out)
+            return
         tables = draws.rows > 1 and costs.table < costs.find
         # What kernels take is made just before they take it, and so are tables.
-        most = draws.rows if self.ready and not tables else max(1, PIECE // self.size)
-        for begin in range(0, draws.rows, most):
-            end = min(begin + most, draws.rows)
+        whole = self.ready and not tables
+        for begin, x in [(0, self.params)] if whole else _pieces(self.params, PIECE):
+            x = self.cupy.ascontiguousarray(x, self.dtype)
             if tables:
-                table = self._prepare(begin, end, _bits(min(2 * self.size, per_row)))
-                self._draw_from_table(table, end - begin, lattice.at(begin), out)
+                table = self._prepare(x, _bits(min(2 * self.size, per_row)))
+                self._draw_from_table(table, x.size // self.size, lattice.at(begin), out)
             else:
-                self._draw_rows(begin, end, lattice.at(begin), out)
+                self._draw_rows(x, lattice.at(begin), out)
 
-    def _draw_rows(self, begin: int, end: int, lattice: Lattice, out: Array) -> None:
-        x, rows, (kernel, _, block, *_) = self._block(begin, end), end - begin, self.regime
+    def _earned(self, costs: Costs, cache: dict[str, Any]) -> Table | None:
+        """Return the table of the only row, if so much was drawn from it that it earns one."""
+        table: Table
+        cache["spent"] = cache.get("spent", 0.0) + costs.find
+        stream = self.cupy.cuda.get_current_stream()
+        if "table" in cache:
+            table, ready = cache["table"]
+            if not ready.done:  # perhaps it is made on another stream
+                stream.wait_event(ready)
+        elif cache["spent"] > costs.table:
+            x = self.cupy.ascontiguousarray(self.params, self.dtype)
+            table = self._prepare(x, max(_bits(2 * self.size), GUIDE[0]))
+            if not stream.is_capturing():  # or else it may be made later, or never
+                ready = self.cupy.cuda.Event(disable_timing=True)
+                ready.record(stream)
+                cache["table"] = table, ready
+        else:
+            return None
+        return table
+
+    def _draw_rows(self, x: Array, lattice: Lattice, out: Array) -> None:
+        rows, (kernel, _, block, *_) = x.size // self.size, self.regime
         args: list[Any] = [lattice.with_key(self.key), out, np.uint32(out.itemsize)]
         blocks, shared = rows, TOLD
         if kernel == "draw_short_rows":
@@ -183,8 +198,8 @@ class Room:
             self._launch("measure_tiles", (rows * self.tiles,), x, rows, known)
         return known, np.uint32(measured)
 
-    def _prepare(self, begin: int, end: int, bits: int) -> Table:
-        empty, x, rows = self.cupy.empty, self._block(begin, end), end - begin
+    def _prepare(self, x: Array, bits: int) -> Table:
+        empty, rows = self.cupy.empty, x.size // self.size
         ends, marks = empty(rows * self.size, np.uint64), empty(rows * self.size, np.uint32)
         guide = empty(rows << bits, np.uint32)
         known, measured = self._measure(x, rows)
@@ -192,16 +207,10 @@ class Room:
         self._launch("fill_ends", (rows * self.tiles,), x, rows, known, ends, marks)
         grid = (-(-guide.size // THREADS),)
         self._launch("fill_guide", grid, ends, rows, marks, np.uint32(bits), self._grain, guide)
-        stream = self.cupy.cuda.get_current_stream()
-        event = self.cupy.cuda.Event(disable_timing=True)
-        event.record(stream)
-        return Table(ends, marks, guide, bits, stream.ptr, event)
+        return Table(ends, marks, guide, bits)
 
     def _draw_from_table(self, table: Table, rows: int, lattice: Lattice, out: Array) -> None:
-        ends, marks, guide, bits, stream, event = table
-        now = self.cupy.cuda.get_current_stream()
-        if now.ptr != stream:
-            now.wait_event(event)
+        ends, marks, guide, bits = table
         shared = 4 * (self.size + (1 << bits))
         staged = shared <= SHARED and rows == 1
         pairs = -(-lattice.draws // (2 * THREADS))
@@ -216,18 +225,6 @@ class Room:
     def _grain(self) -> np.uint32:
         """Return how many bits of a category a guide table leaves out to have entries of 32."""
         return np.uint32(max(0, (self.size - 1).bit_length() - 32))
-
-    def _block(self, begin: int, end: int) -> Array:
-        """Return rows ``begin`` to ``end``, one after the other, as kernels want them."""
-        if self.ready:
-            return self.params.reshape(-1)[begin * self.size :] if begin else self.params
-        batch = self.params.shape[:-1]
-        numbers, index = self.cupy.arange(begin, end), []
-        for n in reversed(batch):
-            index.append(numbers % n)
-            numbers = numbers // n
-        rows = self.params[tuple(reversed(index))] if batch else self.params
-        return self.cupy.ascontiguousarray(rows, self.dtype)
 
     def _launch(
         self,
@@ -247,6 +244,22 @@ def _bits(entries: int) -> int:
     return min(max(1, (entries - 1).bit_length()), GUIDE[1])
 
 
+def _pieces(x: Array, most: int, begin: int = 0) -> Iterator[tuple[int, Array]]:
+    """Yield parts of ``x`` one after the other, and how many rows come before each.
+
+    A part holds at most so many numbers, but one row at least.
+    """
+    rows, size = math.prod(x.shape[1:-1]), math.prod(x.shape[1:])
+    if x.ndim > 2 and size > most:
+        for i, part in enumerate(x):
+            yield from _pieces(part, most, begin + i * rows)
+    elif x.ndim > 1:
+        step = max(1, most // size)
+        yield from ((begin + i * rows, x[i : i + step]) for i in range(0, len(x), step))
+    else:
+        yield begin, x
+
+
 # --- compiling ------------------------------------------------------------------------------
 
 
@@ -259,9 +272,10 @@ def source() -> str:
     return categorical.replace('#include "philox.cuh"\n', philox)
 
 
-def options(number: str, logits: bool) -> tuple[str, ...]:
-    """Return what the source is compiled with for parameters of a type."""
-    return ("-std=c++17", f"-DNUMBER={number}", f"-DLOGITS={int(logits)}")
+def options(number: str, logits: bool, *kernels: str) -> tuple[str, ...]:
+    """Return what the source is compiled with, to have kernels for parameters of a type."""
+    macros = f"NUMBER={number}", f"LOGITS={int(logits)}", *map(str.upper, kernels)
+    return ("-std=c++17", *map("-D{}".format, macros))
 
 
 def _cupy() -> Any:
@@ -273,20 +287,14 @@ def _cupy() -> Any:
 
 
 @cached
-def _module(number: str, logits: bool) -> Any:
-    module = _cupy().RawModule(code=source(), options=options(number, logits))
+def _kernel(name: str, number: str, logits: bool) -> Callable[..., None]:
+    module = _cupy().RawModule(code=source(), options=options(number, logits, name))
     try:
-        module.compile()
+        kernel: Callable[..., None] = module.get_function(name)
     except Exception as error:
         if reason := why_not():
             raise RuntimeError(reason) from error
         raise
-    return module
-
-
-@cached
-def _kernel(name: str, number: str, logits: bool) -> Callable[..., None]:
-    kernel: Callable[..., None] = _module(number, logits).get_function(name)
     return kernel
 
 
@@ -310,6 +318,12 @@ def _obstacles() -> Iterator[str]:
         )
         return
     runtime = cupy.cuda.runtime
+    if runtime.is_hip:
+        yield (
+            "CuPy is built for AMD GPUs, and the kernels are for those of NVIDIA: draw on the CPU, "
+            "from cupy.asnumpy(x)"
+        )
+        return
     built, driver = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000
     if driver == 0:
         yield "there is no NVIDIA driver: install one, and see that nvidia-smi finds the GPU"

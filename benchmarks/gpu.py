@@ -1,0 +1,444 @@
+"""Time draws on a GPU beside those of peers: ``python benchmarks/gpu.py [group ...]``.
+
+Contestants take turns, round by round, each with a cold cache. Times are medians of the rounds, and
+those of the GPU, between two events; JAX has a stream of its own, so its times are those of the
+host, from the call until the result is there. Beside each time stands the bandwidth that it amounts
+to, counting what must be read and written once, and its share of what a copy (or for many draws,
+writing) reaches in the same run. Peers that are not installed, or fail, are left out.
+
+Writes ``gpu-<device>.json`` and ``.md`` to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anycat import Categorical
+from anycat._kernels import cuda
+
+RESULTS = Path(__file__).with_name("results")
+DRAWS = 10**8  # from one row
+ROUNDS = 30  # at most
+PACKAGES = (
+    *("anycat", "numpy", "cupy-cuda12x", "cupy-cuda13x"),
+    *("torch", "jax", "jaxlib", "flashinfer-python"),
+)
+
+Contest = dict[str, Callable[[], Any]]
+
+
+class Group(NamedTuple):
+    """Whom to time, and what is asked of anycat beside being first."""
+
+    contest: Contest
+    bytes: int  # that must be read or written
+    floor: str  # the bandwidth to compare with: "copy" or "write"
+    share: float = 0.0  # of it
+    seconds: float = math.inf  # at most
+
+
+def libraries() -> SimpleNamespace:
+    """Return CuPy, and each peer that can use the GPU, or None in its place."""
+    found = SimpleNamespace()
+    for name in ("cupy", "torch", "jax", "flashinfer"):
+        try:
+            library = importlib.import_module(name)
+            if name == "torch" and not library.cuda.is_available():
+                library = None
+            if name == "jax" and library.default_backend() != "gpu":
+                library = None
+        except Exception as error:  # it may be there, and not work with this GPU
+            print(f"without {name}: {short(error)}")
+            library = None
+        setattr(found, name, library)
+    return found
+
+
+def short(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+def batch(lib: SimpleNamespace, rows: int, size: int, form: str) -> Group:
+    """One draw from each row."""
+    host = np.random.default_rng(0).standard_normal((rows, size), np.float32)
+    x = lib.cupy.asarray(np.exp(host) if form == "probs" else host)
+    generator = np.random.default_rng(0)
+    contest: Contest = {
+        "anycat": lambda: Categorical(**{form: x}, validate_args=False).sample(rng=generator),
+        "anycat, checked": lambda: Categorical(**{form: x}).sample(rng=generator),
+    }
+    invite(contest, lib.torch, torch_batch, x, form)
+    invite(contest, lib.jax, jax_batch, x, form)
+    invite(contest, lib.torch and lib.flashinfer, flashinfer_batch, lib.torch, x, form)
+    goals = {}
+    if rows == 1:
+        goals["seconds"] = 20e-6
+    elif size > cuda.TILE:
+        goals["share"] = 0.8 if form == "probs" else 0.7
+    return Group(contest, x.nbytes + 8 * rows, "copy", **goals)
+
+
+def one_row(lib: SimpleNamespace, size: int) -> Group:
+    """Many draws from one row, with what can be prepared prepared."""
+    fits = lib.cupy.cuda.runtime.memGetInfo()[0] > 60 * DRAWS
+    draws, generator = DRAWS if fits else DRAWS // 10, np.random.default_rng(0)
+    p = lib.cupy.asarray(generator.random(size, np.float32) + np.float32(0.01))
+    dist = Categorical(p, validate_args=False)
+    contest: Contest = {
+        "anycat": lambda: dist.sample(draws, rng=generator),
+        "anycat, set-up included": lambda: Categorical(p).sample(draws, rng=generator),
+    }
+    invite(contest, lib.cupy, cupy_choice, p, draws)
+    invite(contest, lib.torch, torch_one_row, p, draws)
+    invite(contest, lib.jax, jax_one_row, p, draws)
+    return Group(contest, 8 * draws, "write", share=0.6)
+
+
+def invite(contest: Contest, library: Any, make: Callable[..., Contest], *args: Any) -> None:
+    """Let a peer take part, if it is there and does not fail at once."""
+    if library:
+        try:
+            contest |= make(library, *args)
+        except Exception as error:
+            print(f"without {make.__name__}: {short(error)}")
+
+
+def torch_batch(torch: Any, x: Any, form: str) -> Contest:
+    t, peer = torch.from_dlpack(x), torch.distributions.Categorical
+    weights = (lambda: t) if form == "probs" else (lambda: torch.softmax(t, -1))
+    return {
+        "torch": lambda: peer(**{form: t}).sample(),
+        "torch, unchecked": lambda: peer(**{form: t}, validate_args=False).sample(),
+        "torch multinomial": lambda: torch.multinomial(weights(), 1, True),
+    }
+
+
+def jax_batch(jax: Any, x: Any, form: str) -> Contest:
+    key, y = jax.random.key(0), jax.dlpack.from_dlpack(x)
+    log = jax.numpy.log if form == "probs" else lambda y: y
+    draw = jax.jit(lambda key, y: jax.random.categorical(key, log(y)))
+    return {"jax categorical, jitted": lambda: draw(key, y).block_until_ready()}
+
+
+def flashinfer_batch(flashinfer: Any, torch: Any, x: Any, form: str) -> Contest:
+    t = torch.from_dlpack(x)
+    y = t / t.sum(-1, keepdim=True) if form == "probs" else t
+    sample = getattr(flashinfer.sampling, f"sampling_from_{form}")
+    return {"flashinfer": lambda: sample(y)}
+
+
+def cupy_choice(cupy: Any, p: Any, draws: int) -> Contest:
+    q = p.astype(np.float64)
+    q /= q.sum()
+    return {"cupy choice": lambda: cupy.random.choice(q.size, draws, p=q)}
+
+
+def torch_one_row(torch: Any, p: Any, draws: int) -> Contest:
+    t, peer = torch.from_dlpack(p), torch.distributions.Categorical
+    return {
+        "torch": lambda: peer(t).sample((draws,)),
+        "torch multinomial": lambda: torch.multinomial(t, draws, True),
+    }
+
+
+def jax_one_row(jax: Any, p: Any, draws: int) -> Contest:
+    key, y = jax.random.key(0), jax.dlpack.from_dlpack(p)
+    choice = jax.jit(lambda key, y: jax.random.choice(key, y.size, (draws,), p=y))
+    return {"jax choice, jitted": lambda: choice(key, y).block_until_ready()}
+
+
+GROUPS: dict[str, Callable[[SimpleNamespace], Group]] = {
+    **{
+        f"{rows} x {size} {form}": lambda lib, args=(rows, size, form): batch(lib, *args)
+        for rows, size in ((512, 128256), (64, 128256), (1, 128256), (10**6, 10), (10**5, 1000))
+        for form in ("probs", "logits")
+    },
+    **{
+        f"one row, K = {size}, 1e8 draws": lambda lib, size=size: one_row(lib, size)
+        for size in (6, 1000, 10**6, 10**8)
+    },
+}
+
+
+# --- timing -------------------------------------------------------------------------------------
+
+SPIN = r"""
+extern "C" __global__ void spin(unsigned long long nanoseconds) {
+  unsigned long long begin, now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin));
+  do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  while (now - begin < nanoseconds);
+}
+"""
+
+
+class Clock:
+    """Times calls with a cold cache, and what a host needs to queue them hidden where it can be."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        cache = cupy.cuda.Device().attributes["L2CacheSize"]
+        self.filler = cupy.zeros(max(4 * cache, 1 << 27), np.uint8)
+        self.spin = cupy.RawKernel(SPIN, "spin")
+
+    def time(self, call: Callable[[], Any], on_host: bool = False) -> float:
+        """Return the seconds of one call."""
+        start, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
+        self.filler += 1
+        if on_host:
+            self.cupy.cuda.runtime.deviceSynchronize()
+            begin = time.perf_counter()
+            call()
+            return time.perf_counter() - begin
+        self.spin((1,), (1,), (np.uint64(1_000_000),))
+        start.record()
+        result = call()
+        end.record()
+        end.synchronize()
+        del result
+        return float(self.cupy.cuda.get_elapsed_time(start, end)) * 1e-3
+
+
+def compete(
+    time_of: Callable[[Callable[[], Any], bool], float],
+    contest: Contest,
+    seconds: float,
+    free: Callable[[], Any],
+) -> dict[str, float]:
+    """Return the median seconds of each contestant; a peer that fails is left out."""
+
+    def turn(name: str) -> float:
+        return time_of(contest[name], name.startswith("jax"))
+
+    times: dict[str, list[float]] = {}
+    for name in contest:
+        try:
+            turn(name)
+            turn(name)
+        except Exception as error:
+            if name.startswith("anycat"):
+                raise
+            print(f"  {name} is out: {short(error)}")
+        else:
+            times[name] = []
+        free()
+    end = time.perf_counter() + seconds
+    for done in range(ROUNDS):
+        if done >= 5 and time.perf_counter() > end:
+            break
+        for name, rounds in times.items():
+            rounds.append(turn(name))
+    return {name: statistics.median(rounds) for name, rounds in times.items()}
+
+
+def bandwidths(clock: Clock) -> dict[str, float]:
+    """Return what a copy moves, and what writing does, in bytes a second."""
+    a, b = (clock.cupy.zeros(1 << 28, np.float32) for _ in range(2))
+    copy = statistics.median(clock.time(lambda: clock.cupy.copyto(b, a)) for _ in range(11))
+    write = statistics.median(clock.time(lambda: b.fill(2)) for _ in range(11))
+    return {"copy": 2 * a.nbytes / copy, "write": b.nbytes / write}
+
+
+def call_after_call(cupy: Any, calls: int = 300) -> float:
+    """Return the seconds of a call of one long row when calls follow each other."""
+    x, generator = cupy.ones((1, 128256), np.float32), np.random.default_rng(0)
+    for n in (20, calls):
+        cupy.cuda.runtime.deviceSynchronize()
+        begin = time.perf_counter()
+        for _ in range(n):
+            Categorical(x, validate_args=False).sample(rng=generator)
+        cupy.cuda.runtime.deviceSynchronize()
+    return (time.perf_counter() - begin) / calls
+
+
+FIRST_DRAW = """
+import time, cupy, numpy as np
+from anycat import Categorical
+x = cupy.asarray(np.ones((64, 128256), np.float32))
+cupy.cuda.runtime.deviceSynchronize()
+begin = time.perf_counter()
+Categorical(x, validate_args=False).sample().get()
+print(time.perf_counter() - begin)
+"""
+
+
+def first_draws() -> list[float]:
+    """Return the seconds of the first draw ever, and of that of the next process."""
+    with tempfile.TemporaryDirectory() as folder:
+        command, env = [sys.executable, "-c", FIRST_DRAW], {**os.environ, "CUPY_CACHE_DIR": folder}
+        return [
+            float(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
+            for _ in range(2)
+        ]
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def machine(cupy: Any) -> dict[str, Any]:
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "device": properties["name"].decode(),
+        "multiprocessors": properties["multiProcessorCount"],
+        "CUDA of the driver": cupy.cuda.runtime.driverGetVersion(),
+        "driver": driver(),
+        "NVRTC": ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
+        "python": platform.python_version(),
+        "versions": versions,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def driver() -> str:
+    path = Path("/proc/driver/nvidia/version")
+    found = re.search(r"\d{3,}\.\d+(\.\d+)?", path.read_text()) if path.exists() else None
+    return found[0] if found else "unknown"
+
+
+def record(group: Group, times: dict[str, float], floors: dict[str, float]) -> dict[str, Any]:
+    """Return what is to be kept of a group."""
+    contest = {
+        name: {
+            "seconds": seconds,
+            "bytes/s": group.bytes / seconds,
+            "share": group.bytes / seconds / floors[group.floor],
+        }
+        for name, seconds in times.items()
+    }
+    goals, ours = ["ahead"], contest["anycat"]
+    if group.share:
+        goals.append(f"{group.share:.0%} of {group.floor}")
+    if group.seconds < math.inf:
+        goals.append(f"{group.seconds * 1e6:.0f} us")
+    peers = [s for name, s in times.items() if not name.startswith("anycat")]
+    met = ours["seconds"] <= min([group.seconds, *peers]) and ours["share"] >= group.share
+    return {"floor": group.floor, "goal": ", ".join(goals), "met": met, "contest": contest}
+
+
+def report(name: str, result: dict[str, Any]) -> None:
+    print(f"\n{name}")
+    for who, r in sorted(result["contest"].items(), key=lambda item: item[1]["seconds"]):
+        print(
+            f"  {who:<26} {r['seconds'] * 1e6:12.1f} us {r['bytes/s'] / 1e9:9.0f} GB/s "
+            f"{r['share']:7.1%} of {result['floor']}",
+            flush=True,
+        )
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Return a table of times, shares and ratios, and of the goals that are met or missed."""
+    lines = [
+        "| regime | anycat, us | share | goal | | best peer, us | | times as fast |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        contest = result["contest"]
+        ours = contest["anycat"]
+        peers = {who: r["seconds"] for who, r in contest.items() if not who.startswith("anycat")}
+        best = min(peers, key=lambda who: peers[who], default=None)
+        cells = [
+            name,
+            f"{ours['seconds'] * 1e6:.1f}",
+            f"{ours['share']:.0%} of {result['floor']}",
+            result["goal"],
+            "met" if result["met"] else "MISSED",
+            f"{peers[best] * 1e6:.1f}" if best else "",
+            best or "none took part",
+            f"{peers[best] / ours['seconds']:.1f}" if best else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(kept: dict[str, Any]) -> str:
+    """Return all results as a page in Markdown."""
+    info, floors, calls = kept["machine"], kept["bytes/s"], kept["seconds"]
+    versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
+    rates = ", ".join(f"{name} {rate / 1e9:.0f} GB/s" for name, rate in floors.items())
+    first, second = calls["first draws"]
+    return (
+        f"{info['device']}, driver {info['driver']}, NVRTC {info['NVRTC']}, "
+        f"Python {info['python']}, {versions}; {info['date']}.\n\n"
+        f"Of this device, in the same run: {rates}.\n\n"
+        f"{summary(kept['results'])}\n"
+        f"1 x 128256, call after call with a warm cache: {calls['call'] * 1e6:.1f} us. The first "
+        f"draw ever: {first:.1f} s; of the next process: {second:.2f} s.\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each group")
+    args = parser.parse_args()
+    if reason := cuda.why_not():
+        sys.exit(f"No benchmarks on a GPU: {reason}")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    lib = libraries()
+    clock = Clock(lib.cupy)
+
+    def free() -> None:
+        lib.cupy.get_default_memory_pool().free_all_blocks()
+        if lib.torch:
+            lib.torch.cuda.empty_cache()
+
+    floors, results = bandwidths(clock), {}
+    free()
+    print(", ".join(f"{name} {rate / 1e9:.0f} GB/s" for name, rate in floors.items()))
+    for name, make in GROUPS.items():
+        if args.groups and not any(part in name for part in args.groups):
+            continue
+        group = make(lib)
+        results[name] = record(
+            group, compete(clock.time, group.contest, args.seconds, free), floors
+        )
+        report(name, results[name])
+        del group
+        free()
+    if args.groups:
+        print("\n" + summary(results))
+        return
+    kept = {
+        "machine": machine(lib.cupy),
+        "bytes/s": floors,
+        "seconds": {"call": call_after_call(lib.cupy), "first draws": first_draws()},
+        "results": results,
+    }
+    print("\n" + page(kept))
+    slug = re.sub(r"\W+", "-", kept["machine"]["device"].lower()).strip("-")
+    RESULTS.mkdir(exist_ok=True)
+    for suffix, text in ("json", json.dumps(kept, indent=1) + "\n"), ("md", page(kept)):
+        path = RESULTS / f"gpu-{slug}.{suffix}"
+        path.write_text(text)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What to draw and how, for every CuPy: the real one, or the harness that stands for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import rows
+
+from anycat._kernels import Draws, cuda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+SIZES = (*rows.SIZES, 16, 17, 128, 129, 512, 513, 1024, 1025)
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+WAYS = ("chosen", "find", "table", "a block for each row")
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "Fortran": lambda x: x.copy(order="F"),
+    "reversed": lambda x: x[::-1, :, ::-1],
+    "step": lambda x: x[:, ::2, ::3],
+    "transposed batch": lambda x: x.swapaxes(0, 1),
+    "transposed": lambda x: x[..., :50].transpose(2, 1, 0),
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+    "one row": lambda x: x[0, 0, ::2],
+    "not on 16 bytes": lambda x: x.ravel()[1 : 1 + x[1:].size].reshape(x[1:].shape),
+}
+
+
+def take(way: str, patch: pytest.MonkeyPatch) -> None:
+    """Take a way to a draw, whatever the cost model says of it."""
+    if way != "chosen":
+        costs = cuda.Costs(0.0, 1e18) if way != "table" else cuda.Costs(1e18, 0.0)
+        patch.setattr(cuda.Costs, "of", lambda *_: costs)
+    if way == "a block for each row":
+        patch.setattr(cuda, "MANY", 10**9)
+        patch.setattr(cuda, "_processors", lambda _: 0)
+
+
+def make(form: str, kind: str, shape: tuple[int, ...], dtype: str) -> Array:
+    if dtype != "bfloat16":
+        return rows.make(form, kind, shape, np.dtype(dtype), shape[-1])
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    bits = rows.make(form, kind, shape, np.float32, shape[-1]).view(np.uint32)
+    return (bits if kind == "subnormal" else bits >> 16).astype(np.uint16).view(bfloat16)
+
+
+def widened(x: Array) -> Array:
+    """Return rows as the definition has it: the CPU room and the oracle know no bfloat16."""
+    return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
+
+
+def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int = 0) -> Draws:
+    n = int(np.prod(x.shape[:-1]))
+    return Draws(samples, n, repeats, first, n * repeats)
+
+
+def draw(
+    x: Any, form: str, draws: Draws, dtype: Any = np.int64, known: dict[str, Any] | None = None
+) -> Array:
+    """Draw by the CUDA room, from an array on the device or not; nothing is left as it was."""
+    cupy = sys.modules["cupy"]
+    out = cupy.asarray(np.full(draws[:3], 99, dtype))
+    cuda.sample(
+        cupy.asarray(x), form == "logits", rows.KEY, draws, out, {} if known is None else known
+    )
+    return cupy.asnumpy(out)
+
+
+def check(x: Array, form: str, draws: Draws, dtype: Any = np.int64, on_device: Any = None) -> None:
+    """Compare with the CPU room; ``on_device`` is ``x`` if it has to be made there."""
+    expected = rows.draw(widened(x), form, draws, dtype)
+    actual = draw(x if on_device is None else on_device, form, draws, dtype)
+    np.testing.assert_array_equal(actual, expected, f"shape {x.shape}")

@@ -1,0 +1,44 @@
+"""Draw in every regime, for a process that looks for bad memory accesses: prints a digest of all.
+
+``sweep.py CUPY [OLD=>NEW ...]``, where CUPY is ``on_cpu`` for the harness or ``device`` for a GPU.
+Changes are planted in the source first.
+"""
+
+import hashlib
+import sys
+from itertools import product
+
+import cases
+import harness
+import rows
+
+from anycat._kernels import Draws, cuda
+
+
+def main(where: str, *changes: str) -> None:
+    text = cuda.source()
+    for change in changes:
+        old, new = change.split("=>")
+        assert old in text
+        text = text.replace(old, new)
+    cuda.source = lambda: text
+    types = [("probs", "float32"), ("logits", "float64")]
+    if where == "device":
+        import cupy
+
+        cupy.cuda.set_allocator(None)  # so that arrays do not lie next to each other
+        types += [("logits", "float32"), ("probs", "float16")]
+    else:
+        sys.modules["cupy"] = harness.fake_cupy()
+    digest = hashlib.sha256()
+    shapes = (130, 7), (5, 33), (2, 1000), (2, 4097)
+    for (form, dtype), shape, table, first in product(types, shapes, (False, True), (0, 3)):
+        costs = cuda.Costs(1.0, 0.0) if table else cuda.Costs(0.0, 1.0)
+        cuda.Costs.of = lambda *_, costs=costs: costs
+        x = rows.make(form, "wide", shape, dtype)[: 1 if table else None]
+        draws = Draws(3, len(x), 1, first, len(x))
+        digest.update(cases.draw(x, form, draws, "int32" if first else "int64").tobytes())
+    print(digest.hexdigest())
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,154 @@
+"""The benchmarks on a GPU come to their end, and their table says what is so: run without one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anycat._kernels import cuda
+
+PATH = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+FLOORS = {"copy": 1e12, "write": 2e12}
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gpu", PATH)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "gpu", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Clock:
+    """Takes the time of the CPU."""
+
+    def __init__(self, cupy: Any) -> None: ...
+
+    def time(self, call: Any, on_host: bool = False) -> float:
+        begin = time.perf_counter()
+        call()
+        return time.perf_counter() - begin
+
+
+def libraries() -> SimpleNamespace:
+    """Return libraries that take NumPy's arrays for CuPy's, one peer that fails, and one absent."""
+    runtime = SimpleNamespace(
+        memGetInfo=lambda: (10**12, 10**12),
+        deviceSynchronize=lambda: None,
+        driverGetVersion=lambda: 13000,
+        getDeviceProperties=lambda _: {"name": b"NVIDIA Slow 1", "multiProcessorCount": 1},
+    )
+    of_cuda = SimpleNamespace(
+        runtime=runtime,
+        Device=lambda: SimpleNamespace(id=0),
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 5)),
+    )
+    cupy = SimpleNamespace(
+        asarray=np.asarray,
+        ones=np.ones,
+        cuda=of_cuda,
+        random=SimpleNamespace(choice=np.random.default_rng(0).choice),
+        get_default_memory_pool=lambda: SimpleNamespace(free_all_blocks=lambda: None),
+    )
+    torch = pytest.importorskip("torch")
+    return SimpleNamespace(cupy=cupy, torch=torch, jax=None, flashinfer=SimpleNamespace())
+
+
+def test_all_of_it(
+    gpu: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--seconds", "0"])
+    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    for name, value in {
+        "libraries": libraries,
+        "Clock": Clock,
+        "bandwidths": lambda _: FLOORS,
+        "first_draws": lambda: [1.25, 0.5],
+        "RESULTS": tmp_path / "results",
+        "DRAWS": 1000,
+        "GROUPS": {
+            "probs": lambda lib: gpu.batch(lib, 3, 5000, "probs"),
+            "logits": lambda lib: gpu.batch(lib, 1, 30, "logits"),
+            "row": lambda lib: gpu.one_row(lib, 6),
+        },
+    }.items():
+        monkeypatch.setattr(gpu, name, value)
+    gpu.main()
+    assert "without flashinfer_batch" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
+    assert list(kept["results"]) == ["probs", "logits", "row"]
+    row = kept["results"]["row"]["contest"]
+    assert {"anycat", "anycat, set-up included", "cupy choice", "torch"} <= set(row)
+    text = (tmp_path / "results" / "gpu-nvidia-slow-1.md").read_text()
+    assert text == gpu.page(kept)
+    assert "NVIDIA Slow 1" in text
+    assert "| ahead, 80% of copy |" in text
+    assert "| ahead, 20 us |" in text
+    assert "first draw ever: 1.2 s" in text
+
+
+def test_no_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    monkeypatch.setattr(cuda, "why_not", lambda: "there is none")
+    with pytest.raises(SystemExit, match="there is none"):
+        gpu.main()
+
+
+def test_who_fails_is_out(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise MemoryError("too little")
+
+    freed: list[int] = []
+    contest = {"anycat": lambda: None, "peer": fail, "jax peer": lambda: None}
+    asked: list[bool] = []
+    time_of = lambda call, on_host: asked.append(on_host) or call() or 2.0  # noqa: E731
+    times = gpu.compete(time_of, contest, 0.0, lambda: freed.append(1))
+    assert times == {"anycat": 2.0, "jax peer": 2.0}
+    assert asked == [False, False, False, True, True] + 5 * [False, True]
+    assert len(freed) == 3
+    assert "peer is out: MemoryError: too little" in capsys.readouterr().out
+    with pytest.raises(MemoryError):
+        gpu.compete(time_of, {"anycat": fail}, 0.0, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("group", "seconds", "peer", "met"),
+    [
+        ({"share": 0.8}, 1.0, 2.0, True),  # all of the bandwidth
+        ({"share": 0.8}, 2.0, 3.0, False),  # half of it
+        ({}, 2.0, 3.0, True),
+        ({}, 2.0, 1.9, False),  # not ahead
+        ({"seconds": 1.5}, 1.4, 2.0, True),
+        ({"seconds": 1.5}, 1.6, 2.0, False),
+        ({}, 2.0, None, True),
+    ],
+)
+def test_goals(
+    group: dict[str, float], seconds: float, peer: float | None, met: bool, gpu: ModuleType
+) -> None:
+    times = {"anycat": seconds, "anycat, checked": 9.0}
+    times |= {} if peer is None else {"slow": 50.0, "peer": peer}
+    result = gpu.record(gpu.Group({}, 10**12, "copy", **group), times, FLOORS)
+    assert result["met"] is met
+    assert result["contest"]["anycat"]["bytes/s"] == 1e12 / seconds
+    line = gpu.summary({"regime": result}).splitlines()[-1].split(" | ")
+    assert line[:3] == ["| regime", f"{seconds * 1e6:.1f}", f"{1 / seconds:.0%} of copy"]
+    assert line[4] == ("met" if met else "MISSED")
+    assert line[6] == ("peer" if peer else "none took part")
+    if peer:
+        assert line[5] == f"{peer * 1e6:.1f}"
+        assert line[7] == f"{peer / seconds:.1f} |"

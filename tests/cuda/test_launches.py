@@ -1,0 +1,207 @@
+"""What the CUDA room asks of CuPy: kernels, streams, memory. The harness watches."""
+
+from __future__ import annotations
+
+import tracemalloc
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any
+
+import cases
+import harness
+import numpy as np
+import pytest
+import rows
+from cases import LAYOUTS, check, make, one_after_another, take
+
+from anycat._kernels import Draws, cuda
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+pytestmark = pytest.mark.usefixtures("on_cpu")
+
+ROW = make("probs", "plain", (1, 30), "float32")
+MANY = Draws(1, 1, 50, 0, 50)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "kernels"),
+    [
+        ((9, 32), "float32", "draw_short_rows"),
+        ((9, 33), "float32", "draw_rows"),
+        ((9, 16), "float64", "draw_short_rows"),
+        ((9, 17), "float64", "draw_rows"),
+        ((9, 1024), "float16", "draw_rows"),
+        ((9, 1025), "float16", "draw_long_rows"),
+        ((9, 512), "float64", "draw_rows"),
+        ((9, 513), "float64", "draw_long_rows"),
+        ((9, 4096), "float32", "draw_long_rows"),
+        ((9, 4097), "float32", "draw_long_rows"),  # 9 rows are many for two processors
+        ((7, 4097), "float32", "measure_tiles draw_long_rows"),
+        ((9, 8 * 4096), "float32", "measure_tiles draw_long_rows"),
+    ],
+)
+def test_each_size_has_its_kernel(
+    shape: tuple[int, ...], dtype: str, kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take("find", monkeypatch)
+    launched, kernel = [], cuda._kernel
+    monkeypatch.setattr(cuda, "_kernel", lambda *a: launched.append(a[0]) or kernel(*a))
+    x = make("probs", "plain", shape, dtype)
+    check(x, "probs", one_after_another(x))
+    assert launched == kernels.split()
+
+
+def test_costs_are_weighed() -> None:
+    """Few draws never pay for a table, very many always do, and it changes once between."""
+    for size, n, regime in product((5, 100, 10**5), (1, 10, 10**5), cuda.REGIMES):
+        costs = [cuda.Costs.of(size, n, 10**e, regime.find, 500) for e in range(9)]
+        ways = [c.table < c.find for c in costs]
+        assert not ways[0] or n * size > 10**5
+        assert ways[-1]
+        assert sum(a != b for a, b in pairwise(ways)) <= 1
+
+
+def test_the_source_is_one_text() -> None:
+    assert '#include "philox.cuh"' not in cuda.source()
+    assert "_philox" in cuda.source()
+
+
+# --- tables of a row ----------------------------------------------------------------------------
+
+
+def test_other_streams_wait_for_a_table(
+    on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not once it is there."""
+    take("table", monkeypatch)
+    kept: dict[str, Any] = {}
+    own, other = on_cpu.cuda.get_current_stream(), harness.Stream()
+    cases.draw(ROW, "probs", MANY, known=kept)
+    _, ready = kept["table"]
+    assert ready.recorded == [own]
+    monkeypatch.setattr(on_cpu.cuda, "get_current_stream", lambda: other)
+    cases.draw(ROW, "probs", MANY, known=kept)
+    assert other.waited == [ready]
+    ready.done = True
+    cases.draw(ROW, "probs", MANY, known=kept)
+    assert other.waited == [ready]
+    assert not own.waited
+
+
+def test_a_table_of_a_graph_is_not_kept(
+    on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph makes it when it runs, not before."""
+    take("table", monkeypatch)
+    kept: dict[str, Any] = {}
+    stream = on_cpu.cuda.get_current_stream()
+    stream.capturing = True
+    drawn = cases.draw(ROW, "probs", MANY, known=kept)
+    np.testing.assert_array_equal(drawn, rows.draw(ROW, "probs", MANY))
+    assert "table" not in kept
+    stream.capturing = False
+    cases.draw(ROW, "probs", MANY, known=kept)
+    assert "table" in kept
+
+
+# --- pieces of the input ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (4, 5, 7), (2, 3, 4, 7), (1, 1, 7), (2, 100)])
+def test_pieces(shape: tuple[int, ...]) -> None:
+    """Put together they are the whole, and none is larger than it has to be."""
+    x = np.arange(np.prod(shape)).reshape(shape)
+    for most in (1, 7, 20, 35, 70, 1000):
+        whole = []
+        for begin, part in cuda._pieces(x, most):
+            assert begin * shape[-1] == len(whole)
+            assert part.size <= max(most, shape[-1])
+            whole += part.ravel().tolist()
+        assert whole == list(range(x.size))
+
+
+@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize("layout", ["reversed", "transposed batch", "broadcast"])
+def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of what is not as kernels want it, and of tables, are all that is needed."""
+    take(way, monkeypatch)
+    monkeypatch.setattr(cuda, "PIECE", 1 << 13)
+    monkeypatch.setattr(cuda, "GUIDE", (4, 6))
+    x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
+    n = x.size // x.shape[-1]
+    out, draws = harness.on_device(np.empty(n)), Draws(1, n, 1, 0, n)
+    cuda.sample(x, False, rows.KEY, draws, out, {})  # compiles kernels
+    tracemalloc.start()
+    try:
+        cuda.sample(x, False, rows.KEY, draws, out, {})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 48 * cuda.PIECE < x.nbytes / 2
+
+
+# --- inputs beyond what a test can hold ---------------------------------------------------------
+
+
+class Huge:
+    """Rows that nobody has memory for: all that launches ask of an array but its numbers."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
+        self.size = int(np.prod(shape, dtype=object))
+        self.itemsize = self.dtype.itemsize
+        self.flags = type("Flags", (), {"c_contiguous": True})
+        self.device = harness.Device(0)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def reshape(self, size: int) -> Huge:
+        assert size == -1
+        return Huge((self.size,), self.dtype)
+
+    def __getitem__(self, part: slice) -> Huge:
+        return Huge((len(range(*part.indices(self.shape[0]))), *self.shape[1:]), self.dtype)
+
+
+@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize(
+    ("shape", "repeats"),
+    [
+        ((2**33, 10), 1),
+        ((2**31, 33), 1),
+        ((2**28, 1025), 1),
+        ((2**16 + 1, 2**22), 3),
+        ((3, 2**38), 2**40),
+        ((1, 2**40), 2**40),
+        ((1, 6), 2**62),
+    ],
+)
+def test_launch_limits(
+    shape: tuple[int, int],
+    repeats: int,
+    way: str,
+    on_cpu: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Grids and shared memory stay within what CUDA has, and so do numbers within 64 bits."""
+    take(way, monkeypatch)
+    monkeypatch.setattr(cuda, "_processors", lambda _: 132)
+    monkeypatch.setattr(on_cpu, "empty", lambda size, dtype: Huge((int(size),), dtype))
+    monkeypatch.setattr(on_cpu, "ascontiguousarray", lambda x, _: x)
+    if way == "table" and shape[0] > 3:  # or it would take for ever to go through the pieces
+        monkeypatch.setattr(cuda, "_pieces", lambda x, most: [(0, x[: max(1, most // x.shape[1])])])
+
+    def kernel(grid: tuple[int, ...], block: Any, args: Any, *, shared_mem: int) -> None:
+        assert all(0 < n <= most for n, most in zip(grid, (2**31 - 1, 65535), strict=False))
+        assert 0 <= shared_mem <= 48 << 10
+        lattice = next((a for a in args if getattr(a, "dtype", None) == "V96"), None)
+        if lattice is not None:
+            words = [int(w) for w in lattice.view(np.uint64)]
+            assert words[10] * words[11] in (repeats, shape[0] * repeats)
+
+    monkeypatch.setattr(cuda, "_kernel", lambda *_: kernel)
+    n = shape[0]
+    out = Huge((1, n, repeats), np.int64)
+    cuda.sample(Huge(shape, np.float16), False, rows.KEY, Draws(1, n, repeats, 0, 0), out, {})
