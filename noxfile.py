@@ -42,7 +42,7 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(python=sorted({*PYTHONS, THIS_PYTHON}))
 def tests(session: nox.Session) -> None:
     """Run the whole suite on the newest releases, and report what it covers."""
-    install(session, ".", groups=("tests", "tests-torch", "tests-dask"))
+    install(session, ".", groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
     # Without a C++ compiler the CUDA kernels cannot be run, and part of the source is not reached.
     coverage = ["--cov"] if sys.platform == "linux" and shutil.which("g++") else []
@@ -81,12 +81,16 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
     session.run(
         *("pytest", "--doctest-modules", "--doctest-glob=*.md", "--ignore=docs/conf.py"),
+        "--ignore=docs/libraries.md",  # which the tests run, beside PyTorch and JAX
         *("--pyargs", "anycat", "docs", "README.md", *session.posargs),
     )
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Time anycat and its peers side by side; arguments after `--` go to the runner."""
+    """Time anycat beside its peers, and how time grows; arguments after `--` choose groups."""
     install(session, ".", groups=("benchmarks",))
     session.run("python", "benchmarks/run.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "benchmarks/scaling.py")
+        session.run("python", "benchmarks/first_draw.py")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import anycat
 from anycat import __main__ as program
+from anycat._dispatch import LIBRARIES
 
 if TYPE_CHECKING:
     import pytest
@@ -20,20 +20,24 @@ def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"anycat {anycat.__version__}, stream version 1" in shown
     assert "-1.1087 -1.1087 -1.1087 -4.6052" in shown
     lines = [line for line in shown.splitlines() if line.endswith("equal")]
-    assert lines[0].split()[:2] == ["numpy", np.__version__]
+    assert lines[0].split()[:3] == ["numpy", np.__version__, "cpu"]
     assert all("[2, 0] [0, 2] [3, 0] [2, 2] [3, 1]" in line for line in lines)
+    served = {name for x in LIBRARIES if (name := x.name) and not program.obstacle(x, x.memory[0])}
+    assert {line.split()[0] for line in lines} == served
     assert "times as fast" in shown
 
 
-def test_it_names_what_is_not_installed(
+def test_it_tells_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: found(name) if name == "numpy" else None
-    )
+    found = program.find_spec
+    monkeypatch.setattr(program, "find_spec", lambda name: found(name) if name == "numpy" else None)
+    monkeypatch.setattr(program.cuda, "why_not", lambda: "there is no driver: install one")
     assert program.main() == 0
-    assert "torch             not installed" in capsys.readouterr().out
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert ["cupy", "there is no driver: install one"] in lines
+    for name in ("torch", "jax", "dask", "array_api_strict"):
+        assert [name, "not installed"] in lines
 
 
 def test_it_fails_if_draws_differ(
@@ -44,7 +48,7 @@ def test_it_fails_if_draws_differ(
     monkeypatch.setattr(
         anycat.Categorical,
         "sample",
-        lambda self, shape, rng: sample(self, shape, rng=next(seeds)),
+        lambda self, shape=(), *, rng: sample(self, shape, rng=next(seeds)),
     )
     assert program.main() == 1
     assert "DIFFERENT" in capsys.readouterr().out

@@ -44,7 +44,7 @@ class Library(NamedTuple):
     gradients: bool = False
     """Whether `log_prob` and the like are differentiable."""
     traced: str = ""
-    """What may trace or delay a computation; values cannot be seen then, and are not checked."""
+    """When the values of an array cannot be seen, and so are not checked."""
     rng: str = ""
     """What it has for ``rng`` beside what NumPy has."""
 
@@ -59,22 +59,25 @@ LIBRARIES = (
     Library(
         *("torch", "PyTorch", "torch", ("CPU", "CUDA"), "x.cpu()"),
         gradients=True,
-        traced="torch.func.vmap",
+        traced="under `torch.func.vmap`",
         rng="torch.Generator",
     ),
     Library(
         *("jax", "JAX", "jax.numpy", ("CPU", "CUDA"), "jax.device_put(x, jax.devices('cpu')[0])"),
         gradients=True,
-        traced="jax.jit, vmap, lax.scan",
+        traced="under `jit`, `vmap`, `lax.scan`",
         rng="key of jax.random",
     ),
-    Library("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x", traced="always"),
+    Library(
+        *("dask", "Dask", "dask.array", ("CPU", "CUDA"), "x.map_blocks(cupy.asnumpy)"),
+        traced="before `compute`, which checks them",
+    ),
     Library(
         *("array_api_strict", "array-api-strict", "array_api_strict", ("CPU",)),
         "x.to_device(array_api_strict.Device('CPU_DEVICE'))",
     ),
 )
-ANY_OTHER = Library("", "any other that exports DLPack", "", ("CPU", "CUDA"), "x.to_device('cpu')")
+ANY_OTHER = Library("", "any other with DLPack", "", ("CPU", "CUDA"), "x.to_device('cpu')")
 
 # By DLPack's numbers of devices: those of NumPy's and CuPy's `from_dlpack`.
 _MEMORY = {1: "CPU", 3: "CPU", 11: "CPU", 2: "CUDA", 13: "CUDA"}

@@ -44,7 +44,7 @@ def words(rng: RNG) -> Any:
 
 def is_stateless(rng: RNG) -> bool:
     """Tell whether ``rng`` gives the same bits whenever it is asked: a seed, or a key."""
-    if rng is None or _native(rng) is _of_torch:
+    if rng is None or _native(rng) in (_of_torch, _of_cupy):
         return False
     return not isinstance(rng, np.random.Generator | np.random.BitGenerator)
 
@@ -96,6 +96,8 @@ def _native(rng: object) -> Callable[[Any], Any] | None:
     """Return what takes words from an ``rng`` of another library, if it is of one."""
     if (torch := sys.modules.get("torch")) and isinstance(rng, torch.Generator):
         return _of_torch
+    if (cupy := sys.modules.get("cupy")) and isinstance(rng, cupy.random.Generator):
+        return _of_cupy
     if (jax := sys.modules.get("jax")) and isinstance(rng, jax.Array):
         typed = jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key)
         return _of_jax if typed or (rng.ndim == 1 and rng.dtype == np.uint32) else None
@@ -109,6 +111,11 @@ def _of_torch(rng: Any) -> list[int]:
     bits.random_(-(2**63), None, generator=rng)  # all of an int64
     low, high = (word % 2**64 for word in bits.tolist())
     return _halves((low, high))
+
+
+def _of_cupy(rng: Any) -> list[int]:
+    """Return the next four 32-bit numbers of a `cupy.random.Generator`."""
+    return [int(word) for word in rng.integers(0, 2**32, 4).get()]
 
 
 def _of_jax(rng: Any) -> Any:

@@ -1,0 +1,159 @@
+"""What holds for every library that is served, and the table of them."""
+
+import copy
+import doctest
+import itertools
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+import pytest
+import rows
+from libraries import BY_NAME, GPU, each_library, get, put
+from numpy.testing import assert_allclose, assert_array_equal
+
+from anycat import Categorical, kl_divergence
+from anycat._dispatch import ANY_OTHER, LIBRARIES, library_of
+
+X = rows.make("probs", "plain", (2, 3, 5), np.float32)
+VALUE = np.array([[[4, 0, 2]], [[1, 1, 3]]])
+Q = np.float32([[0.0], [0.3], [1.0]]).reshape(3, 1, 1)
+
+MEMBERS: dict[str, Callable[[Categorical, Callable[..., Any]], Any]] = {
+    "probs": lambda d, _: d.probs,
+    "logits": lambda d, _: d.logits,
+    "log_prob": lambda d, array: d.log_prob(array(VALUE)),
+    "log_prob of a list": lambda d, _: d.log_prob([0, 1, 4]),
+    "prob": lambda d, _: d.prob(2),
+    "cdf": lambda d, array: d.cdf(array(VALUE)),
+    "icdf": lambda d, array: d.icdf(array(Q)),
+    "entropy": lambda d, _: d.entropy(),
+    "perplexity": lambda d, _: d.perplexity(),
+    "mode": lambda d, _: d.mode,
+    "mean": lambda d, _: d.mean,
+    "variance": lambda d, _: d.variance,
+    "enumerate_support": lambda d, _: d.enumerate_support(),
+    "kl_divergence": lambda d, _: kl_divergence(d, d[:, :1]),
+    "a part": lambda d, _: d[1, 1:].logits,
+    "expanded": lambda d, _: d.expand((4, 2, 3)).entropy(),
+    "sample": lambda d, _: d.sample((4, 2), rng=5),
+    "sample of a part": lambda d, _: d[..., ::2].sample(9, rng=5),
+    "sample of an expanded batch": lambda d, _: d[:, :1].expand((2, 2, 7)).sample(9, rng=5),
+}
+
+each_form = pytest.mark.parametrize("form", ["probs", "logits"])
+
+
+def name_of(x: Any) -> str:
+    return library_of(compat.array_namespace(x)).name
+
+
+@each_library
+@each_form
+def test_every_library_gives_the_same(form: str, library: str) -> None:
+    dist, expected = Categorical(**{form: put(X, library)}), Categorical(**{form: X})
+    assert str(dist.dtype).endswith("float32")
+    for name, member in MEMBERS.items():
+        found, desired = member(dist, lambda x: put(x, library)), member(expected, np.asarray)
+        assert name_of(found) == library, name
+        if desired.dtype.kind == "i":
+            assert_array_equal(get(found), desired, name)
+        else:
+            assert get(found).dtype == np.float32
+            assert_allclose(get(found), desired, 1e-5, 1e-6, err_msg=name)
+
+
+COPIERS = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+
+
+@each_library
+@pytest.mark.parametrize("copier", COPIERS, ids=["copy", "deepcopy", "pickle"])
+def test_copies(copier: Callable[[Any], Any], library: str) -> None:
+    dist = Categorical(logits=put(X, library), validate_args=False).expand((4, 2, 3))
+    assert get(dist.probs).shape == (4, 2, 3, 5)
+    twin = copier(dist)
+    assert name_of(twin.probs) == library
+    assert repr(twin) == repr(dist)
+    assert_array_equal(get(twin.sample(9, rng=1)), get(dist.sample(9, rng=1)))
+    assert_array_equal(get(twin.log_prob(9)), np.full((4, 2, 3), -np.inf))
+
+
+@each_library
+def test_what_is_kept_for_speed_is_not_pickled(library: str) -> None:
+    dist = Categorical(put(rows.make("probs", "plain", (4000,), np.float32), library))
+    fresh = len(pickle.dumps(dist))
+    get(dist.sample(100_000, rng=0))
+    get(dist.probs)
+    get(dist.icdf(0.5))
+    assert library == "dask" or dist._cache  # Dask keeps tables where it computes
+    assert len(pickle.dumps(dist)) < fresh + 100 < 4 * 4000 + 10_000
+
+
+def test_two_libraries_do_not_mix() -> None:
+    arrays = {}
+    for name in BY_NAME:
+        try:
+            arrays[name] = put(X[0, 0], name)
+        except pytest.skip.Exception:
+            continue
+    assert len(arrays) > 2
+    for one, other in itertools.permutations(arrays, 2):
+        dist = Categorical(arrays[one])
+        message = rf"is an array of {other}, the distribution one of {one}: convert one of them"
+        with pytest.raises(TypeError, match=f"value {message}"):
+            dist.log_prob(arrays[other])
+        with pytest.raises(TypeError, match=f"q {message}"):
+            kl_divergence(dist, Categorical(arrays[other]))
+
+
+@pytest.mark.gpu
+class TestCuPyGenerator:
+    pytestmark = GPU
+
+    def test_it_is_taken_from_and_moves_on(self) -> None:
+        import cupy
+
+        dist = Categorical(X)
+        rng, twin = (cupy.random.Generator(cupy.random.XORWOW(5)) for _ in range(2))
+        first, second = dist.sample(50, rng=rng), dist.sample(50, rng=rng)
+        assert (first != second).any()
+        dist.sample((), rng=twin)
+        assert_array_equal(dist.sample(50, rng=twin), second)
+
+
+# --- the table
+
+
+def test_every_library_is_found_by_its_namespace() -> None:
+    for name in BY_NAME:
+        try:
+            x = put(X, name)
+        except pytest.skip.Exception:
+            continue
+        xp = compat.array_namespace(x)
+        assert library_of(xp) is BY_NAME[name]
+        assert [library.name for library in LIBRARIES if library.owns(xp)] == [name]
+    assert library_of(itertools) is ANY_OTHER
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "libraries.md"
+
+
+def test_the_documentation_shows_the_table() -> None:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    assert shown[2:] == [
+        [x.title, ", ".join(x.memory), "yes" if x.gradients else "no", x.traced or "never", x.rng]
+        for x in (*LIBRARIES, ANY_OTHER)
+    ]
+
+
+def test_the_examples_of_the_documentation() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 10
+    assert found.failed == 0
