@@ -109,7 +109,7 @@ def categories_of(
     xp: Namespace, value: Array, categories: int, validate: bool
 ) -> tuple[Array, Array]:
     """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one."""
-    index_dtype = _dispatch.index_dtype(xp, _dispatch.home_of(value))
+    index_dtype = _dispatch.index_dtype(xp, value)
     given, whole = value, value
     good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
     if xp.isdtype(value.dtype, "real floating"):
@@ -138,8 +138,9 @@ def check_quantile(xp: Namespace, q: Array) -> None:
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
-    many = compat.is_array_api_obj(shape) and shape.ndim == 1
+    many = isinstance(shape, tuple)  # as most are
     many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
+    many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)
     try:
         axes: tuple[int, ...] = tuple(operator.index(n) for n in (shape if many else (shape,)))
     except TypeError:

@@ -192,7 +192,7 @@ class Categorical:
 
     @property
     def _index_dtype(self) -> Any:
-        return _dispatch.index_dtype(self._xp, self._home)
+        return _dispatch.index_dtype(self._xp, self._param)
 
     @property
     def device(self) -> Any:
