@@ -142,10 +142,12 @@ def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
     """
     values = value if isinstance(value, tuple) else (value,)
     if compat.is_torch_array(param):
+        from torch.func import debug_unwrap
+
         return all(
             x.requires_grad == param.requires_grad
             and x.is_inference() == param.is_inference()
-            and _detached(x).ndim == x.ndim
+            and debug_unwrap(x) is x  # else a transform ends, and it with it
             for x in values
         )
     return not any(map(_is_tracer, values))
