@@ -185,6 +185,21 @@ def test_survives_a_fork() -> None:
 
 
 @pytest.mark.parametrize("name", REGIMES)
+def test_a_mode_without_subnormal_numbers_changes_nothing(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    shape, sample_shape = REGIMES[name]
+    dist = Categorical(rows.make("probs", "subnormal", shape, np.float32), validate_args=False)
+    expected_draws = dist.sample(sample_shape, rng=1)
+    assert torch.set_flush_denormal(True)
+    try:
+        draws = Categorical(dist._param, validate_args=False).sample(sample_shape, rng=1)
+        assert np.float64(5e-324) * 1 == 0  # still
+    finally:
+        torch.set_flush_denormal(False)
+    np.testing.assert_array_equal(draws, expected_draws)
+
+
+@pytest.mark.parametrize("name", REGIMES)
 def test_layout_changes_nothing(name: str) -> None:
     shape, sample_shape = REGIMES[name]
     x = rows.make("probs", "plain", shape, np.float32)
@@ -206,6 +221,15 @@ def test_expanded_rows_are_drawn_as_copies_are(
     np.testing.assert_array_equal(
         Categorical(x).expand(batch).sample(sample_shape, rng=4), copied.sample(sample_shape, rng=4)
     )
+
+
+def test_expanded_rows_share_what_kernels_keep() -> None:
+    dist = Categorical(rows.make("probs", "plain", (12,), np.float32))
+    wide = dist.expand((3,))
+    copied = Categorical(np.broadcast_to(dist._param, (3, 12)).copy())
+    np.testing.assert_array_equal(wide.sample(9999, rng=4), copied.sample(9999, rng=4))
+    assert "table" in dist._cache
+    np.testing.assert_array_equal(dist.sample(9, rng=4), Categorical(dist._param).sample(9, rng=4))
 
 
 # --- P3: more draws begin with the fewer -----------------------------------------------------

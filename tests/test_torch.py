@@ -146,6 +146,10 @@ def test_what_is_mapped_is_not_kept() -> None:
     dist, stack = Categorical(X), torch.arange(3)
     assert torch.func.vmap(dist.log_prob)(stack).shape == (3, 2)
     torch.func.vmap(lambda x: (Categorical(X * x).probs * dist.probs).sum())(stack + 1.0)
+    dist = Categorical(X)
+    torch.func.grad(lambda x: (x * dist.probs).sum() + dist.entropy().sum())(X)
+    for kept in (dist.probs, *dist._normalizer, dist._entropy):
+        assert torch.func.debug_unwrap(kept) is kept
     assert dist.probs.shape == X.shape
     assert dist.log_prob(VALUE).shape == VALUE.shape
 

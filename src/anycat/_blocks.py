@@ -55,6 +55,9 @@ class Plan(NamedTuple):
 
     def parts(self) -> Iterator[tuple[Index, Index, Draws]]:
         """Return where each part is in the block, where its rows are, and its draws."""
+        if not self.loops:
+            yield (...,), (...,), self.draws
+            return
         everything = [slice(None)] * len(self.batch)
         for at in itertools.product(*(range(run.size) for run in self.loops)):
             place, rows, first = everything.copy(), everything.copy(), self.draws.first

@@ -107,9 +107,32 @@ def is_traced(x: Array) -> bool:
 
     An array that ``grad`` follows has its values.
     """
-    if compat.is_torch_array(x):
-        return bool(_detached(x).ndim != x.ndim)  # `vmap` hides an axis, `grad` nothing
-    return compat.is_jax_array(x) and isinstance(_detached(x), sys.modules["jax"].core.Tracer)
+    inner = _detached(x)
+    # `torch.func.vmap` hides an axis.
+    return _is_tracer(inner) or (inner is not x and inner.ndim != x.ndim)
+
+
+def _detached(x: Array) -> Array:
+    """Return an array without its gradient: draws are integers, through which none goes."""
+    if "torch" in sys.modules:
+        import torch
+
+        if isinstance(x, torch.Tensor):
+            unwrap = torch.func.debug_unwrap
+            return unwrap(unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
+    if _is_tracer(x):
+        import jax
+
+        return jax.lax.stop_gradient(x)
+    return x
+
+
+def _is_tracer(x: Array) -> bool:
+    if "jax" not in sys.modules:
+        return False
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
 
 
 def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
@@ -119,14 +142,15 @@ def is_lasting(value: Array | tuple[Array, ...], param: Array) -> bool:
     """
     values = value if isinstance(value, tuple) else (value,)
     if compat.is_torch_array(param):
+        from torch.func import debug_unwrap
+
         return all(
             x.requires_grad == param.requires_grad
             and x.is_inference() == param.is_inference()
-            and _detached(x).ndim == x.ndim
+            and debug_unwrap(x) is x  # else a transform ends, and it with it
             for x in values
         )
-    tracer = (jax := sys.modules.get("jax")) and jax.core.Tracer
-    return not (tracer and any(isinstance(x, tracer) for x in values))
+    return not any(map(_is_tracer, values))
 
 
 def home_of(x: Array) -> Any:
@@ -162,16 +186,6 @@ def introduce(cls: type) -> None:
         from . import _jax
 
         _jax.register(cls)
-
-
-def _detached(x: Array) -> Array:
-    """Return an array without its gradient: draws are integers, through which none goes."""
-    if compat.is_torch_array(x):
-        unwrap = sys.modules["torch"].func.debug_unwrap
-        return unwrap(unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
-    if compat.is_jax_array(x) and isinstance(x, (jax := sys.modules["jax"]).core.Tracer):
-        return jax.lax.stop_gradient(x)
-    return x
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -259,9 +273,9 @@ def sample(
         from . import _dask
 
         return _dask.sample(params, logits, shape, _random.key(rng), dtype)
-    if compat.is_torch_array(params) and is_traced(params):
-        raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
     if is_traced(params) or is_traced(rng):
+        if compat.is_torch_array(params):
+            raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
         from . import _jax
 
         return _jax.sample(params, logits, shape, rng, dtype)
@@ -289,7 +303,7 @@ def draw(
         cuts = plan(block, view.shape[:-1])
         if cuts.batch != view.shape[:-1]:
             view = module.broadcast_to(view, (*cuts.batch, view.shape[-1]))
-        empty = _empty if module is np and not own else module.empty
+        empty = _empty if compat.is_jax_namespace(xp) and module is np else module.empty
         out = empty(block.shape, dtype)
         words = key()
         for place, rows, draws in cuts.parts() if out.size else ():
@@ -354,7 +368,9 @@ def _handed_over(xp: Namespace, out: Array, params: Array) -> Array:
     """Return draws as an array of the library of the parameters, where these are."""
     if compat.is_jax_namespace(xp) and isinstance(out, np.ndarray):
         # As free to meet arrays elsewhere as the parameters: not so from DLPack.
-        return sys.modules["jax"].device_put(out, params.device if params.committed else None)
+        import jax
+
+        return jax.device_put(out, params.device if params.committed else None)
     return compat.to_device(xp.from_dlpack(out), compat.device(params))
 
 
@@ -369,7 +385,9 @@ def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
         if not compat.is_torch_namespace(xp):
             yield
             return
-        stream = sys.modules["torch"].cuda.current_stream(index).cuda_stream
+        import torch
+
+        stream = torch.cuda.current_stream(index).cuda_stream
         # PyTorch's streams have not always had CUDA's protocol for them.
         protocol = types.SimpleNamespace(__cuda_stream__=lambda: (0, stream))
         with cupy.cuda.Stream.from_external(protocol):
@@ -396,11 +414,11 @@ def refuse_incomplete(name: str, x: Array) -> None:
         )
 
 
-def index_dtype(xp: Namespace, device: Any) -> Any:
-    """Return the dtype that a library has for indices, in its own terms."""
+def index_dtype(xp: Namespace, x: Array) -> Any:
+    """Return the dtype that the library of an array has for indices, in its own terms."""
     if compat.is_jax_namespace(xp):  # has two, and may change them any time
         return xpx.default_dtype(xp, "indexing")
-    return _index_dtype(xp, device)
+    return _index_dtype(xp, compat.device(x))
 
 
 @functools.cache
@@ -418,5 +436,7 @@ def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     if found is None or found.kind not in "iu" or not found.isnative:
         raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
     if compat.is_jax_namespace(xp):  # may have none of 64 bits
-        found = np.dtype(sys.modules["jax"].dtypes.canonicalize_dtype(found))
+        import jax
+
+        found = np.dtype(jax.dtypes.canonicalize_dtype(found))
     return found

@@ -94,19 +94,30 @@ def _next_words(bit_generator: np.random.BitGenerator) -> tuple[int, int]:
 
 def _native(rng: object) -> Callable[[Any], Any] | None:
     """Return what takes words from an ``rng`` of another library, if it is of one."""
-    if (torch := sys.modules.get("torch")) and isinstance(rng, torch.Generator):
-        return _of_torch
-    if (cupy := sys.modules.get("cupy")) and isinstance(rng, cupy.random.Generator):
-        return _of_cupy
-    if (jax := sys.modules.get("jax")) and isinstance(rng, jax.Array):
-        typed = jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key)
-        return _of_jax if typed or (rng.ndim == 1 and rng.dtype == np.uint32) else None
+    if "torch" in sys.modules:
+        import torch
+
+        if isinstance(rng, torch.Generator):
+            return _of_torch
+    if "cupy" in sys.modules:
+        import cupy
+
+        if isinstance(rng, cupy.random.Generator):
+            return _of_cupy
+    if "jax" in sys.modules:
+        import jax
+
+        if isinstance(rng, jax.Array) and (
+            _is_typed(rng) or (rng.ndim, rng.dtype) == (1, "uint32")
+        ):
+            return _of_jax
     return None
 
 
 def _of_torch(rng: Any) -> list[int]:
     """Return the next 128 bits of a `torch.Generator`, whatever its device."""
-    torch = sys.modules["torch"]
+    import torch
+
     bits = torch.empty(2, dtype=torch.int64, device=rng.device)
     bits.random_(-(2**63), None, generator=rng)  # all of an int64
     low, high = (word % 2**64 for word in bits.tolist())
@@ -120,8 +131,15 @@ def _of_cupy(rng: Any) -> list[int]:
 
 def _of_jax(rng: Any) -> Any:
     """Return 128 bits of a key of `jax.random`, which stays as it is, and may be traced."""
-    jax = sys.modules["jax"]
-    if jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key) and rng.ndim:
+    import jax
+
+    if _is_typed(rng) and rng.ndim:
         raise TypeError(f"rng must be one key; got keys of shape {rng.shape}: use jax.vmap")
     with jax.ensure_compile_time_eval():  # while others are traced
         return jax.random.bits(rng, (4,), "uint32")
+
+
+def _is_typed(rng: Any) -> bool:
+    import jax
+
+    return bool(jax.numpy.issubdtype(rng.dtype, jax.dtypes.prng_key))

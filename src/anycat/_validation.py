@@ -112,7 +112,7 @@ def categories_of(
 
     With ``validate`` it is one everywhere, or ValueError is raised.
     """
-    index_dtype = _dispatch.index_dtype(xp, _dispatch.home_of(value))
+    index_dtype = _dispatch.index_dtype(xp, value)
     if validate and xp.isdtype(value.dtype, "integral") and 0 not in value.shape:
         index = xp.astype(value, index_dtype, copy=False)
         if 0 <= int(xp.min(index)) <= int(xp.max(index)) < categories:
@@ -145,8 +145,9 @@ def check_quantile(xp: Namespace, q: Array) -> None:
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
-    many = compat.is_array_api_obj(shape) and shape.ndim == 1
+    many = isinstance(shape, tuple)  # as most are
     many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
+    many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)
     try:
         axes: tuple[int, ...] = tuple(operator.index(n) for n in (shape if many else (shape,)))
     except TypeError:

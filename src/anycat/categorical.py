@@ -44,7 +44,8 @@ class Categorical:
         probability of zero, but not all of a row may be that.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. None is True, but False under
-        ``python -O``. Without the checks, rows of which nothing can be drawn give draws of -1.
+        ``python -O``. Without the checks, rows of which nothing can be drawn give draws of -1. So
+        it is where values cannot be seen: within functions that JAX compiles, say.
     clamp_probs : bool, default True
         Whether probabilities are moved into ``[eps, 1 - eps]``, with the ``eps`` of the dtype,
         before their logarithm is taken, as PyTorch does it. If False, ``logits`` and `log_prob`
@@ -192,7 +193,7 @@ class Categorical:
 
     @property
     def _index_dtype(self) -> Any:
-        return _dispatch.index_dtype(self._xp, self._home)
+        return _dispatch.index_dtype(self._xp, self._param)
 
     @property
     def device(self) -> Any:
@@ -321,7 +322,8 @@ class Categorical:
         sample_shape : int or tuple of ints
             How many draws of the whole batch to make.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
-            Where the randomness comes from, as in SPEC 7. A generator is advanced by 128 bits,
+            Where the randomness comes from, as in SPEC 7; also a `torch.Generator`, a key of
+            `jax.random` or a `cupy.random.Generator`. A generator is advanced by 128 bits,
             however many draws are made. The same ``rng`` gives the same draws on every library,
             device and number of threads, and fewer draws are the first ones of more.
         dtype : integer dtype, optional
@@ -331,7 +333,8 @@ class Categorical:
         -------
         array of shape ``sample_shape + batch_shape``
             Whole numbers from 0 to K - 1, never one of probability zero. -1 in rows of which
-            nothing can be drawn, which are met with ``validate_args=False`` alone.
+            nothing can be drawn, which are met with ``validate_args=False`` alone, or where values
+            cannot be seen, as under `jax.jit`.
 
         Raises
         ------

@@ -188,4 +188,5 @@ def fake_cupy() -> ModuleType:
     cupy.cuda = SimpleNamespace(
         Device=Device, Stream=Stream, Event=Event, get_current_stream=lambda: stream
     )
+    cupy.random = SimpleNamespace(Generator=type("Generator", (), {}))
     return cupy
