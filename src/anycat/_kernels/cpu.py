@@ -31,7 +31,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
 )
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
-GUIDE = 1 << 12, 1 << 21  # the least and the most entries of a guide table
+GUIDE = 1 << 12, 1 << 22  # the least and the most entries of a guide table
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
 
 
