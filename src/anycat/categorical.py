@@ -358,7 +358,6 @@ class Categorical:
             shape,
             rng,
             dtype,
-            self._validate,
             self._cache,
         )
 
