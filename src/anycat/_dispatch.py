@@ -259,14 +259,12 @@ def sample(
     sample_shape: tuple[int, ...],
     rng: RNG,
     dtype: np.dtype[Any],
-    validate: bool,
     cache: dict[str, Any],
 ) -> Array:
     """Draw an array of shape ``sample_shape + batch_shape``, as the library of ``params`` has them.
 
     ``params`` has the shape ``(..., K)``, of which ``...`` broadcasts to ``batch_shape``. Bits are
-    taken from ``rng`` when nothing can fail any more. ``validate`` says whether values are to be
-    checked that could not be seen when the distribution was made.
+    taken from ``rng`` when nothing can fail any more.
     """
     shape = sample_shape + batch_shape
     if compat.is_dask_namespace(xp):

@@ -366,7 +366,6 @@ class Categorical:
             shape,
             rng,
             dtype,
-            self._validate,
             self._cache,
         )
 

@@ -23,7 +23,7 @@ def sample(
 ) -> np.ndarray[Any, Any]:
     """Draw as the class does for an array of CuPy's."""
     dtype, logits = np.dtype(np.int64), form == "logits"
-    draws = _dispatch.sample(cupy, x, logits, batch, shape, rng, dtype, True, {})
+    draws = _dispatch.sample(cupy, x, logits, batch, shape, rng, dtype, {})
     assert type(draws) is harness.ndarray
     return np.asarray(draws)
 
