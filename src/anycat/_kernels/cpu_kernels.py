@@ -529,7 +529,7 @@ def draw_summed_rows(
     ``tops`` has the last boundary of each group. Both it and ``ends`` are longer than they need be:
     whole groups of equal size, for loops without a remainder.
     """
-    rows = np.uint64(x.size) // size
+    rows, skip = np.uint64(x.size) // size, ZERO
     group = np.uint64(ends.size) // np.uint64(tops.size)
     groups = (size + group - ONE) // group
     for k in range(size, np.uint64(ends.size)):
@@ -544,13 +544,12 @@ def draw_summed_rows(
             tops[g] = ends[min(g * group + group, size) - ONE]
         for j in range(runs):
             for first in range(ZERO, draws, WORDS):
-                n = min(WORDS, draws - first)
-                number, place = _point(numbers, r, j, first), _point(places, r, j, first)
-                skip = fill_words(words, n, key, number, numbers[THREE])
-                for i in range(n):
+                skip, at = _refill(words, skip, key, numbers, rows, r, runs, j, draws, first)
+                place = _point(places, r, j, first)
+                for i in range(min(WORDS, draws - first)):
                     k = np.int64(-1)
                     if total:
-                        target = _scale_word(words[skip + i], total)
+                        target = _scale_word(words[at + i], total)
                         k = np.int64(_rank(ends, tops, group, target))
                     out[place + i * places[THREE]] = k
 
@@ -571,13 +570,18 @@ def _count(ends, begin, n, target):
 
 
 @inner
-def _word(words, skip, key, numbers, rows, r, runs, j, draws, i):
-    """Return the word of a draw; words are made ahead, along the rows or along a run."""
-    axis, place, n = (ONE, r, rows) if runs * draws == ONE else (THREE, i, draws)
-    if place % WORDS == ZERO:
-        first = _point(numbers, r, j, i)
-        skip = fill_words(words, min(WORDS, n - place), key, first, numbers[axis])
-    return words[skip + place % WORDS], skip
+def _refill(words, skip, key, numbers, rows, r, runs, j, draws, i):
+    """Make the words of a run's draws from i on, up to WORDS of them; return where they are.
+
+    Of one draw a row, those of the rows that follow are made ahead. ``skip`` is what this function
+    returned with the place the last time.
+    """
+    number, n, step, ahead = _point(numbers, r, j, i), min(WORDS, draws - i), numbers[THREE], ZERO
+    if runs * draws == ONE:
+        n, step, ahead = min(WORDS, rows - r), numbers[ONE], r % WORDS
+    if ahead == ZERO:
+        skip = fill_words(words, n, key, number, step)
+    return skip, skip + ahead
 
 
 @entry
@@ -590,7 +594,7 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
         top = _top(x, begin, begin + size, logits)
         _, scale = _weigh(x, begin, begin + size, logits, top, _shift(top, logits), tile)
         total = _sum_blocks(tile, size, scale, sums) if scale else ZERO
-        if single:
+        if single:  # a loop of its own, which does not wait for the others' bookkeeping
             if r % WORDS == ZERO:
                 first = _point(numbers, r, ZERO, ZERO)
                 skip = fill_words(words, min(WORDS, rows - r), key, first, numbers[ONE])
@@ -624,15 +628,17 @@ def draw_long_rows(
         begin, end = r * size, r * size + size
         total, shift = _measure(x, begin, end, logits, tile, shifts, starts)
         for j in range(runs):
-            for i in range(draws):
-                word, skip = _word(words, skip, key, numbers, rows, r, runs, j, draws, i)
-                k = np.int64(-1)
-                if total:
-                    target = _scale_word(word, total)
-                    k = np.int64(
-                        _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target)
-                    )
-                out[_point(places, r, j, i)] = k
+            for first in range(ZERO, draws, WORDS):
+                skip, at = _refill(words, skip, key, numbers, rows, r, runs, j, draws, first)
+                place = _point(places, r, j, first)
+                for i in range(min(WORDS, draws - first)):
+                    k = np.int64(-1)
+                    if total:
+                        target = _scale_word(words[at + i], total)
+                        k = np.int64(
+                            _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target)
+                        )
+                    out[place + i * places[THREE]] = k
 
 
 @inner
