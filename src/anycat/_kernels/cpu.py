@@ -93,7 +93,7 @@ class Costs(NamedTuple):
         return cls(
             find=0.7 * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
-            table=1.5 * size + cls.prepare(size) + draws * 3,
+            table=80_000 + 6.5 * size + draws * 3,  # of many rows, one after the other
         )
 
     @staticmethod
