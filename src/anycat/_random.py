@@ -8,7 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.random import PCG64, BitGenerator, Generator, SeedSequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +46,7 @@ def is_stateless(rng: RNG) -> bool:
     """Tell whether ``rng`` gives the same bits whenever it is asked: a seed, or a key."""
     if rng is None or _native(rng) in (_of_torch, _of_cupy):
         return False
-    return not isinstance(rng, Generator | BitGenerator)
+    return not isinstance(rng, np.random.Generator | np.random.BitGenerator)
 
 
 def _halves(words: tuple[int, int]) -> list[int]:
@@ -56,13 +55,13 @@ def _halves(words: tuple[int, int]) -> list[int]:
     return [low & mask, low >> 32, high & mask, high >> 32]
 
 
-def _bit_generator(rng: object) -> BitGenerator:
-    if isinstance(rng, Generator):
+def _bit_generator(rng: object) -> np.random.BitGenerator:
+    if isinstance(rng, np.random.Generator):
         return rng.bit_generator
-    if isinstance(rng, BitGenerator):
+    if isinstance(rng, np.random.BitGenerator):
         return rng
-    if isinstance(rng, SeedSequence):
-        return PCG64(rng)
+    if isinstance(rng, np.random.SeedSequence):
+        return np.random.PCG64(rng)
     try:
         seed = None if isinstance(rng, bool) else operator.index(rng)  # type: ignore[arg-type]
     except TypeError:
@@ -77,10 +76,10 @@ def _bit_generator(rng: object) -> BitGenerator:
         )
     if seed < 0:
         raise ValueError(f"rng must not be negative; got {seed}")
-    return PCG64(seed)
+    return np.random.PCG64(seed)
 
 
-def _next_words(bit_generator: BitGenerator) -> tuple[int, int]:
+def _next_words(bit_generator: np.random.BitGenerator) -> tuple[int, int]:
     """Return the next two 64-bit words, the same way for generators of 32 and of 64 bits."""
     interface = bit_generator.ctypes
     with bit_generator.lock:
@@ -95,7 +94,7 @@ def _next_words(bit_generator: BitGenerator) -> tuple[int, int]:
 
 def _native(rng: object) -> Callable[[Any], Any] | None:
     """Return what takes words from an ``rng`` of another library, if it is of one."""
-    if isinstance(rng, int | Generator | BitGenerator | SeedSequence):
+    if isinstance(rng, int) or type(rng).__module__.startswith("numpy."):
         return None
     if "torch" in sys.modules:
         import torch
