@@ -61,7 +61,8 @@ def oldest(session: nox.Session) -> None:
 @nox.parametrize("library", LIBRARIES, ids=LIBRARIES)
 def library(session: nox.Session, library: str) -> None:
     """Run the suite beside the newest release of one array library (strict: beside none)."""
-    install(session, "." if library == "strict" else f".[{library}]", groups=("tests",))
+    beside = {"dask": ["distributed"]}.get(library, [])
+    install(session, "." if library == "strict" else f".[{library}]", *beside, groups=("tests",))
     session.run("pytest", *session.posargs)
 
 
