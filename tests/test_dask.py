@@ -153,7 +153,7 @@ def test_numbers_past_32_bits() -> None:
     with dask.config.set({"array.chunk-size": "32 MiB"}):
         draws = Categorical(lazy([0.1, 0.2, 0.7])).sample((2**33 + 5,), rng=0)
     last = np.empty((1, 1, 105), np.int64)
-    numbers = Draws(1, 1, 105, 2**33 - 100, 105)
+    numbers = Draws(1, 1, 105, 2**33 - 100, 105, 105)
     cpu.sample(np.array([0.1, 0.2, 0.7]), False, _random.key(0), numbers, last, {})
     assert_array_equal(draws[-105:].compute(), last[0, 0])
 

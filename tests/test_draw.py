@@ -35,7 +35,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
     n = int(np.prod(x.shape[:-1]))
-    return rows.draw(x, form, Draws(samples, n, repeats, first, n * repeats))
+    return rows.draw(x, form, Draws(samples, n, repeats, first, n * repeats, repeats))
 
 
 @cache
@@ -143,7 +143,7 @@ def test_layouts(layout: str, dtype: Any, piece: int, monkeypatch: pytest.Monkey
 def test_output_dtypes(dtype: Any) -> None:
     for n, size in product((1, 40), (5, 100)):
         x = rows.make("probs", "plain", (n, size), np.float32)
-        d = Draws(3, n, 1, 0, n)
+        d = Draws(3, n, 1, 0, n, 1)
         actual = rows.draw(x, "probs", d, dtype)
         assert actual.dtype == dtype
         np.testing.assert_array_equal(actual, expected(x, "probs", 3))
@@ -154,14 +154,14 @@ def test_samples_may_be_further_apart_than_rows() -> None:
     x = rows.make("probs", "plain", (50, 7), np.float32)
     whole = draw(x, "probs", 4)
     for begin, end in ((0, 3), (3, 50), (49, 50)):
-        d = Draws(4, end - begin, 1, begin, 50)
+        d = Draws(4, end - begin, 1, begin, 50, 1)
         block = rows.draw(x[begin:end], "probs", d)
         np.testing.assert_array_equal(block, whole[:, begin:end])
 
 
 def test_a_table_is_earned_once_and_changes_nothing() -> None:
     x = rows.make("probs", "plain", (1, 3000), np.float32)
-    d = Draws(1, 1, 1, 5, 1)
+    d = Draws(1, 1, 1, 5, 1, 1)
     cache: dict[str, Any] = {}
     outcomes, tables = set(), []
     for _ in range(60):

@@ -189,19 +189,23 @@ def introduce(cls: type) -> None:
 
 
 # --- values -------------------------------------------------------------------------------------
-#
-# For NumPy, whose operations pass over memory one by one, the CPU room does some in one pass.
 
 LARGE = 1 << 14  # numbers from which kernels are worth being called, and loaded
 
 
-def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
-    """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
+def _one_pass(xp: Namespace, params: Array) -> Any:
+    """Return the room that does in one pass what the library does in several, if there is one."""
     if not (compat.is_numpy_namespace(xp) and params.size >= LARGE):
-        return False
+        return None
     from ._kernels import cpu
 
-    return cpu.vouch(params, logits)
+    return cpu
+
+
+def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
+    """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
+    room = _one_pass(xp, params)
+    return room is not None and room.vouch(params, logits)
 
 
 def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
@@ -210,11 +214,8 @@ def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
     s is a probability's share of the largest. Results keep the last axis. Nothing is returned where
     the operations of the array API are to do it.
     """
-    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE):
-        return ()
-    from ._kernels import cpu
-
-    return cpu.sum_shares(params, logits)
+    room = _one_pass(xp, params)
+    return () if room is None else room.sum_shares(params, logits)
 
 
 def checked(check: Callable[[Array], None], x: Array) -> Array:

@@ -65,23 +65,26 @@ def check_parameters(name: str, x: Array) -> None:
         raise ValueError(f"{name} must have one category or more; got shape {tuple(x.shape)}")
 
 
-def check_rows(name: str, xp: Namespace, x: Array) -> None:
+def check_rows(name: str, x: Array) -> None:
     """Check that each row of ``probs`` or ``logits`` is a distribution.
 
     First at the speed of memory: the least and the largest number of the whole array, through which
-    NaN and infinities show. Row by row only where these leave a doubt. (No matrix product: the
-    threads of a BLAS go on spinning when kernels want their cores.)
+    NaN and infinities show; a device is asked for the outcome once. Row by row only where that
+    leaves a doubt. (No matrix product: the threads of a BLAS go on spinning when kernels want their
+    cores.)
     """
-    if 0 in x.shape:
+    xp = compat.array_namespace(x)
+    if 0 in x.shape or _dispatch.vouch(xp, x, name == "logits"):
         return
+    x = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
     with _dispatch.silence():
         if name == "probs":
-            if xp.min(x) > 0 and xp.max(x) <= xp.finfo(x.dtype).max / x.shape[-1]:
+            if (xp.min(x) > 0) & (xp.max(x) <= xp.finfo(x.dtype).max / x.shape[-1]):
                 return
             sums = xp.sum(x, axis=-1)
             good = (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
         else:
-            if xp.max(x) < xp.inf and xp.min(x) > -xp.inf:
+            if (xp.max(x) < xp.inf) & (xp.min(x) > -xp.inf):
                 return
             good = xp.isfinite(xp.max(x, axis=-1))
     if not xp.all(good):

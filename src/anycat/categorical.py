@@ -99,7 +99,7 @@ class Categorical:
         validate = __debug__ if validate_args is None else bool(validate_args)
         sound = validate and not _dispatch.is_traced(param)
         if validate:
-            param = _dispatch.checked(partial(_check_rows, form.name), param)
+            param = _dispatch.checked(partial(_validation.check_rows, form.name), param)
         self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
 
     def _set(
@@ -607,13 +607,6 @@ class Categorical:
 
 def _batch_of(param: Any) -> tuple[int, ...]:
     return tuple(getattr(param, "shape", ())[:-1])  # a pytree may hold what is no array
-
-
-def _check_rows(name: str, x: Array) -> None:
-    xp = compat.array_namespace(x)
-    if not _dispatch.vouch(xp, x, name == LOGITS.name):
-        wide = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
-        _validation.check_rows(name, xp, wide)
 
 
 def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:

@@ -56,7 +56,7 @@ def widened(x: Array) -> Array:
 
 def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int = 0) -> Draws:
     n = int(np.prod(x.shape[:-1]))
-    return Draws(samples, n, repeats, first, n * repeats)
+    return Draws(samples, n, repeats, first, n * repeats, repeats)
 
 
 def draw(

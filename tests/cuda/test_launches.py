@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 ROW = make("probs", "plain", (1, 30), "float32")
-MANY = Draws(1, 1, 50, 0, 50)
+MANY = Draws(1, 1, 50, 0, 50, 50)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "GUIDE", (4, 6))
     x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
     n = x.size // x.shape[-1]
-    out, draws = harness.on_device(np.empty(n)), Draws(1, n, 1, 0, n)
+    out, draws = harness.on_device(np.empty(n)), Draws(1, n, 1, 0, n, 1)
     cuda.sample(x, False, rows.KEY, draws, out, {})  # compiles kernels
     tracemalloc.start()
     try:
@@ -203,5 +203,5 @@ def test_launch_limits(
 
     monkeypatch.setattr(cuda, "_kernel", lambda *_: kernel)
     n = shape[0]
-    out = Huge((1, n, repeats), np.int64)
-    cuda.sample(Huge(shape, np.float16), False, rows.KEY, Draws(1, n, repeats, 0, 0), out, {})
+    out, draws = Huge((1, n, repeats), np.int64), Draws(1, n, repeats, 0, 0, repeats)
+    cuda.sample(Huge(shape, np.float16), False, rows.KEY, draws, out, {})

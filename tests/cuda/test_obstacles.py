@@ -90,11 +90,11 @@ def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     expected = (OSError, "the error of the compiler") if nvrtc else (RuntimeError, "no NVRTC")
     with pytest.raises(expected[0], match=expected[1]):
-        cases.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2))
+        cases.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2, 1))
 
 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     x = harness.on_device(np.ones((2, 3)))
     with pytest.raises(ImportError, match="CuPy cannot be imported"):
-        cuda.sample(x, False, rows.KEY, Draws(1, 2, 1, 0, 2), x, {})
+        cuda.sample(x, False, rows.KEY, Draws(1, 2, 1, 0, 2, 1), x, {})

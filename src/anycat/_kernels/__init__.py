@@ -1,10 +1,13 @@
-"""Kernel rooms. Each draws for one kind of memory, by functions of the same signatures.
+"""Kernel rooms, one for each kind of memory, with functions of the same signatures.
 
 ``sample(params, logits, key, draws, out, cache)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
     probabilities. ``key`` holds four 32-bit numbers as uint64; ``out`` takes the draws, a
     C-contiguous array of integers of shape (samples, rows, repeats), not empty; ``cache`` is a dict
     that the caller keeps for these parameters, for what is worth keeping.
+
+The CPU room has two more, since NumPy would pass over memory several times: ``vouch`` checks
+parameters in one pass, and ``sum_shares`` adds up what `log_prob` and `entropy` want.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +17,7 @@ class Draws(NamedTuple):
     """The draws [sample, row, repeat] of an output, and their numbers.
 
     The first one has the number ``first``; from repeat to repeat it grows by one, from row to row
-    by ``step`` (None is ``repeats``), from sample to sample by ``stride``.
+    by ``step``, from sample to sample by ``stride``.
     """
 
     samples: int
@@ -22,7 +25,7 @@ class Draws(NamedTuple):
     repeats: int
     first: int
     stride: int
-    step: int | None = None
+    step: int
 
 
 def earns_table(cache: dict[str, Any], cost: float, price: float) -> bool:

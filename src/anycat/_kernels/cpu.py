@@ -46,7 +46,7 @@ class Lattice(NamedTuple):
     @classmethod
     @functools.lru_cache
     def of(cls, d: Draws) -> Lattice:
-        numbers = [d.first, d.repeats if d.step is None else d.step, d.stride, 1]
+        numbers = [d.first, d.step, d.stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
         runs, draws = d.samples, d.repeats
         if draws == 1:  # let the longer axis be the inner one
@@ -111,8 +111,6 @@ def sample(
 ) -> None:
     """Draw from each row of ``params``: see the docstring of the package."""
     out = out.reshape(-1)
-    if draws.rows == 1 and draws.stride == draws.repeats:
-        draws = draws._replace(samples=1, repeats=out.size)
     rows, lattice = Rows(params), Lattice.of(draws)
     costs = Costs.of(rows.size, draws.samples * draws.repeats)
 
@@ -148,19 +146,18 @@ def sample(
         room = _scratch(rows.size, rows.dtype, needs)
         kernel(x, size, logits, key, *lattice.at(1, row), out, *room)
 
-    rows.each_block(draw, draws.rows, cost, least)
+    rows.each_block(draw, cost, least)
 
 
 def vouch(params: Array, logits: bool) -> bool:
     """Tell whether all rows are distributions for certain."""
-    rows, n = Rows(params), math.prod(params.shape[:-1])
-    found = []
+    rows, found = Rows(params), []
 
     def look(x: Array, row: int) -> None:
         size = np.uint64(rows.size)
         found.append(kernels.first_doubt(x, size, logits) == x.size // rows.size)
 
-    rows.each_block(look, n, 0.2 * rows.size, 1)
+    rows.each_block(look, 0.2 * rows.size, 1)
     return all(found)
 
 
@@ -171,16 +168,16 @@ def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
     Each result has the shape of ``params``, but with one category; NaN for rows that are no
     distributions.
     """
-    rows, n = Rows(params), math.prod(params.shape[:-1])
-    results = tuple(np.empty(n, rows.dtype) for _ in range(3))
-    short = rows.size <= SHORT and n >= LANES
+    rows = Rows(params)
+    results = tuple(np.empty(rows.count, rows.dtype) for _ in range(3))
+    short = rows.size <= SHORT and rows.count >= LANES
     kernel = kernels.sum_shares_of_short_rows if short else kernels.sum_shares
 
     def add(x: Array, row: int) -> None:
         part = (result[row : row + x.size // rows.size] for result in results)
         kernel(x, np.uint64(rows.size), logits, *part)
 
-    rows.each_block(add, n, 10 + rows.size, LANES if short else 1)
+    rows.each_block(add, 10 + rows.size, LANES if short else 1)
     tops, totals, weighted = (result.reshape(*params.shape[:-1], 1) for result in results)
     return tops, totals, weighted
 
@@ -212,6 +209,7 @@ class Rows:
         narrow = params.dtype.kind == "f" and params.dtype.itemsize <= 4
         self.params = params
         self.size: int = params.shape[-1]
+        self.count = math.prod(params.shape[:-1])
         self.dtype = np.dtype(np.float32 if narrow else np.float64)
         self.ready = (
             params.dtype == self.dtype and params.flags.c_contiguous and params.flags.aligned
@@ -231,10 +229,8 @@ class Rows:
         block.flags.writeable = False
         return block
 
-    def each_block(
-        self, task: Callable[[Array, int], None], n: int, cost: float, least: int
-    ) -> None:
-        """Call ``task(block, first row)`` for blocks of at least so many of ``n`` rows.
+    def each_block(self, task: Callable[[Array, int], None], cost: float, least: int) -> None:
+        """Call ``task(block, first row)`` for blocks of at least so many rows.
 
         ``cost`` is that of a row, in nanoseconds.
         """
@@ -244,7 +240,7 @@ class Rows:
             for a, b in _split(begin, end, min(pieces, (end - begin) // least)):
                 task(self.block(a, b), a)
 
-        _in_parallel(part, n, min(cost * n / THREAD, n // least))
+        _in_parallel(part, self.count, min(cost * self.count / THREAD, self.count // least))
 
 
 def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:

@@ -4,9 +4,9 @@ Everything that Numba compiles is in this one file, because Numba's disk cache t
 modification time of the file that holds the entry point, and of no other.
 
 The type of the weights chooses the lane: float32 takes the float32 exponential, float64 the
-float64 one. There is no fastmath: nothing may be reordered or contracted. Indices are unsigned
-and arrays are not sliced, since Numba's test for negative indices would stop vectorisation, and
-its reference counts cost more than a short row.
+float64 one. Nothing of which a draw depends may be reordered or contracted: no fastmath there.
+Indices are unsigned and arrays are not sliced, since Numba's test for negative indices would stop
+vectorisation, and its reference counts cost more than a short row.
 """
 
 import math
@@ -20,7 +20,7 @@ from numba.extending import intrinsic, overload, register_jitable
 TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
 CHUNK = np.uint64(512)  # terms that are added in the precision of the values
-LANES = np.uint64(64)  # rows that `draw_short_rows` takes at once
+LANES = np.uint64(64)  # short rows that are taken at once
 WORDS = np.uint64(1024)  # random words made at once
 SPARE = np.uint64(4)  # and what may be made beside them
 
@@ -681,7 +681,6 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
         _load_lanes(x, begin, size, least, weights, tops, faults)
         for b in range(LANES):
             totals[b] = ZERO
-        for b in range(LANES):
             faults[b] += real(not tops[b] > least)
             top = np.float64(tops[b])
             offsets[b] = _shift(top, logits)

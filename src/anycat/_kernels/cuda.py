@@ -62,7 +62,7 @@ class Lattice(NamedTuple):
 
     @classmethod
     def of(cls, d: Draws) -> Lattice:
-        numbers = [d.first, d.repeats if d.step is None else d.step, d.stride, 1]
+        numbers = [d.first, d.step, d.stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
         runs, draws = d.samples, d.repeats
         if runs > draws:  # let the longer axis be the inner one
@@ -116,8 +116,6 @@ def sample(
 ) -> None:
     """Draw from each row of ``params``: see the docstring of the package."""
     out = out.reshape(-1)
-    if draws.rows == 1 and draws.stride == draws.repeats:
-        draws = draws._replace(samples=1, repeats=out.size)
     with params.device:
         Room(params, logits, key).draw(draws, out, cache)
 
