@@ -21,11 +21,11 @@ Array = np.ndarray[Any, Any]
 
 
 @njit
-def look_up(ends: Array, marks: Array, guide: Array, words: Array, out: Array) -> None:
+def look_up(ends: Array, guide: Array, words: Array, out: Array) -> None:
     zero, one = kernels.ZERO, kernels.ONE
-    late = np.empty(words.size, np.uint32)
+    found, late = np.empty(words.size, np.uint64), np.empty(words.size, np.uint32)
     n = np.uint64(words.size)
-    kernels._look_up(ends, marks, guide, words, zero, n, out, zero, one, late)
+    kernels._look_up(ends, guide, words, zero, n, out, zero, one, found, late)
 
 
 @njit
@@ -44,6 +44,28 @@ def find(x: Array, logits: bool, targets: Array, room: Any, out: Array) -> None:
         out[i] = kernels._find(
             x, kernels.ZERO, n, logits, shift, tile, sums, shifts, starts, targets[i]
         )
+
+
+@njit
+def cells_of(ends: Array, total: Any, bits: Any, out: Array) -> None:
+    last = (kernels.ONE << bits) - kernels.ONE
+    cells = np.float64(np.int64(last + kernels.ONE)) / np.float64(np.int64(total))
+    for i in range(ends.size):
+        out[i] = kernels._cell(ends[i], total, cells, last, np.uint64(64) - bits)
+
+
+@pytest.mark.parametrize("bits", [17, 28, 39])
+@pytest.mark.parametrize("total", [2**50, 3**33, 2**62 - 57])
+def test_cells_where_ends_are_at_their_borders(bits: int, total: int) -> None:
+    """There rounding moves every other quotient to the wrong side."""
+    borders = [i * total // 2**bits for i in range(1, 2**bits, 2**bits // 999)]
+    ends = [0, total, *(b + d for b in borders for d in (0, 1))]
+    out, down = np.empty(len(ends), np.uint64), 64 - bits
+    cells_of(np.array(ends, np.uint64), np.uint64(total), np.uint64(bits), out)
+    for end, cell in zip(ends, out.tolist(), strict=True):
+        assert 0 <= cell < 2**bits
+        assert cell == 0 or ((cell << down) - 1) * total >> 64 < end
+        assert cell + 1 == 2**bits or ((cell + 1) << down) * total >> 64 >= end
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64, 65, 1000, 4096, 4097, 9000])

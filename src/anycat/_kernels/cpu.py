@@ -31,7 +31,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
 )
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
-GUIDE = 1 << 12, 1 << 22  # the least and the most entries of a guide table
+GUIDE = 1024  # entries of a guide table at least
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
 
 
@@ -73,7 +73,6 @@ class Table(NamedTuple):
     """A row prepared for many draws."""
 
     ends: Array
-    marks: Array
     guide: Array
 
 
@@ -93,7 +92,7 @@ class Costs(NamedTuple):
         return cls(
             find=0.7 * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
-            table=80_000 + 6.5 * size + draws * 3,  # of many rows, one after the other
+            table=60_000 + 5.5 * size + draws * 4,  # of many rows, one after the other
         )
 
     @staticmethod
@@ -183,9 +182,9 @@ def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
 
 
 def _prepare(row: Array, logits: bool) -> Table:
-    room = _scratch(row.size, row.dtype, "tile shifts starts ends marks guide")
+    room = _scratch(row.size, row.dtype, "tile shifts starts ends guide")
     kernels.fill_table(row, logits, *room)
-    return Table(*room[-3:])
+    return Table(*room[-2:])
 
 
 def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> None:
@@ -194,7 +193,7 @@ def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> 
     def draw(begin: int, end: int) -> None:
         part, n = lattice.at(axis, begin), np.uint64(end - begin)
         part = part._replace(draws=n) if axis == 3 else part._replace(runs=n)
-        kernels.draw_table(*table, key, *part, out, *_scratch(0, None, "words late"))
+        kernels.draw_table(*table, key, *part, out, *_scratch(0, None, "words found late"))
 
     _in_parallel(draw, int(lattice[axis]), 4 * int(lattice.runs * lattice.draws) / THREAD)
 
@@ -251,11 +250,12 @@ def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
 @functools.lru_cache
 def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
     tiles = -(-size // TILE)
-    entries = min(max(size, GUIDE[0]), GUIDE[1])
+    entries = max(size // 2, GUIDE)
     group = _up(math.isqrt(size), 16)  # of boundaries that are compared at once, for vectors
     groups = _up(-(-size // group), 16) if group else 0
     shapes: dict[str, tuple[int, Any]] = {
         "words": (WORDS + SPARE, np.uint64),
+        "found": (WORDS, np.uint64),
         "late": (WORDS, np.uint32),
         "tile": (min(size, TILE), dtype),  # its weights
         "sums": (TILE // BLOCK, np.uint64),  # of its blocks
@@ -264,7 +264,6 @@ def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
         "ends": (size, np.uint64),
         "padded": (group * groups, np.uint64),
         "tops": (groups, np.uint64),
-        "marks": (size, np.uint32),
         "guide": (1 << (entries - 1).bit_length(), np.uint64),
     }
     return [shapes[name] for name in needs.split()]

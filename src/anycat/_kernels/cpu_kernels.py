@@ -27,7 +27,7 @@ SPARE = np.uint64(4)  # and what may be made beside them
 EMPTY = -(1 << 40)  # the exponent of a tile without weight
 FIXED = 49  # bits below the leading one of a tile's largest weight
 MASK = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
+HALF, BYTE = np.uint64(32), np.uint64(8)
 ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 BEYOND = np.uint64(2**63 - 1)  # more than any boundary
 TWO_52 = np.uint64(0x4330000000000000)  # bits of 2**52: x + 2**52 holds x, rounded, below them
@@ -434,47 +434,57 @@ def _point(origin, r, j, i):
     return origin[ZERO] + r * origin[ONE] + j * origin[TWO] + i * origin[THREE]
 
 
+CELL_BITS, CELL = np.uint64(7), np.uint64(127)
+LOW_BITS, HIGH_BITS = np.uint64(0x01010101 << 32), np.uint64(0x80808080 << 32)
+FIRST_THREE = np.uint64(0xFFFFFF << 32)
+VACANT = (CELL * LOW_BITS) | MASK  # where no category ends
+
+
 @entry
-def fill_table(x, logits, tile, shifts, starts, ends, marks, guide):
+def fill_table(x, logits, tile, shifts, starts, ends, guide):
     """Prepare a row for many draws.
 
-    ``ends`` takes its boundaries. They cut the range of words too: ``marks[k]`` are the first 32
-    bits of the words between which category k ends, so that these bits alone tell, of all words
-    that do not begin with them, which side they are on. ``guide`` has, for each range of words
-    that begin alike with fewer bits, the number of categories that end before it, in its low half,
-    and the mark of the next one in its high half.
+    ``ends`` takes its boundaries. They cut the range of words too, of which ``guide`` has an entry
+    for each of so many equal parts, and a part has 128 cells. The low half of an entry is the
+    number of categories that end before the part; the four bytes above it are the cells in which
+    the next four end, or the last cell for what ends beyond.
     """
     n, size = np.uint64(x.size), np.uint64(guide.size)
     _fill_ends(x, ZERO, n, logits, tile, shifts, starts, ends)
     total = ends[n - ONE]
-    count = ZERO
     for i in range(size):
-        guide[i] = 0
+        guide[i] = VACANT
     if total == ZERO:
         return
-    down = np.uint64(32 - _ceil_log2(size))
-    words = 2.0**32 / np.float64(np.int64(total))
-    for k in range(n):
-        end = ends[k]
-        mark = min(np.uint64(np.int64(np.float64(np.int64(end)) * words)), MASK)
-        # The quotient is off by one at most. Words from (mark + 1) << 32 on are to be beyond `end`.
-        if mark < MASK and _scale_word((mark + ONE) << HALF, total) < end:
-            mark += ONE
-        elif end and _scale_word(mark << HALF, total) >= end:
-            mark -= ONE
-        marks[k] = mark
-        i = (mark >> down) + ONE
-        if end == ZERO:
-            count += ONE
-        elif i < size:
-            guide[i] += ONE
-    for i in range(size):
-        count += guide[i]
-        guide[i] = count | (np.uint64(marks[count]) << HALF)
+    down, last = np.uint64(64 - _ceil_log2(size)) - CELL_BITS, (size << CELL_BITS) - ONE
+    cells = np.float64(np.int64(last + ONE)) / np.float64(np.int64(total))
+    for j in range(n):  # backwards, so that the first category of a part is the one that stays
+        k = n - ONE - j
+        cell = _cell(ends[k], total, cells, last, down)
+        others = guide[cell >> CELL_BITS] >> HALF << (HALF + BYTE)
+        guide[cell >> CELL_BITS] = others | (cell & CELL) << HALF | k
+    first = MASK
+    for j in range(size):
+        i = size - ONE - j
+        first = min(first, guide[i] & MASK)
+        guide[i] = guide[i] & ~MASK | first
+
+
+@inner
+def _cell(end, total, cells, last, down):
+    """Return the cell where a category ends: words of lower cells are within, of higher beyond."""
+    place = np.float64(np.int64(end)) * cells
+    cell = min(np.uint64(np.int64(place)), last)
+    if abs(place - np.float64(np.int64(cell)) - 0.5) > 0.499:  # rounding may have moved it
+        if cell < last and _scale_word((cell + ONE) << down, total) < end:
+            return cell + ONE
+        if end and _scale_word(cell << down, total) >= end:
+            return cell - ONE
+    return cell
 
 
 @entry
-def draw_table(ends, marks, guide, key, numbers, places, runs, draws, out, words, late):
+def draw_table(ends, guide, key, numbers, places, runs, draws, out, words, found, late):
     """Draw from a prepared row."""
     void = ends[np.uint64(ends.size) - ONE] == ZERO
     step = places[THREE]
@@ -487,35 +497,41 @@ def draw_table(ends, marks, guide, key, numbers, places, runs, draws, out, words
                     out[place + i * step] = -1
             else:
                 skip = fill_words(words, n, key, number, numbers[THREE])
-                _look_up(ends, marks, guide, words, skip, n, out, place, step, late)
+                _look_up(ends, guide, words, skip, n, out, place, step, found, late)
 
 
 @inner
-def _look_up(ends, marks, guide, words, skip, n, out, place, step, late):
+def _look_up(ends, guide, words, skip, n, out, place, step, found, late):
     """Put the categories that words draw from a prepared row into ``out``.
 
-    Most are known by one look at the guide. The others are put off, lest a branch that cannot be
-    predicted hold up the looks that follow.
+    Most are known by one look at the guide: a loop that just waits for memory, and one of vector
+    instructions. The others are put off, lest a branch that cannot be predicted hold up the rest.
     """
     total = ends[np.uint64(ends.size) - ONE]
     unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    for i in range(n):
+        found[i] = guide[words[skip + i] >> unused]
+    for i in range(n):
+        entry, cell = found[i], (words[skip + i] >> (unused - CELL_BITS)) & CELL
+        # Four comparisons at once: the highest bits of bytes tell whether the cell is an end's own
+        # or after it, and then, whether it is after it. Where these differ, the cell does not tell.
+        # The last of the four ends just tells that there may be more.
+        reached = (cell * (LOW_BITS >> HALF) << HALF) + (HIGH_BITS | MASK) - entry
+        passed = (reached - (LOW_BITS & FIRST_THREE)) & HIGH_BITS & FIRST_THREE
+        count = (passed >> (HALF + CELL_BITS)) * np.uint64(0x010101) >> (BYTE + BYTE) & THREE
+        k = (entry & MASK) + count
+        found[i] = k if passed == reached & HIGH_BITS else ~k
     put_off = ZERO
     for i in range(n):
-        word = words[skip + i]
-        guess = guide[word >> unused]
-        out[place + i * step] = guess & MASK
+        k = found[i]
+        out[place + i * step] = k
         late[put_off] = i
-        put_off += np.uint64(word >> HALF >= guess >> HALF)
+        put_off += k >> np.uint64(63)
     for j in range(put_off):
         i = np.uint64(late[j])
-        word = words[skip + i]
-        begin, k = np.uint32(word >> HALF), guide[word >> unused] & MASK
-        while begin > marks[k]:
+        target, k = _scale_word(words[skip + i], total), ~found[i]
+        while ends[k] <= target:
             k += ONE
-        if begin == marks[k]:
-            target = _scale_word(word, total)
-            while ends[k] <= target:
-                k += ONE
         out[place + i * step] = k
 
 
