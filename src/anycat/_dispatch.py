@@ -425,6 +425,25 @@ def _index_dtype(xp: Namespace, device: Any) -> Any:
     return xpx.default_dtype(xp, "indexing", device=device)
 
 
+@functools.cache
+def isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+    """Tell whether a dtype is of a kind, as the array API has it, and of bfloat16 as well.
+
+    NumPy, and with it CuPy and Dask, has that from the package ml_dtypes, and cannot tell.
+    """
+    return "real floating" in kind if str(dtype) == "bfloat16" else bool(xp.isdtype(dtype, kind))
+
+
+@functools.cache
+def finfo(xp: Namespace, dtype: Any) -> Any:
+    """Return what the array API's function of this name does, of bfloat16 as well."""
+    if str(dtype) == "bfloat16":
+        import ml_dtypes  # the dtype is from there
+
+        return ml_dtypes.finfo(dtype)
+    return xp.finfo(dtype)
+
+
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:
     """Return NumPy's name for an integer dtype."""
     try:

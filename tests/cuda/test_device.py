@@ -82,9 +82,10 @@ def test_golden_vectors(device: ModuleType) -> None:
         np.testing.assert_array_equal(draws.get(), case["draws"])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_class(form: str, device: ModuleType) -> None:
-    x = make(form, "plain", (4, 5, 300), "float32")
+def test_class(form: str, dtype: str, device: ModuleType) -> None:
+    x = make(form, "plain", (4, 5, 300), dtype)
     on_gpu, on_cpu = pair(device, form, x)
     views = [
         lambda d: d,
