@@ -35,6 +35,7 @@ def fresh() -> Iterator[None]:
     forget()
     yield
     forget()
+    cuda._held.clear()
 
 
 @pytest.fixture(scope="session")
