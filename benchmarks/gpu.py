@@ -6,7 +6,8 @@ host, from the call until the result is there. Beside each time stands the bandw
 to, counting what must be read and written once, and its share of what a copy (or for many draws,
 writing) reaches in the same run. Peers that are not installed, or fail, are left out.
 
-Writes ``gpu-<device>.json`` and ``.md`` to ``benchmarks/results``.
+Writes ``gpu-<device>.json`` and ``.md`` to ``benchmarks/results``, anew after each group, so that
+a run that is cut off leaves what it found. Groups that fail, or come too late, are named there.
 """
 
 from __future__ import annotations
@@ -24,21 +25,24 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from anycat import Categorical
+from anycat import Categorical, __version__
 from anycat._kernels import cuda
 
 RESULTS = Path(__file__).with_name("results")
+MINUTES = 8.0  # after which nothing more is begun
 DRAWS = 10**8  # from one row
 ROUNDS = 30  # at most
 PACKAGES = (
-    *("anycat", "numpy", "cupy-cuda12x", "cupy-cuda13x"),
+    *("numpy", "cupy-cuda12x", "cupy-cuda13x"),
     *("torch", "jax", "jaxlib", "flashinfer-python"),
 )
 
@@ -226,30 +230,35 @@ def compete(
     seconds: float,
     free: Callable[[], Any],
 ) -> dict[str, float]:
-    """Return the median seconds of each contestant; a peer that fails is left out."""
+    """Return the median seconds of each contestant; a peer that fails is left out.
 
-    def turn(name: str) -> float:
-        return time_of(contest[name], name.startswith("jax"))
+    ``seconds`` are for all rounds. Who needs more for one call takes part in none.
+    """
+    times: dict[str, list[float]] = {name: [] for name in contest}
 
-    times: dict[str, list[float]] = {}
-    for name in contest:
+    def turn(name: str) -> None:
         try:
-            turn(name)
-            turn(name)
+            times[name].append(time_of(contest[name], name.startswith("jax")))
         except Exception as error:
             if name.startswith("anycat"):
                 raise
             print(f"  {name} is out: {short(error)}")
-        else:
-            times[name] = []
+            del times[name]
+
+    for name in contest:
+        for _ in range(2):  # the first compiles, the second finds memory
+            if name in times:
+                turn(name)
         free()
+    quick = [name for name, taken in times.items() if taken[-1] <= seconds]
     end = time.perf_counter() + seconds
     for done in range(ROUNDS):
         if done >= 5 and time.perf_counter() > end:
             break
-        for name, rounds in times.items():
-            rounds.append(turn(name))
-    return {name: statistics.median(rounds) for name, rounds in times.items()}
+        for name in quick:
+            if name in times:
+                turn(name)
+    return {name: statistics.median(taken[2:] or taken[1:]) for name, taken in times.items()}
 
 
 def bandwidths(clock: Clock) -> dict[str, float]:
@@ -287,10 +296,8 @@ def first_draws() -> list[float]:
     """Return the seconds of the first draw ever, and of that of the next process."""
     with tempfile.TemporaryDirectory() as folder:
         command, env = [sys.executable, "-c", FIRST_DRAW], {**os.environ, "CUPY_CACHE_DIR": folder}
-        return [
-            float(subprocess.run(command, env=env, check=True, capture_output=True).stdout)
-            for _ in range(2)
-        ]
+        run = partial(subprocess.run, command, env=env, check=True, timeout=120)
+        return [float(run(stdout=subprocess.PIPE).stdout) for _ in range(2)]
 
 
 # --- results ------------------------------------------------------------------------------------
@@ -298,7 +305,7 @@ def first_draws() -> list[float]:
 
 def machine(cupy: Any) -> dict[str, Any]:
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    versions = {}
+    versions = {"anycat": __version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -379,25 +386,40 @@ def summary(results: dict[str, Any]) -> str:
 
 def page(kept: dict[str, Any]) -> str:
     """Return all results as a page in Markdown."""
-    info, floors, calls = kept["machine"], kept["bytes/s"], kept["seconds"]
+    info, calls = kept["machine"], kept["seconds"]
     versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
-    rates = ", ".join(f"{name} {rate / 1e9:.0f} GB/s" for name, rate in floors.items())
-    first, second = calls["first draws"]
-    return (
+    rates = ", ".join(f"{name} {rate / 1e9:.0f} GB/s" for name, rate in kept["bytes/s"].items())
+    text = (
         f"{info['device']}, driver {info['driver']}, NVRTC {info['NVRTC']}, "
         f"Python {info['python']}, {versions}; {info['date']}.\n\n"
         f"Of this device, in the same run: {rates}.\n\n"
-        f"{summary(kept['results'])}\n"
-        f"1 x 128256, call after call with a warm cache: {calls['call'] * 1e6:.1f} us. The first "
-        f"draw ever: {first:.1f} s; of the next process: {second:.2f} s.\n"
+        f"{summary(kept['results'])}"
     )
+    if seconds := calls.get("call after call"):
+        text += f"\n1 x 128256, call after call with a warm cache: {seconds * 1e6:.1f} us.\n"
+    if both := calls.get("first draws"):
+        text += f"\nThe first draw ever: {both[0]:.1f} s; of the next process: {both[1]:.2f} s.\n"
+    if kept["left out"]:
+        text += "\nLeft out:\n\n"
+        text += "".join(f"- {name}: {why}\n" for name, why in kept["left out"].items())
+    return text
+
+
+def write(kept: dict[str, Any], folder: Path) -> None:
+    slug = re.sub(r"\W+", "-", kept["machine"]["device"].lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, text in ("json", json.dumps(kept, indent=1) + "\n"), ("md", page(kept)):
+        (folder / f"gpu-{slug}.{suffix}").write_text(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each group")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="for all of it")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     args = parser.parse_args()
+    end = time.monotonic() + 60 * args.minutes
     if reason := cuda.why_not():
         sys.exit(f"No benchmarks on a GPU: {reason}")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -409,35 +431,40 @@ def main() -> None:
         if lib.torch:
             lib.torch.cuda.empty_cache()
 
-    floors, results = bandwidths(clock), {}
-    free()
+    floors = bandwidths(clock)
     print(", ".join(f"{name} {rate / 1e9:.0f} GB/s" for name, rate in floors.items()))
-    for name, make in GROUPS.items():
-        if args.groups and not any(part in name for part in args.groups):
-            continue
-        group = make(lib)
-        results[name] = record(
-            group, compete(clock.time, group.contest, args.seconds, free), floors
-        )
-        report(name, results[name])
-        del group
+    kept: dict[str, Any] = {"machine": machine(lib.cupy), "bytes/s": floors}
+    kept |= {"seconds": {}, "results": {}, "left out": {}}
+
+    def keep(where: str, name: str, find: Callable[[], Any]) -> None:
+        """Keep what is found, or why nothing is, and write all there is so far."""
         free()
-    if args.groups:
-        print("\n" + summary(results))
-        return
-    kept = {
-        "machine": machine(lib.cupy),
-        "bytes/s": floors,
-        "seconds": {"call": call_after_call(lib.cupy), "first draws": first_draws()},
-        "results": results,
-    }
+        if time.monotonic() > end:
+            kept["left out"][name] = f"{args.minutes:g} minutes were over"
+        else:
+            try:
+                kept[where][name] = find()
+            except Exception as error:  # the others may do
+                traceback.print_exc()
+                kept["left out"][name] = short(error)
+        if not args.groups:
+            write(kept, args.results)
+
+    def find(name: str) -> dict[str, Any]:
+        group = GROUPS[name](lib)
+        result = record(group, compete(clock.time, group.contest, args.seconds, free), floors)
+        report(name, result)
+        return result
+
+    if not args.groups:
+        keep("seconds", "call after call", lambda: call_after_call(lib.cupy))
+        keep("seconds", "first draws", first_draws)
+    for name in GROUPS:
+        if not args.groups or any(part in name for part in args.groups):
+            keep("results", name, lambda name=name: find(name))
     print("\n" + page(kept))
-    slug = re.sub(r"\W+", "-", kept["machine"]["device"].lower()).strip("-")
-    RESULTS.mkdir(exist_ok=True)
-    for suffix, text in ("json", json.dumps(kept, indent=1) + "\n"), ("md", page(kept)):
-        path = RESULTS / f"gpu-{slug}.{suffix}"
-        path.write_text(text)
-        print(path)
+    if kept["left out"]:
+        sys.exit(f"Left out: {', '.join(kept['left out'])}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ NumPy's arrays are read-only, and array-api-strict is as strict as it can be, so
 passes on both writes to no input and keeps to the standard.
 """
 
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave some GPU to the others
 
 settings.register_profile("anycat", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("anycat")

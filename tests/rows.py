@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from anycat._kernels import Draws, cpu
 
@@ -66,7 +67,11 @@ KINDS = [("probs", k) for k in ("plain", "wide", "sparse", "single", "subnormal"
 
 def make(form: str, kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
     """Return rows of ``form``, "probs" or "logits"."""
-    return (weights if form == "probs" else logits)(kind, shape, dtype, seed)
+    if dtype != "bfloat16":
+        return (weights if form == "probs" else logits)(kind, shape, dtype, seed)
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    bits = make(form, kind, shape, np.float32, seed).view(np.uint32)
+    return (bits if kind == "subnormal" else bits >> 16).astype(np.uint16).view(bfloat16)
 
 
 def draw(

@@ -66,6 +66,58 @@ def test_every_library_gives_the_same(form: str, library: str) -> None:
             assert_allclose(get(found), desired, 1e-5, 1e-6, err_msg=name)
 
 
+# --- bfloat16, which NumPy has from ml_dtypes, and those have that take their dtypes from NumPy
+
+each_with_bfloat16 = pytest.mark.parametrize(
+    "library", ["numpy", "jax", "dask", pytest.param("cupy", marks=GPU)]
+)
+
+
+@each_with_bfloat16
+@each_form
+def test_bfloat16(form: str, library: str) -> None:
+    """All is that of the same numbers in float32, rounded, and draws are the same."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = np.stack([np.roll([1, 2, 1, 4, 8], n) for n in range(6)]).reshape(2, 3, 5) / 8
+    x = x.astype(bfloat16)  # all that is not a logarithm is exact
+    dist, expected = Categorical(**{form: put(x, library)}), Categorical(**{form: np.float32(x)})
+    assert dist.dtype == bfloat16
+    for name, member in MEMBERS.items():
+        found = get(member(dist, lambda x: put(x, library)))
+        desired = member(expected, np.asarray)
+        if desired.dtype.kind == "i":
+            assert_array_equal(found, desired, name)
+        else:
+            assert found.dtype == bfloat16, name
+            assert_allclose(np.float32(found), desired, 2**-8, err_msg=name)
+    for name in ("log_prob", "cdf", "icdf"):
+        value = (Q if name == "icdf" else VALUE).astype(bfloat16)
+        found = getattr(dist, name)(put(value, library))
+        assert_array_equal(get(found), get(getattr(dist, name)(put(np.float32(value), library))))
+
+
+@each_with_bfloat16
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+def test_draws_from_bfloat16(form: str, kind: str, library: str) -> None:
+    for shape, samples in (((200, 30), 5), ((50,), 20_001), ((4, 5000), ()), ((4000, 5), 2)):
+        x = rows.make(form, kind, shape, "bfloat16")
+        on_any, wide = put(x[..., ::-1], library), np.float32(x[..., ::-1])
+        found = Categorical(**{form: on_any}, validate_args=False).sample(samples, rng=1)
+        desired = Categorical(**{form: wide}, validate_args=False).sample(samples, rng=1)
+        assert_array_equal(get(found), desired)
+
+
+def test_kernels_beside_the_array_api_take_bfloat16() -> None:
+    """As they do for large arrays of NumPy."""
+    x = rows.make("probs", "plain", (40, 500), "bfloat16")
+    assert_array_equal(
+        Categorical(x).entropy(), Categorical(np.float32(x)).entropy().astype(x.dtype)
+    )
+    x[20, 300] = -1
+    with pytest.raises(ValueError, match=r"probs must be finite .* probs\[20, 300\] is -1\.0"):
+        Categorical(x)
+
+
 COPIERS = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 
 

@@ -336,17 +336,22 @@ class TestCUDA:
             assert draws.device == there.device
             assert_array_equal(draws.cpu().numpy(), expected)
 
-    def test_graph(self) -> None:
-        """A CUDA graph that torch captures holds the draws."""
-        x = torch.rand(40, 500, device="cuda")
+    @pytest.mark.parametrize(
+        ("shape", "samples"), [((40, 500), 1), ((3, 50_000), 1), ((1000,), 10**6)]
+    )
+    def test_graph(self, shape: tuple[int, ...], samples: int) -> None:
+        """A CUDA graph that torch captures holds the draws, and the memory for them."""
+        x = torch.rand(shape, device="cuda")
         dist = Categorical(x, validate_args=False)
-        expected = dist.sample(rng=1)
+        expected = dist.sample(samples, rng=1)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            draws = dist.sample(rng=1)
+            draws = dist.sample(samples, rng=1)
+        others = [torch.full((n,), 7, device="cuda") for n in (100, 10_000, 10**6) for _ in "abc"]
         draws.fill_(-5)
         graph.replay()
         assert (draws == expected).all()
+        assert all((other == 7).all() for other in others)
 
     def test_dtypes_and_gradients(self) -> None:
         for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):

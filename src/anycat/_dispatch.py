@@ -331,7 +331,7 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
         return cpu, np, contextlib.nullcontext() if _LEAST > 0 else _with_subnormals()
     from ._kernels import cuda
 
-    return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index)
+    return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index, x)
 
 
 _LEAST = 5e-324  # zero, where subnormal numbers are taken for it
@@ -374,23 +374,35 @@ def _handed_over(xp: Namespace, out: Array, params: Array) -> Array:
 
 
 @contextlib.contextmanager
-def _on_device(xp: Namespace, cupy: Any, index: int) -> Iterator[None]:
-    """Work on a CUDA device, and on the stream on which the library works there.
+def _on_device(xp: Namespace, cupy: Any, index: int, x: Array) -> Iterator[None]:
+    """Work on a CUDA device, and where the library of ``x`` works there.
 
     DLPack lets streams wait for each other, so that any would do; but on PyTorch's own, no one
-    waits, and a CUDA graph that is captured there holds the draws.
+    waits, and a CUDA graph that is captured there holds the draws. Memory is PyTorch's then too: it
+    has some to give while it captures, and leaves it to the graph.
     """
     with cupy.cuda.Device(index):
-        if not compat.is_torch_namespace(xp):
-            yield
-            return
-        import torch
+        if compat.is_torch_namespace(xp):
+            import torch
 
-        stream = torch.cuda.current_stream(index).cuda_stream
-        # PyTorch's streams have not always had CUDA's protocol for them.
-        protocol = types.SimpleNamespace(__cuda_stream__=lambda: (0, stream))
-        with cupy.cuda.Stream.from_external(protocol):
-            yield
+            stream = torch.cuda.current_stream(index).cuda_stream
+            # PyTorch's streams have not always had CUDA's protocol for them.
+            protocol = types.SimpleNamespace(__cuda_stream__=lambda: (0, stream))
+            memory = cupy.cuda.PythonFunctionAllocator(
+                torch.cuda.caching_allocator_alloc,  # (size, device), on the current stream
+                lambda pointer, _: torch.cuda.caching_allocator_delete(pointer),
+            )
+            with (
+                cupy.cuda.Stream.from_external(protocol),
+                cupy.cuda.using_allocator(memory.malloc),
+            ):
+                yield
+            return
+        yield
+        if not compat.is_cupy_namespace(xp):
+            from ._kernels import cuda
+
+            cuda.hold(x)
 
 
 def _known(xp: Namespace, module: Any, x: Array) -> Array:
@@ -423,6 +435,25 @@ def index_dtype(xp: Namespace, x: Array) -> Any:
 @functools.cache
 def _index_dtype(xp: Namespace, device: Any) -> Any:
     return xpx.default_dtype(xp, "indexing", device=device)
+
+
+@functools.cache
+def isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+    """Tell whether a dtype is of a kind, as the array API has it, and of bfloat16 as well.
+
+    NumPy, and with it CuPy and Dask, has that from the package ml_dtypes, and cannot tell.
+    """
+    return "real floating" in kind if str(dtype) == "bfloat16" else bool(xp.isdtype(dtype, kind))
+
+
+@functools.cache
+def finfo(xp: Namespace, dtype: Any) -> Any:
+    """Return what the array API's function of this name does, of bfloat16 as well."""
+    if str(dtype) == "bfloat16":
+        import ml_dtypes  # the dtype is from there
+
+        return ml_dtypes.finfo(dtype)
+    return xp.finfo(dtype)
 
 
 def numpy_dtype(xp: Namespace, dtype: Any) -> np.dtype[Any]:

@@ -35,8 +35,6 @@ class Draw(NamedTuple):
         With NumPy only: what calls this waits for it, and a call of JAX might wait for that.
         """
         params, words = np.asarray(params), np.asarray(words, np.uint64)
-        if params.dtype.name == "bfloat16":
-            params = params.astype(np.float32)
         elements, row = params.shape[: -self.axes], params.shape[-self.axes :]
         cache: dict[str, Any] | None = {} if math.prod(elements) == 1 else None
         mapped = np.broadcast_shapes(elements, words.shape[:-1])

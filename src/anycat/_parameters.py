@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import array_api_extra as xpx
 
+from . import _dispatch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,13 +77,13 @@ LOGITS = Form(
 
 def widened(xp: Namespace, x: Array, dtype: Any) -> Array:
     """Return ``x`` in the dtype to compute in: ``dtype`` itself, or float32 if that is narrower."""
-    narrow = xp.finfo(dtype).bits < xp.finfo(xp.float32).bits
+    narrow = _dispatch.finfo(xp, dtype).bits < 32
     return xp.astype(x, xp.float32 if narrow else dtype, copy=False)
 
 
 def real_dtype(xp: Namespace, x: Array) -> Any:
     """Return the floating-point dtype of a distribution with parameters ``x``."""
-    if xp.isdtype(x.dtype, "real floating"):
+    if _dispatch.isdtype(xp, x.dtype, "real floating"):
         return x.dtype
     return xpx.default_dtype(xp)
 
@@ -94,7 +96,7 @@ def widest_dtype(xp: Namespace, device: Any) -> Any:
 
 def clamped_log(xp: Namespace, p: Array, dtype: Any) -> Array:
     """Return log(p) for ``p`` moved into [eps, 1 - eps], eps being that of ``dtype``."""
-    eps = float(xp.finfo(dtype).eps)
+    eps = float(_dispatch.finfo(xp, dtype).eps)
     return xp.log(xp.clip(p, eps, 1 - eps))
 
 

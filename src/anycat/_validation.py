@@ -37,7 +37,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
                 f"{name} is on device {compat.device(x)}, the distribution on "
                 f"{compat.device(like)}: move one of them first"
             )
-    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+    if not _dispatch.isdtype(xp, x.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}")
     return x
 
@@ -116,13 +116,13 @@ def categories_of(
     With ``validate`` it is one everywhere, or ValueError is raised.
     """
     index_dtype = _dispatch.index_dtype(xp, value)
-    if validate and xp.isdtype(value.dtype, "integral") and 0 not in value.shape:
+    if validate and _dispatch.isdtype(xp, value.dtype, "integral") and 0 not in value.shape:
         index = xp.astype(value, index_dtype, copy=False)
         if 0 <= int(xp.min(index)) <= int(xp.max(index)) < categories:
             return index, True  # in two passes, not six
     given, whole = value, value
     good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
-    if xp.isdtype(value.dtype, "real floating"):
+    if _dispatch.isdtype(xp, value.dtype, "real floating"):
         # As integers they are compared with K exactly, which a narrow float may not hold.
         value = _parameters.widened(xp, value, value.dtype)
         good = (value == xp.floor(value)) & (value >= 0) & (value <= float(categories))
@@ -206,6 +206,6 @@ def _index(index: tuple[int, ...]) -> str:
 
 def _number(xp: Namespace, x: Array) -> float:
     number = float(x)
-    if xp.isdtype(x.dtype, "real floating") and not number.is_integer():
+    if _dispatch.isdtype(xp, x.dtype, "real floating") and not number.is_integer():
         return number
     return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch has no larger int

@@ -494,8 +494,8 @@ class Categorical:
     @_dispatch.by_rows
     def _cdf_at(self, value: Array) -> Array:
         xp, last = self._xp, self.num_categories - 1
-        if not xp.isdtype(value.dtype, "real floating"):
-            unsigned = xp.isdtype(value.dtype, "unsigned integer")
+        if not _dispatch.isdtype(xp, value.dtype, "real floating"):
+            unsigned = _dispatch.isdtype(xp, value.dtype, "unsigned integer")
             value = xp.astype(value, self._index_dtype)
             if unsigned:  # what has become negative was large
                 value = xp.where(value < 0, last, value)
@@ -503,9 +503,10 @@ class Categorical:
             value = _parameters.widened(xp, value, value.dtype)
         between = (value >= 0) & (value < last)
         index = xp.floor(xp.where(between, value, xp.zeros_like(value)))
-        result = self._look_up(self._cumulative, xp.astype(index, self._index_dtype))
+        index = xp.astype(index, self._index_dtype)
+        result = self._wide(self._look_up(self._cumulative, index))
         result = xp.where(between, result, xp.astype(value >= last, result.dtype))
-        if xp.isdtype(value.dtype, "real floating"):
+        if _dispatch.isdtype(xp, value.dtype, "real floating"):
             result = xp.where(xp.isnan(value), xp.nan, result)
         return self._narrow(result)
 
@@ -528,7 +529,7 @@ class Categorical:
     def _icdf_at(self, q: Array) -> Array:
         xp = self._xp
         ends = self._cumulative
-        if not xp.isdtype(q.dtype, "real floating"):
+        if not _dispatch.isdtype(xp, q.dtype, "real floating"):
             q = xp.astype(q, ends.dtype)
         if self._validate and _dispatch.is_concrete(q):
             _validation.check_quantile(xp, q)
@@ -537,7 +538,7 @@ class Categorical:
         high = low + (self.num_categories - 1)
         for _ in range((self.num_categories - 1).bit_length()):
             middle = (low + high) // 2
-            below = self._look_up(ends, middle) < q
+            below = self._wide(self._look_up(ends, middle)) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
         return xp.where((q >= 0) & (q <= 1), low, -1)
 

@@ -6,13 +6,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 import rows
 
 from anycat._kernels import Draws, cuda
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
 Array = np.ndarray[Any, Any]
 
@@ -42,15 +43,11 @@ def take(way: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def make(form: str, kind: str, shape: tuple[int, ...], dtype: str) -> Array:
-    if dtype != "bfloat16":
-        return rows.make(form, kind, shape, np.dtype(dtype), shape[-1])
-    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    bits = rows.make(form, kind, shape, np.float32, shape[-1]).view(np.uint32)
-    return (bits if kind == "subnormal" else bits >> 16).astype(np.uint16).view(bfloat16)
+    return rows.make(form, kind, shape, dtype, shape[-1])
 
 
 def widened(x: Array) -> Array:
-    """Return rows as the definition has it: the CPU room and the oracle know no bfloat16."""
+    """Return rows as the definition has it: the oracle knows no bfloat16."""
     return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
 
 

@@ -1,9 +1,11 @@
 """The CUDA room on a machine without a GPU, and on one with it."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from pathlib import Path
 from types import ModuleType
 
 import harness
@@ -33,6 +35,7 @@ def fresh() -> Iterator[None]:
     forget()
     yield
     forget()
+    cuda._held.clear()
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +72,16 @@ def cupy(
     cupy: ModuleType = request.getfixturevalue(request.param)
     monkeypatch.setattr(cuda, "_processors", lambda _: 2)
     return cupy
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the benchmarks on a GPU as a module."""
+    path = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    spec = importlib.util.spec_from_file_location("gpu", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "gpu", module)
+    spec.loader.exec_module(module)
+    return module

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from anycat._kernels import cuda
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FLOORS = {"copy": 1e12, "write": 2e12}
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu", PATH)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "gpu", module)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Clock:
@@ -65,21 +54,18 @@ def libraries() -> SimpleNamespace:
     return SimpleNamespace(cupy=cupy, torch=torch, jax=None, flashinfer=SimpleNamespace())
 
 
-def test_all_of_it(
-    gpu: ModuleType,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["gpu.py", "--seconds", "0"])
+@pytest.fixture
+def few(gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the benchmarks with few and small groups, for the CPU."""
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--results", str(tmp_path / "results")])
     monkeypatch.setattr(cuda, "why_not", lambda: None)
     for name, value in {
         "libraries": libraries,
         "Clock": Clock,
         "bandwidths": lambda _: FLOORS,
         "first_draws": lambda: [1.25, 0.5],
-        "RESULTS": tmp_path / "results",
         "DRAWS": 1000,
+        "ROUNDS": 3,
         "GROUPS": {
             "probs": lambda lib: gpu.batch(lib, 3, 5000, "probs"),
             "logits": lambda lib: gpu.batch(lib, 1, 30, "logits"),
@@ -87,6 +73,11 @@ def test_all_of_it(
         },
     }.items():
         monkeypatch.setattr(gpu, name, value)
+    return gpu
+
+
+def test_all_of_it(few: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = few
     gpu.main()
     assert "without flashinfer_batch" in capsys.readouterr().out
     kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
@@ -99,6 +90,44 @@ def test_all_of_it(
     assert "| ahead, 80% of copy |" in text
     assert "| ahead, 20 us |" in text
     assert "first draw ever: 1.2 s" in text
+    assert "Left out" not in text
+
+
+def test_a_group_that_fails_is_named(
+    few: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was found before is written by then, and the rest goes on."""
+
+    def fail(lib: SimpleNamespace) -> None:
+        kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
+        assert list(kept["results"]) == ["probs"]
+        raise MemoryError("too little")
+
+    monkeypatch.setitem(few.GROUPS, "logits", fail)
+    with pytest.raises(SystemExit, match="Left out: logits"):
+        few.main()
+    kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
+    assert list(kept["results"]) == ["probs", "row"]
+    text = (tmp_path / "results" / "gpu-nvidia-slow-1.md").read_text()
+    assert text.endswith("Left out:\n\n- logits: MemoryError: too little\n")
+
+
+def test_nothing_is_begun_when_time_is_over(
+    few: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(few.time, "monotonic", lambda: now[0])
+
+    def late(lib: SimpleNamespace) -> Any:
+        now[0] = 61 * few.MINUTES
+        return few.batch(lib, 1, 30, "logits")
+
+    monkeypatch.setitem(few.GROUPS, "logits", late)
+    with pytest.raises(SystemExit, match="Left out: row"):
+        few.main()
+    kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
+    assert list(kept["results"]) == ["probs", "logits"]
+    assert kept["left out"] == {"row": "8 minutes were over"}
 
 
 def test_no_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +142,30 @@ def test_who_fails_is_out(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -
         raise MemoryError("too little")
 
     freed: list[int] = []
-    contest = {"anycat": lambda: None, "peer": fail, "jax peer": lambda: None}
+    late = iter([1, 2, 3, fail])
+    contest = {
+        "anycat": lambda: None,
+        "peer": fail,
+        "later": lambda: next(late) is fail and fail(),
+        "jax peer": lambda: None,
+        "slow": lambda: None,
+    }
     asked: list[bool] = []
-    time_of = lambda call, on_host: asked.append(on_host) or call() or 2.0  # noqa: E731
-    times = gpu.compete(time_of, contest, 0.0, lambda: freed.append(1))
-    assert times == {"anycat": 2.0, "jax peer": 2.0}
-    assert asked == [False, False, False, True, True] + 5 * [False, True]
-    assert len(freed) == 3
-    assert "peer is out: MemoryError: too little" in capsys.readouterr().out
+
+    def time_of(call: Any, on_host: bool) -> float:
+        asked.append(on_host)
+        call()
+        return 9.0 if call is contest["slow"] else 2.0
+
+    times = gpu.compete(time_of, contest, 3.0, lambda: freed.append(1))
+    assert times == {"anycat": 2.0, "jax peer": 2.0, "slow": 9.0}
+    rounds = gpu.ROUNDS
+    assert sum(asked) == 2 + rounds
+    assert len(asked) == 2 * (2 + rounds) + 1 + 4 + 2  # all but who fails or is slow in all rounds
+    assert len(freed) == 5
+    out = capsys.readouterr().out
+    assert "  peer is out: MemoryError: too little" in out
+    assert "  later is out: MemoryError: too little" in out
     with pytest.raises(MemoryError):
         gpu.compete(time_of, {"anycat": fail}, 0.0, lambda: None)
 

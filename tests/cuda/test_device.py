@@ -82,9 +82,10 @@ def test_golden_vectors(device: ModuleType) -> None:
         np.testing.assert_array_equal(draws.get(), case["draws"])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_class(form: str, device: ModuleType) -> None:
-    x = make(form, "plain", (4, 5, 300), "float32")
+def test_class(form: str, dtype: str, device: ModuleType) -> None:
+    x = make(form, "plain", (4, 5, 300), dtype)
     on_gpu, on_cpu = pair(device, form, x)
     views = [
         lambda d: d,
@@ -210,28 +211,20 @@ def test_memory(
     assert pool.total_bytes() - out.nbytes < (4 << 20 if contiguous else 40 * cuda.PIECE)
 
 
-SPIN = r"""
-extern "C" __global__ void spin(unsigned long long nanoseconds) {
-  unsigned long long begin, now;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin));
-  do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-  while (now - begin < nanoseconds);
-}
-"""
-
-
 @pytest.mark.parametrize("samples", [1, 3, 10**5])
 @pytest.mark.parametrize(
     "shape", [(40, 10), (40, 100), (40, 2000), (40, 9000), (9, 128256), (3, 1, 200), (50,)]
 )
-def test_nothing_waits(shape: tuple[int, ...], samples: int, device: ModuleType) -> None:
+def test_nothing_waits(
+    shape: tuple[int, ...], samples: int, device: ModuleType, gpu: ModuleType
+) -> None:
     """A call comes back while the stream is busy, and a graph holds it, which no waiting can."""
     x = make("logits", "plain", shape, "float32")
     dist, on_cpu = pair(device, "logits", x)
     if len(shape) == 3:
         dist, on_cpu = dist.expand((3, 4)), on_cpu.expand((3, 4))
     samples = samples if len(shape) == 1 else min(samples, 3)
-    spin = device.RawKernel(SPIN, "spin")
+    spin = device.RawKernel(gpu.SPIN, "spin")
     device.cuda.get_current_stream().synchronize()  # the parameters are there
     stream = device.cuda.Stream(non_blocking=True)
     with stream:
@@ -264,7 +257,7 @@ def test_compute_sanitizer(tool: str) -> None:
     command = [sanitizer, "--tool", tool, "--error-exitcode", "7", sys.executable]
     found = subprocess.run(
         [*command, str(here / "sweep.py"), "device"],
-        capture_output=True, text=True, env=env, check=False,
+        capture_output=True, text=True, env=env, check=False, timeout=150,
     )  # fmt: skip
     if "Device not supported" in found.stdout:
         pytest.skip("compute-sanitizer does not support this device")

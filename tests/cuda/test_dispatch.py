@@ -44,6 +44,17 @@ def test_layouts(layout: str, on_cpu: ModuleType) -> None:
     np.testing.assert_array_equal(draws, Categorical(change(x)).sample((4,), rng=5))
 
 
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_bfloat16(form: str, on_cpu: ModuleType) -> None:
+    """The class takes it from what stands for CuPy, which asks NumPy about dtypes, too."""
+    for shape, samples in (((7, 5), 3), ((300, 200), ()), ((9000,), 2000)):
+        x = make(form, "plain", shape, "bfloat16")
+        draws = Categorical(**{form: on_cpu.asarray(x)}).sample(samples, rng=7)
+        assert type(draws) is harness.ndarray
+        expected = Categorical(**{form: np.float32(x)}).sample(samples, rng=7)
+        np.testing.assert_array_equal(draws, expected)
+
+
 @pytest.mark.parametrize("base", [(), (1,), (4,), (3, 1), (3, 4), (2, 1, 4), (2, 3, 1), (2, 3, 4)])
 def test_batches(base: tuple[int, ...], on_cpu: ModuleType) -> None:
     for form, shape in product(("probs", "logits"), ((), (7,), (2, 0))):

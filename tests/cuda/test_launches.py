@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from itertools import pairwise, product
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import array_api_compat as compat
 import cases
 import harness
 import numpy as np
@@ -13,9 +16,11 @@ import pytest
 import rows
 from cases import LAYOUTS, check, make, one_after_another, take
 
+from anycat import _dispatch
 from anycat._kernels import Draws, cuda
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
@@ -78,12 +83,15 @@ def test_other_streams_wait_for_a_table(
     kept: dict[str, Any] = {}
     own, other = on_cpu.cuda.get_current_stream(), harness.Stream()
     cases.draw(ROW, "probs", MANY, known=kept)
-    _, ready = kept["table"]
+    table, ready = kept["table"]
     assert ready.recorded == [own]
     monkeypatch.setattr(on_cpu.cuda, "get_current_stream", lambda: other)
     cases.draw(ROW, "probs", MANY, known=kept)
     assert other.waited == [ready]
     ready.done = True
+    cases.draw(ROW, "probs", MANY, known=kept)
+    assert other.waited == [ready]
+    assert kept["table"] == (table, None)
     cases.draw(ROW, "probs", MANY, known=kept)
     assert other.waited == [ready]
     assert not own.waited
@@ -103,6 +111,91 @@ def test_a_table_of_a_graph_is_not_kept(
     stream.capturing = False
     cases.draw(ROW, "probs", MANY, known=kept)
     assert "table" in kept
+
+
+def test_a_graph_takes_a_table_that_is_there_for_certain(
+    on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is captured, an event outside of it can neither be asked nor waited for."""
+    take("table", monkeypatch)
+    made, prepare = [], cuda.Room._prepare
+    monkeypatch.setattr(cuda.Room, "_prepare", lambda *a: made.append(prepare(*a)) or made[-1])
+    kept: dict[str, Any] = {}
+    stream = on_cpu.cuda.get_current_stream()
+    cases.draw(ROW, "probs", MANY, known=kept)
+    for done, tables in ((False, 2), (True, 2)):
+        kept["table"][1].done = done
+        cases.draw(ROW, "probs", MANY, known=kept)  # finds out
+        waited, known = len(stream.waited), kept["table"]
+        asked = property(lambda _: pytest.fail("an event was asked"))
+        with monkeypatch.context() as patch:
+            patch.setattr(stream, "capturing", True)
+            patch.setattr(harness.Event, "done", asked, raising=False)
+            drawn = cases.draw(ROW, "probs", MANY, known=kept)
+        np.testing.assert_array_equal(drawn, rows.draw(ROW, "probs", MANY))
+        assert len(made) == tables
+        assert len(stream.waited) == waited
+        assert kept["table"] is known
+
+
+# --- memory of other libraries ------------------------------------------------------------------
+
+
+def test_what_the_stream_still_reads_is_kept(
+    on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "_held", {})
+    first, second, third = [object() for _ in range(3)]
+    cuda.hold(first)
+    cuda.hold(second)
+    assert list(cuda._held.values()) == [first, second]
+    for event in cuda._held:
+        assert event.recorded == [on_cpu.cuda.get_current_stream()]
+        event.done = cuda._held[event] is first
+    cuda.hold(third)
+    assert list(cuda._held.values()) == [second, third]
+
+
+def test_memory_and_stream_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it draws from tensors: graphs keep what they took of it while captured."""
+    torch = pytest.importorskip("torch")
+    x = torch.ones(3)
+    calls: list[Any] = []
+    for name in ("caching_allocator_alloc", "caching_allocator_delete"):
+        monkeypatch.setattr(torch.cuda, name, lambda *a, name=name: calls.append((name, *a)))
+    current = SimpleNamespace(cuda_stream=77)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: current)
+    within: list[Any] = []
+
+    @contextlib.contextmanager
+    def entered(what: Any) -> Iterator[None]:
+        within.append(what)
+        yield
+        within.remove(what)
+
+    def allocator(malloc: Any, free: Any) -> SimpleNamespace:
+        malloc(512, 1)
+        free(4096, 1)
+        return SimpleNamespace(malloc=malloc)
+
+    stream = SimpleNamespace(from_external=lambda x: entered(x.__cuda_stream__()))
+    cupy = SimpleNamespace(
+        cuda=SimpleNamespace(
+            Device=entered,
+            Stream=stream,
+            PythonFunctionAllocator=allocator,
+            using_allocator=entered,
+        )
+    )
+    held: list[Any] = []
+    monkeypatch.setattr(cuda, "hold", held.append)
+    with _dispatch._on_device(compat.array_namespace(x), cupy, 1, x):
+        assert within == [1, (0, 77), torch.cuda.caching_allocator_alloc]
+    assert calls == [("caching_allocator_alloc", 512, 1), ("caching_allocator_delete", 4096)]
+    with _dispatch._on_device(compat.array_namespace(np.ones(3)), cupy, 1, x):
+        assert within == [1]
+        assert not held
+    assert held == [x]
 
 
 # --- pieces of the input ------------------------------------------------------------------------

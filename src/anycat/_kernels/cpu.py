@@ -205,7 +205,7 @@ class Rows:
     """The rows of an array, in blocks as kernels want them."""
 
     def __init__(self, params: Array) -> None:
-        narrow = params.dtype.kind == "f" and params.dtype.itemsize <= 4
+        narrow = params.dtype.kind in "fV" and params.dtype.itemsize <= 4  # V: bfloat16
         self.params = params
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])

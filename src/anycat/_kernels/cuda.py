@@ -157,22 +157,26 @@ class Room:
 
     def _earned(self, costs: Costs, cache: dict[str, Any]) -> Table | None:
         """Return the table of the only row, if so much was drawn from it that it earns one."""
-        table: Table
+        table: Table | None
         earned = earns_table(cache, costs.find, costs.table)
+        table, ready = cache.get("table", (None, None))
+        if ready is None and (table or not earned):
+            return table
         stream = self.cupy.cuda.get_current_stream()
-        if "table" in cache:
-            table, ready = cache["table"]
-            if not ready.done:  # perhaps it is made on another stream
+        capturing = stream.is_capturing()
+        if table and not capturing:  # perhaps it is made on another stream
+            if ready.done:
+                cache["table"] = table, None  # which graphs may take, too
+            else:
                 stream.wait_event(ready)
-        elif earned:
-            x = self.cupy.ascontiguousarray(self.params, self.dtype)
-            table = self._prepare(x, max(_bits(2 * self.size), GUIDE[0]))
-            if not stream.is_capturing():  # or else it may be made later, or never
-                ready = self.cupy.cuda.Event(disable_timing=True)
-                ready.record(stream)
-                cache["table"] = table, ready
-        else:
-            return None
+            return table
+        # A graph can neither ask for the event nor wait for it, so it makes a table of its own.
+        x = self.cupy.ascontiguousarray(self.params, self.dtype)
+        table = self._prepare(x, max(_bits(2 * self.size), GUIDE[0]))
+        if not capturing:  # or else it may be made later, or never
+            ready = self.cupy.cuda.Event(disable_timing=True)
+            ready.record(stream)
+            cache["table"] = table, ready
         return table
 
     def _draw_rows(self, x: Array, lattice: Lattice, out: Array) -> None:
@@ -238,6 +242,22 @@ class Room:
     ) -> None:
         kernel = _kernel(name, self.number, self.logits)
         kernel(grid, (block,), (x, np.uint64(self.size), np.uint64(rows), *args), shared_mem=shared)
+
+
+_held: dict[Any, Array] = {}
+
+
+def hold(x: Array) -> None:
+    """Keep an array until the current stream has come to here, or a little longer.
+
+    A library that knows nothing of this stream gives away the memory of an array that is gone.
+    """
+    for passed in [event for event in list(_held) if event.done]:
+        _held.pop(passed, None)
+    cuda = _cupy().cuda
+    event = cuda.Event(disable_timing=True)
+    event.record(cuda.get_current_stream())
+    _held[event] = x
 
 
 def _bits(entries: int) -> int:
