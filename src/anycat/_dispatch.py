@@ -195,11 +195,7 @@ LARGE = 1 << 14  # numbers from which kernels are worth being called, and loaded
 
 def _one_pass(xp: Namespace, params: Array) -> Any:
     """Return the room that does in one pass what the library does in several, if there is one."""
-    if not (compat.is_numpy_namespace(xp) and params.size >= LARGE):
-        return None
-    from ._kernels import cpu
-
-    return cpu
+    return _cpu() if compat.is_numpy_namespace(xp) and params.size >= LARGE else None
 
 
 def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
@@ -227,7 +223,7 @@ def checked(check: Callable[[Array], None], x: Array) -> Array:
         from . import _dask
 
         return _dask.checked(check, x)
-    if is_concrete(x):
+    if not is_traced(x):
         check(x)
     return x
 
@@ -272,7 +268,7 @@ def sample(
         from . import _dask
 
         return _dask.sample(params, logits, shape, _random.key(rng), dtype)
-    if is_traced(params) or is_traced(rng):
+    if is_traced(params) or _is_tracer(rng):
         if compat.is_torch_array(params):
             raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
         from . import _jax
@@ -326,14 +322,21 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
             f"array is on device {compat.device(x)}: move it to the CPU first, by {library.to_cpu}"
         ) from None
     if memory == "CPU":
-        from ._kernels import cpu
-
-        return cpu, np, contextlib.nullcontext() if _LEAST > 0 else _with_subnormals()
+        return _cpu(), np, _AS_IS if _LEAST > 0 else _with_subnormals()
     from ._kernels import cuda
 
     return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index, x)
 
 
+@functools.cache
+def _cpu() -> Any:
+    """Return the CPU room, which is loaded when it is first wanted."""
+    from ._kernels import cpu
+
+    return cpu
+
+
+_AS_IS = contextlib.nullcontext()
 _LEAST = 5e-324  # zero, where subnormal numbers are taken for it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ def check_rows(name: str, x: Array) -> None:
     x = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
     with _dispatch.silence():
         if name == "probs":
-            if (xp.min(x) > 0) & (xp.max(x) <= xp.finfo(x.dtype).max / x.shape[-1]):
+            if (xp.min(x) > 0) & (xp.max(x) <= _dispatch.finfo(xp, x.dtype).max / x.shape[-1]):
                 return
             sums = xp.sum(x, axis=-1)
             good = (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
@@ -152,14 +153,14 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
     many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)
     try:
-        axes: tuple[int, ...] = tuple(operator.index(n) for n in (shape if many else (shape,)))
+        axes: tuple[int, ...] = tuple(map(operator.index, shape if many else (shape,)))
     except TypeError:
         if any(map(_dispatch.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
             raise TypeError(
                 f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
             ) from None
         raise TypeError(f"{name} must be an integer or a tuple of them; got {shape!r}") from None
-    if any(n < 0 for n in axes):
+    if axes and min(axes) < 0:
         raise ValueError(f"{name} must not be negative; got {axes}")
     return axes
 
@@ -174,14 +175,15 @@ def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) 
         ) from None
 
 
-def check_count(shape: tuple[int, ...], dtype: Any) -> None:
-    """Check that an array of draws can exist; if so, each draw has a number below 2**64."""
+@functools.lru_cache
+def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: bool) -> None:
+    """Check that an array of draws can exist, and hold all categories, and -1 if that can be drawn.
+
+    If it can, each draw has a number below 2**64.
+    """
     if math.prod(shape) * dtype.itemsize >= 2**63:
         raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
 
-
-def check_index_dtype(dtype: Any, categories: int, signed: bool) -> None:
-    """Check that a NumPy dtype holds all categories, and -1 if that can be drawn."""
     if categories - 1 > 2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1:
         raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
     if signed and dtype.kind == "u":

@@ -356,8 +356,8 @@ class Categorical:
         """
         shape = _validation.shape_tuple("sample_shape", sample_shape)
         dtype = _dispatch.numpy_dtype(self._xp, self._index_dtype if dtype is None else dtype)
-        _validation.check_count((*shape, *self._batch_shape), dtype)
-        _validation.check_index_dtype(dtype, self.num_categories, signed=not self._sound)
+        whole = shape + self._batch_shape
+        _validation.check_draws(whole, dtype, self.num_categories, signed=not self._sound)
         return _dispatch.sample(
             self._xp,
             self._param,

@@ -33,6 +33,7 @@ SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
 GUIDE = 1024  # entries of a guide table at least
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Lattice(NamedTuple):
@@ -68,12 +69,33 @@ class Lattice(NamedTuple):
         places[0] += places[axis] * np.uint64(begin)
         return self._replace(numbers=numbers, places=places)
 
+    def part(self, begin: int, end: int) -> Lattice:
+        """Return a part of the longer of the last two axes."""
+        part, n = self.at(2 if self.runs > self.draws else 3, begin), np.uint64(end - begin)
+        if n == max(self.runs, self.draws):
+            return self
+        return part._replace(runs=n) if self.runs > self.draws else part._replace(draws=n)
+
 
 class Table(NamedTuple):
     """A row prepared for many draws."""
 
     ends: Array
     guide: Array
+
+
+class Way(NamedTuple):
+    """A way to draw from rows: a kernel, the names of what it writes into, the fewest rows."""
+
+    kernel: Callable[..., None]
+    needs: str
+    least: int = 1
+
+
+SHORT_ROWS = Way(kernels.draw_short_rows, "", LANES)
+ROWS = Way(kernels.draw_rows, "words tile sums")
+LONG_ROWS = Way(kernels.draw_long_rows, "words tile sums shifts starts")
+SUMMED_ROWS = Way(kernels.draw_summed_rows, "words tile shifts starts padded tops")
 
 
 class Costs(NamedTuple):
@@ -114,11 +136,11 @@ def sample(
     costs = Costs.of(rows.size, draws.samples * draws.repeats)
 
     if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
-        earned = earns_table(cache, min(costs[:2]), Costs.prepare(rows.size))
-        if earned and "table" not in cache:
-            cache["table"] = _prepare(rows.block(0, 1), logits)
-        if "table" in cache:
-            _draw_from_table(cache["table"], key, lattice, out)
+        table = cache.get("table")
+        if table is None and earns_table(cache, min(costs[:2]), Costs.prepare(rows.size)):
+            table = cache["table"] = _prepare(rows.block(0, 1), logits)
+        if table is not None:
+            _draw_from_table(table, key, lattice, out)
             return
 
     short = rows.size <= SHORT and draws.rows >= LANES
@@ -128,24 +150,18 @@ def sample(
         return
 
     if short:
-        kernel, needs, cost = kernels.draw_short_rows, "", 30 + costs.rank
+        way, cost = SHORT_ROWS, 30 + costs.rank
     elif costs.rank < costs.find:
-        kernel, needs, cost = (
-            kernels.draw_summed_rows,
-            "words tile shifts starts padded tops",
-            costs.rank,
-        )
-    elif rows.size > TILE:
-        kernel, needs, cost = kernels.draw_long_rows, "words tile sums shifts starts", costs.find
+        way, cost = SUMMED_ROWS, costs.rank
     else:
-        kernel, needs, cost = kernels.draw_rows, "words tile sums", costs.find
-    size, least = np.uint64(rows.size), LANES if short else 1
+        way, cost = LONG_ROWS if rows.size > TILE else ROWS, costs.find
+    size = np.uint64(rows.size)
 
     def draw(x: Array, row: int) -> None:
-        room = _scratch(rows.size, rows.dtype, needs)
-        kernel(x, size, logits, key, *lattice.at(1, row), out, *room)
+        room = _scratch(rows.size, rows.dtype, way.needs)
+        way.kernel(x, size, logits, key, *lattice.at(1, row), out, *room)
 
-    rows.each_block(draw, cost, least)
+    rows.each_block(draw, cost, way.least)
 
 
 def vouch(params: Array, logits: bool) -> bool:
@@ -188,14 +204,12 @@ def _prepare(row: Array, logits: bool) -> Table:
 
 
 def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> None:
-    axis = 3 if lattice.draws >= lattice.runs else 2
-
     def draw(begin: int, end: int) -> None:
-        part, n = lattice.at(axis, begin), np.uint64(end - begin)
-        part = part._replace(draws=n) if axis == 3 else part._replace(runs=n)
-        kernels.draw_table(*table, key, *part, out, *_scratch(0, None, "words found late"))
+        room = _scratch(0, None, "words found late")
+        kernels.draw_table(*table, key, *lattice.part(begin, end), out, *room)
 
-    _in_parallel(draw, int(lattice[axis]), 4 * int(lattice.runs * lattice.draws) / THREAD)
+    n = int(lattice.runs * lattice.draws)
+    _in_parallel(draw, max(int(lattice.runs), int(lattice.draws)), 4 * n / THREAD)
 
 
 # --- pieces of the input --------------------------------------------------------------------
@@ -209,7 +223,7 @@ class Rows:
         self.params = params
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])
-        self.dtype = np.dtype(np.float32 if narrow else np.float64)
+        self.dtype = FLOAT32 if narrow else FLOAT64
         self.ready = (
             params.dtype == self.dtype and params.flags.c_contiguous and params.flags.aligned
         )
@@ -235,8 +249,11 @@ class Rows:
         """
 
         def part(begin: int, end: int) -> None:
-            pieces = 1 if self.ready else -(-(end - begin) * self.size // PIECE)
-            for a, b in _split(begin, end, min(pieces, (end - begin) // least)):
+            if self.ready:
+                task(self.block(begin, end), begin)
+                return
+            pieces = -(-(end - begin) * self.size // PIECE)
+            for a, b in _split(begin, end, max(1, min(pieces, (end - begin) // least))):
                 task(self.block(a, b), a)
 
         _in_parallel(part, self.count, min(cost * self.count / THREAD, self.count // least))
@@ -292,8 +309,6 @@ if hasattr(os, "register_at_fork"):
 
 def _split(begin: int, end: int, parts: int) -> Iterable[tuple[int, int]]:
     """Split a range into parts that differ in length by one at most."""
-    if parts < 2:
-        return ((begin, end),)
     ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
     return itertools.pairwise(ends)
 
@@ -301,10 +316,14 @@ def _split(begin: int, end: int, parts: int) -> Iterable[tuple[int, int]]:
 def _in_parallel(task: Callable[[int, int], None], n: int, parts: float) -> None:
     """Run ``task`` on parts of ``range(n)``, at most as many as there are threads."""
     global _pool
-    first, *others = _split(0, n, min(int(parts), n, config.NUMBA_NUM_THREADS))
-    if others and _pool is None:
+    most = min(int(parts), n, config.NUMBA_NUM_THREADS)
+    if most < 2:
+        task(0, n)
+        return
+    if _pool is None:
         _pool = ThreadPoolExecutor(config.NUMBA_NUM_THREADS, thread_name_prefix="anycat")
-    running = [_pool.submit(task, *part) for part in others if _pool]
+    first, *others = _split(0, n, most)
+    running = [_pool.submit(task, *part) for part in others]
     try:
         task(*first)
     finally:  # the others write into an array that must outlive them
