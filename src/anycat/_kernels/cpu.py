@@ -198,9 +198,15 @@ def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
 
 
 def _prepare(row: Array, logits: bool) -> Table:
-    room = _scratch(row.size, row.dtype, "tile shifts starts ends guide")
-    kernels.fill_table(row, logits, *room)
-    return Table(*room[-2:])
+    *room, ends, guide = _scratch(row.size, row.dtype, "tile shifts starts ends guide")
+    kernels.fill_ends(row, logits, *room, ends)
+
+    def fill(begin: int, end: int) -> None:
+        kernels.fill_guide(ends, guide, np.uint64(begin), np.uint64(end))
+
+    if ends[-1]:
+        _in_parallel(fill, guide.size, 3 * row.size / THREAD)
+    return Table(ends, guide)
 
 
 def _draw_from_table(table: Table, key: Array, lattice: Lattice, out: Array) -> None:

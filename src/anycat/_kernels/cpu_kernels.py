@@ -226,11 +226,15 @@ def _extremes(x, begin, end):
 def _top(x, begin, end, logits):
     """Return the largest value of a tile, or NaN if any value is no parameter."""
     high, low = _extremes(x, begin, end)
-    largest = _largest_finite(x[begin])
+    return np.float64(_sound(high, low, logits))
+
+
+@inner
+def _sound(high, low, logits):
+    """Return the largest value by the extremes, or NaN if any value is no parameter."""
+    largest = _largest_finite(_from_bits(high))
     least = _flip(_bits(-largest)) - 1 if logits else -1  # -inf and -0.0 are allowed
-    if low < least or high > _bits(largest):
-        return np.nan
-    return np.float64(_from_bits(_flip(high)))
+    return _from_bits(_flip(high)) if low >= least and high <= _bits(largest) else largest * np.nan
 
 
 @inner
@@ -441,33 +445,50 @@ VACANT = (CELL * LOW_BITS) | MASK  # where no category ends
 
 
 @entry
-def fill_table(x, logits, tile, shifts, starts, ends, guide):
-    """Prepare a row for many draws.
+def fill_ends(x, logits, tile, shifts, starts, ends):
+    """Put the boundaries of a row into ``ends``."""
+    _fill_ends(x, ZERO, np.uint64(x.size), logits, tile, shifts, starts, ends)
 
-    ``ends`` takes its boundaries. They cut the range of words too, of which ``guide`` has an entry
-    for each of so many equal parts, and a part has 128 cells. The low half of an entry is the
-    number of categories that end before the part; the four bytes above it are the cells in which
-    the next four end, or the last cell for what ends beyond.
+
+@entry
+def fill_guide(ends, guide, begin, end):
+    """Fill the entries ``begin`` to ``end`` of the guide for a row that can be drawn from.
+
+    Boundaries cut the range of words too, of which the guide has an entry for each of so many equal
+    parts, and a part has 128 cells. The low half of an entry is the number of categories that end
+    before the part; the four bytes above it are the cells in which the next four end, or the last
+    cell for what ends beyond.
     """
-    n, size = np.uint64(x.size), np.uint64(guide.size)
-    _fill_ends(x, ZERO, n, logits, tile, shifts, starts, ends)
+    n, size = np.uint64(ends.size), np.uint64(guide.size)
     total = ends[n - ONE]
-    for i in range(size):
-        guide[i] = VACANT
-    if total == ZERO:
-        return
     down, last = np.uint64(64 - _ceil_log2(size)) - CELL_BITS, (size << CELL_BITS) - ONE
     cells = np.float64(np.int64(last + ONE)) / np.float64(np.int64(total))
-    for j in range(n):  # backwards, so that the first category of a part is the one that stays
-        k = n - ONE - j
+    first = _first_from(begin, ends, total, cells, last, down)
+    after = n if end == size else _first_from(end, ends, total, cells, last, down)
+    for i in range(begin, end):
+        guide[i] = VACANT
+    for j in range(after - first):  # backwards, so that the first of a part is the one that stays
+        k = after - ONE - j
         cell = _cell(ends[k], total, cells, last, down)
         others = guide[cell >> CELL_BITS] >> HALF << (HALF + BYTE)
         guide[cell >> CELL_BITS] = others | (cell & CELL) << HALF | k
-    first = MASK
-    for j in range(size):
-        i = size - ONE - j
-        first = min(first, guide[i] & MASK)
-        guide[i] = guide[i] & ~MASK | first
+    for j in range(end - begin):
+        i = end - ONE - j
+        after = min(after, guide[i] & MASK)
+        guide[i] = guide[i] & ~MASK | after
+
+
+@inner
+def _first_from(part, ends, total, cells, last, down):
+    """Return the first category that ends in a part or beyond; in the last one, some do."""
+    low, high = ZERO, np.uint64(ends.size)
+    while low < high:
+        middle = (low + high) >> ONE
+        if _cell(ends[middle], total, cells, last, down) >> CELL_BITS < part:
+            low = middle + ONE
+        else:
+            high = middle
+    return low
 
 
 @inner
@@ -658,22 +679,27 @@ def draw_long_rows(
 
 
 @inner
-def _load_lanes(x, begin, size, least, columns, tops, faults):
-    """Turn LANES short rows into columns; find their largest values and count what is no value.
+def _load_lanes(x, begin, size, logits, columns, tops, lows):
+    """Turn LANES short rows into columns, and find the `_top` of each.
 
-    Counts are floats, as wide as the values, so that vectors of both are of the same length.
+    Extremes are integers in arrays of floats as wide: of floats themselves, LLVM would store the
+    larger ones alone, by masks, which is slow.
     """
-    largest = _largest_finite(x[ZERO])
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    for b in range(LANES):
-        tops[b], faults[b] = -np.inf, 0
+    highs = tops
+    for some in range(ZERO, LANES, np.uint64(32)):  # rows that the first cache can hold
         for k in range(size):
-            columns[k * LANES + b] = x[(begin + b) * size + k]
-    for k in range(size):
+            for b in range(some, some + np.uint64(32)):
+                columns[k * LANES + b] = x[(begin + b) * size + k]
+    for b in range(LANES):
+        highs[b] = lows[b] = _from_bits(_flip(_bits(columns[b])))
+    for k in range(size & ONE, size, TWO):
         for b in range(LANES):
-            value = columns[k * LANES + b]
-            tops[b] = value if value > tops[b] else tops[b]
-            faults[b] += zero if least <= value <= largest else one
+            u = _flip(_bits(columns[k * LANES + b]))
+            v = _flip(_bits(columns[(k + ONE) * LANES + b]))
+            highs[b] = _from_bits(max(_bits(highs[b]), max(u, v)))
+            lows[b] = _from_bits(min(_bits(lows[b]), min(u, v)))
+    for b in range(LANES):
+        tops[b] = _sound(_bits(highs[b]), _bits(lows[b]), logits)
 
 
 @entry
@@ -684,20 +710,18 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
     """
     rows = np.uint64(x.size) // size
     real = x.dtype.type
-    least = real(-np.inf if logits else 0)
+    void = real(-np.inf if logits else 0)
     weights, ends = np.empty(size * LANES, x.dtype), np.empty(size * LANES, np.uint64)
     tops, lowest = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     offsets, factors = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
-    scales = np.empty(LANES, np.float64)
-    faults, totals = np.empty(LANES, x.dtype), np.empty(LANES, np.uint64)
+    scales, totals = np.empty(LANES, np.float64), np.empty(LANES, np.uint64)
     targets = np.empty(LANES, np.uint64)
     words, found = np.empty(LANES + SPARE, np.uint64), np.empty(LANES, np.int64)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
-        _load_lanes(x, begin, size, least, weights, tops, faults)
+        _load_lanes(x, begin, size, logits, weights, tops, lowest)
         for b in range(LANES):
             totals[b] = ZERO
-            faults[b] += real(not tops[b] > least)
             top = np.float64(tops[b])
             offsets[b] = _shift(top, logits)
             lowest[b] = tops[b] - offsets[b] - real(80)
@@ -725,7 +749,7 @@ def draw_short_rows(x, size, logits, key, numbers, places, runs, draws, out):
                         found[b] += np.int64(ends[k * LANES + b]) <= np.int64(targets[b])
                 place = _point(places, begin, j, i)
                 for b in range(LANES):
-                    out[place + b * places[ONE]] = -1 if faults[b] else found[b]
+                    out[place + b * places[ONE]] = found[b] if tops[b] > void else -1
 
 
 # --- values ---------------------------------------------------------------------------------
@@ -884,12 +908,11 @@ def sum_shares_of_short_rows(x, size, logits, tops, totals, weighted):
     real = x.dtype.type
     zero, void = real(0), real(-np.inf if logits else 0)
     columns = np.empty(size * LANES, x.dtype)
-    top, total = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
-    by_log = np.empty(LANES, x.dtype)
-    faults = np.empty(LANES, x.dtype)
+    top, lows = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
+    total, by_log = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
     for group in range(ZERO, rows, LANES):
         begin = min(group, rows - LANES)
-        _load_lanes(x, begin, size, void, columns, top, faults)
+        _load_lanes(x, begin, size, logits, columns, top, lows)
         for b in range(LANES):
             total[b] = by_log[b] = zero
         if logits:
@@ -905,7 +928,7 @@ def sum_shares_of_short_rows(x, size, logits, tops, totals, weighted):
                     total[b] += share
                     by_log[b] += share * log
         for b in range(LANES):
-            good = faults[b] == zero and top[b] > void
+            good = top[b] > void
             tops[begin + b] = top[b] if good else real(np.nan)
             totals[begin + b] = total[b] if good else real(np.nan)
             weighted[begin + b] = by_log[b] if good else real(np.nan)
