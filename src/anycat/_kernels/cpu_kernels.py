@@ -213,19 +213,28 @@ def _times_power_for(g, n):
 
 
 @inner
-def _extremes(x, begin, end):
-    """Return the largest and the least of some values, as integers that sort as they do."""
-    high = low = _flip(_bits(x[begin]))
-    for k in range(begin, end):
-        value = _flip(_bits(x[k]))
-        high, low = max(high, value), min(low, value)
+def _extremes(x, begin, end, logits):
+    """Return the largest and the least of some values, as integers that sort as they do.
+
+    Among those of probabilities that are negative they need not, and -0.0 counts as 0.0.
+    """
+    if logits:
+        high = low = _flip(_bits(x[begin]))
+        for k in range(begin, end):
+            value = _flip(_bits(x[k]))
+            high, low = max(high, value), min(low, value)
+    else:
+        high = low = _bits(x[begin] + x.dtype.type(0))
+        for k in range(begin, end):
+            value = _bits(x[k] + x.dtype.type(0))
+            high, low = max(high, value), min(low, value)
     return high, low
 
 
 @inner
 def _top(x, begin, end, logits):
     """Return the largest value of a tile, or NaN if any value is no parameter."""
-    high, low = _extremes(x, begin, end)
+    high, low = _extremes(x, begin, end, logits)
     return np.float64(_sound(high, low, logits))
 
 
@@ -244,9 +253,15 @@ def _lift(top):
 
 
 @inner
+def _exponent(top):
+    """Return E = floor(log2(top))."""
+    return (_bits(top) >> 52) - 1023
+
+
+@inner
 def _scale(top):
-    """Return 2**(49 - E) for E = floor(log2(top))."""
-    return _from_bits((FIXED + 2 * 1023 - (_bits(top) >> 52)) << 52)
+    """Return 2**(49 - E)."""
+    return _from_bits((FIXED - _exponent(top) + 1023) << 52)
 
 
 @inner
@@ -271,23 +286,28 @@ def _weigh(x, begin, end, logits, top, shift, tile):
     factor = x.dtype.type(_lift(top))
     for k in range(n):
         tile[k] = x[begin + k] * factor
-    scale = _scale(top * factor)
-    return FIXED + 1023 - (_bits(scale) >> 52) - (512 if factor > 1 else 0), scale
+    return _exponent(top * factor) - (512 if factor > 1 else 0), _scale(top * factor)
+
+
+@inner
+def _integer_and_more(weight, scale):
+    """Return weight * scale, which is below 2**51, rounded to the nearest integer, and TWO_52."""
+    return np.uint64(_bits(_fma(np.float64(weight), scale, 2.0**52)))
 
 
 @inner
 def _integer(weight, scale):
     """Return weight * scale, which is below 2**51, rounded to the nearest integer."""
-    return np.uint64(_bits(np.float64(weight) * scale + 2.0**52)) - TWO_52
+    return _integer_and_more(weight, scale) - TWO_52
 
 
 @inner
-def _sum(tile, n, scale):
+def _sum(weights, begin, end, scale):
     """Return the sum of a tile."""
     total = ZERO
-    for k in range(n):
-        total += _integer(tile[k], scale)
-    return total
+    for k in range(begin, end):
+        total += _integer_and_more(weights[k], scale)
+    return total - (end - begin) * TWO_52
 
 
 @inner
@@ -295,8 +315,7 @@ def _sum_blocks(tile, n, scale, sums):
     """Put the running sum after each block of a tile into ``sums``; return the whole sum."""
     total = ZERO
     for block in range(ZERO, n, BLOCK):
-        for k in range(block, min(block + BLOCK, n)):
-            total += _integer(tile[k], scale)
+        total += _sum(tile, block, min(block + BLOCK, n), scale)
         sums[block // BLOCK] = total
     return total
 
@@ -360,8 +379,12 @@ def _measure(x, begin, end, logits, tile, shifts, starts):
             if np.isnan(highest):
                 return ZERO, shift
             top = max(top, highest)
+            if not logits and _lift(highest) == 1.0 and highest > 0:  # as they are
+                shifts[j] = _exponent(highest)
+                starts[j] = _sum(x, low, high, _scale(highest))
+                continue
             shifts[j], scale = _weigh(x, low, high, logits, highest, shift, tile)
-            starts[j] = _sum(tile, high - low, scale) if scale else ZERO
+            starts[j] = _sum(tile, ZERO, high - low, scale) if scale else ZERO
         if shift == _shift(top, logits):
             break
         shift = top
@@ -766,20 +789,19 @@ def first_doubt(x, size, logits):
     """
     rows = np.uint64(x.size) // size
     largest = _largest_finite(x[ZERO])
-    limit, void, least = _bits(largest / x.dtype.type(TWO * size)), 0, -1
+    limit, void = _bits(largest / x.dtype.type(TWO * size)), 0
     if logits:
         limit, void = _bits(largest), _flip(_bits(-largest)) - 1
-        least = void
     together = max(ONE, TILE // size)
     for begin in range(ZERO, rows, together):
         end = min(begin + together, rows)
-        high, low = _extremes(x, begin * size, end * size)
+        high, low = _extremes(x, begin * size, end * size, logits)
         if void < low and high <= limit:
             continue
         for r in range(begin, end):
             if together > ONE:
-                high, low = _extremes(x, r * size, r * size + size)
-            if not (least <= low and void < high <= limit):
+                high, low = _extremes(x, r * size, r * size + size, logits)
+            if not (void <= low and void < high <= limit):
                 return r
     return rows
 
