@@ -31,7 +31,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
 )
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
-GUIDE = 1024  # entries of a guide table at least
+GUIDE = 2048  # entries of a guide table at least
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 

@@ -462,6 +462,7 @@ def _point(origin, r, j, i):
 
 
 CELL_BITS, CELL = np.uint64(7), np.uint64(127)
+SPARSE = np.uint64(16)  # parts for each category
 LOW_BITS, HIGH_BITS = np.uint64(0x01010101 << 32), np.uint64(0x80808080 << 32)
 FIRST_THREE = np.uint64(0xFFFFFF << 32)
 VACANT = (CELL * LOW_BITS) | MASK  # where no category ends
@@ -548,11 +549,17 @@ def draw_table(ends, guide, key, numbers, places, runs, draws, out, words, found
 def _look_up(ends, guide, words, skip, n, out, place, step, found, late):
     """Put the categories that words draw from a prepared row into ``out``.
 
-    Most are known by one look at the guide: a loop that just waits for memory, and one of vector
+    If in most parts none ends, then the first category of a part nearly always is the one. Else
+    most are known by one look at the guide: a loop that just waits for memory, and one of vector
     instructions. The others are put off, lest a branch that cannot be predicted hold up the rest.
     """
     total = ends[np.uint64(ends.size) - ONE]
     unused = np.uint64(64 - _ceil_log2(np.uint64(guide.size)))
+    if np.uint64(ends.size) * SPARSE <= np.uint64(guide.size):
+        for i in range(n):
+            k = guide[words[skip + i] >> unused] & MASK
+            out[place + i * step] = _first_beyond(ends, k, _scale_word(words[skip + i], total))
+        return
     for i in range(n):
         found[i] = guide[words[skip + i] >> unused]
     for i in range(n):
@@ -573,10 +580,16 @@ def _look_up(ends, guide, words, skip, n, out, place, step, found, late):
         put_off += k >> np.uint64(63)
     for j in range(put_off):
         i = np.uint64(late[j])
-        target, k = _scale_word(words[skip + i], total), ~found[i]
-        while ends[k] <= target:
-            k += ONE
-        out[place + i * step] = k
+        target = _scale_word(words[skip + i], total)
+        out[place + i * step] = _first_beyond(ends, ~found[i], target)
+
+
+@inner
+def _first_beyond(ends, k, target):
+    """Return the first category from k on that ends beyond ``target``."""
+    while ends[k] <= target:
+        k += ONE
+    return k
 
 
 @entry
