@@ -6,6 +6,7 @@ Random words never meet a boundary exactly: one in 2**50 does. So the searches a
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,19 @@ def test_cells_where_ends_are_at_their_borders(bits: int, total: int) -> None:
         assert 0 <= cell < 2**bits
         assert cell == 0 or ((cell << down) - 1) * total >> 64 < end
         assert cell + 1 == 2**bits or ((cell + 1) << down) * total >> 64 >= end
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+@pytest.mark.parametrize("kind", ["plain", "sparse", "single"])
+def test_a_guide_may_be_filled_in_parts(kind: str, size: int) -> None:
+    """So threads may do it: in parts where nothing ends, and whose neighbours are filled later."""
+    ends, guide = cpu._prepare(rows.make("probs", kind, (size,), np.float64, size), False)
+    again = np.zeros_like(guide)
+    borders = [0, 1, 2, *np.random.default_rng(0).integers(3, guide.size, 9), guide.size]
+    parts = list(pairwise(np.sort(np.array(borders, np.uint64))))
+    for begin, end in parts[::2] + parts[1::2]:
+        kernels.fill_guide(ends, again, begin, end)
+    np.testing.assert_array_equal(again, guide)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64, 65, 1000, 4096, 4097, 9000])
