@@ -1,6 +1,7 @@
 """Time anycat and its peers side by side: ``python benchmarks/run.py [group ...]``.
 
-Contestants of a group take turns, round by round: a slow spell of the machine hits them all.
+Contestants of a group take turns, round by round: a slow spell of the machine hits them all. Each
+round has an order of its own: the threads of some go on spinning in the turn of the next.
 Figures are medians; the ones to quote are ratios. Writes ``cpu.json``, ``cpu.md`` and ``cpu.svg``
 to ``benchmarks/results``.
 """
@@ -12,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from pathlib import Path
@@ -35,11 +37,13 @@ def compete(contest: Contest, seconds: float) -> Times:
     """
     times: dict[str, list[float]] = {name: [] for name in contest}
     loops = dict.fromkeys(contest, 1)
+    order = random.Random(0)
     for function in contest.values():
         function()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
-        for name, function in contest.items():
+        for name in order.sample(list(contest), len(contest)):
+            function = contest[name]
             function()
             start = time.perf_counter()
             for _ in range(loops[name]):
