@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, _dask, _random, _validation, kl_divergence
+from anycat import Categorical, _dask, _dispatch, _random, _validation, kl_divergence
 from anycat._blocks import Block, plan
 from anycat._kernels import Draws, cpu, cuda
 
@@ -220,7 +220,6 @@ def test_a_block_is_cut_into_parts_that_fill_it(case: tuple[Block, tuple[int, ..
 
 def numbers(draws: Draws) -> Any:
     s, r, i = np.ogrid[: draws.samples, : draws.rows, : draws.repeats]
-    assert draws.step is not None
     return draws.first + s * draws.stride + r * draws.step + i
 
 
@@ -239,6 +238,19 @@ def numbers(draws: Draws) -> Any:
 )
 def test_few_parts(block: Block, base: tuple[int, ...], parts: int) -> None:
     assert len(list(plan(block, base).parts())) == parts
+
+
+def test_parts_of_long_rows() -> None:
+    """What is known of the rows of one part is not taken for those of another."""
+    x, key = RNG.random((3, 4, 5000)), np.arange(4, dtype=np.uint64)
+    block = Block((2, 3, 4), (1, 8, 8), (9, 50, 60))
+    cut = plan(block, x.shape[:-1])
+    assert len(list(cut.parts())) == 3
+    draws = _dispatch.draw(_dispatch.default_namespace(), x, False, block, lambda: key, np.dtype(int), {})
+    for s, i, j in np.ndindex(block.shape):
+        out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
+        cpu.sample(x[i, j][None], False, key, Draws(1, 1, 1, number, 1, 1), out, {})
+        assert draws[s, i, j] == out
 
 
 def test_a_table_is_made_once_for_all_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

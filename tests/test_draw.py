@@ -159,6 +159,47 @@ def test_samples_may_be_further_apart_than_rows() -> None:
         np.testing.assert_array_equal(block, whole[:, begin:end])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("kind", ["plain", "high"])
+def test_long_rows_are_measured_once(
+    kind: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    measure = cpu._measure
+    monkeypatch.setattr(cpu, "_measure", lambda *args: measured.append(1) or measure(*args))
+    x = rows.make("logits", kind, (5, 9000), dtype)
+    cache: dict[str, Any] = {}
+    for first in range(3):
+        actual = rows.draw(x, "logits", Draws(1, 5, 1, first, 5, 1), cache=cache)
+        np.testing.assert_array_equal(actual, expected(x, "logits", first=first))
+    assert len(measured) == 1
+    more = x[[0, 0, 1, 1]]  # as of a batch that is expanded in the middle
+    actual = rows.draw(more, "logits", Draws(1, 4, 1, 0, 4, 1), cache=cache)
+    np.testing.assert_array_equal(actual, expected(more, "logits"))
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+def test_long_rows_that_threads_share(
+    form: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "THREAD", 1.0)
+    for shape in ((1, 5 * 4096 + 7), (3, 9000)):
+        x = rows.make(form, kind, shape, np.float32)
+        np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3))
+
+
+def test_more_long_rows_than_are_measured_at_once() -> None:
+    n, half = cpu.TILE + 3, 2000
+    x = np.random.default_rng(0).random((n, 4097), np.float32)
+    cache: dict[str, Any] = {}
+    whole = rows.draw(x, "probs", Draws(1, n, 1, 0, n, 1), cache=cache)
+    assert not cache
+    for begin, end in ((0, half), (half, n)):
+        part = rows.draw(x[begin:end], "probs", Draws(1, end - begin, 1, begin, n, 1))
+        np.testing.assert_array_equal(part, whole[:, begin:end])
+
+
 def test_a_table_is_earned_once_and_changes_nothing() -> None:
     x = rows.make("probs", "plain", (1, 3000), np.float32)
     d = Draws(1, 1, 1, 5, 1, 1)

@@ -84,7 +84,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setattr(cpu, "THREAD", 1)
     x = logits_of("plain", (101, 30), np.float64)
     x[67, 3] = np.nan
-    assert not cpu.vouch(x, True)
+    assert not cpu.vouch(x, True, {})
     dist = Categorical(logits=x, validate_args=False)
     top, total = dist._form.normalizer(np, x)
     results = cpu.sum_shares(x, True)
@@ -113,11 +113,11 @@ def test_a_bad_value_is_seen_wherever_it_is(
     form: str, value: float, shape: Any, dtype: Any
 ) -> None:
     x = np.random.default_rng(0).random(shape).astype(dtype)
-    assert cpu.vouch(x, form == "logits")
+    assert cpu.vouch(x, form == "logits", {})
     for place in [(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 1)]:
         bad = x.copy()
         bad[place] = value
-        assert not cpu.vouch(bad, form == "logits")
+        assert not cpu.vouch(bad, form == "logits", {})
         with pytest.raises(ValueError, match=rf"{form}\[{place[0]}, {place[1]}\] is"):
             Categorical(**{form: np.tile(bad, (1 + _dispatch.LARGE // bad.size, 1))})
 
@@ -129,14 +129,14 @@ def test_void_rows(form: str, shape: tuple[int, int]) -> None:
     void = -np.inf if logits else 0.0
     x = np.random.default_rng(0).random(shape)
     x[:, 1:] = void
-    assert cpu.vouch(x, logits)
+    assert cpu.vouch(x, logits, {})
     x[shape[0] // 2] = void
-    assert not cpu.vouch(x, logits)
+    assert not cpu.vouch(x, logits, {})
 
 
 def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
     x = np.full((2, 4), 1e38, np.float32)
-    assert not cpu.vouch(x, False)
+    assert not cpu.vouch(x, False, {})
     with pytest.raises(ValueError, match="finite"):
         Categorical(np.repeat(x, _dispatch.LARGE, 0))
 
@@ -145,5 +145,5 @@ def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
 def test_never_vouches_for_what_the_array_api_refuses(form: str, kind: str) -> None:
     for shape in [(40, 9), (3, 300)]:
         x = rows.make(form, kind, shape, np.float64, 0)
-        if cpu.vouch(x, form == "logits"):
+        if cpu.vouch(x, form == "logits", {}):
             Categorical(**{form: x})

@@ -268,7 +268,7 @@ def test_impossible_categories_are_never_drawn(data: st.DataObject) -> None:
 
 def realised(x: Array, form: str, k: int) -> Fraction:
     """Return the exact probability with which the kernels draw a category, from the integers."""
-    table = cpu._prepare(cpu.Rows(x).block(0, 1), form == "logits")
+    table = cpu._prepare(cpu.Rows(x).block(0, 1), form == "logits", {})
     before = int(table.ends[k - 1]) if k else 0
     return Fraction(int(table.ends[k]) - before, int(table.ends[-1]))
 
@@ -289,7 +289,7 @@ def test_rare_category(size: int, dtype: str, form: str) -> None:
 def test_rare_categories_of_a_full_row() -> None:
     """All categories of a long row are drawn with their own probability, within its unit."""
     x = rows.weights("wide", (50000,), np.float64)
-    table = cpu._prepare(x, False)
+    table = cpu._prepare(x, False, {})
     ranges = np.diff(table.ends.astype(object), prepend=0)
     total = int(table.ends[-1])
     exact = [Fraction(v) for v in x.tolist()]

@@ -30,20 +30,20 @@ def look_up(ends: Array, guide: Array, words: Array, out: Array) -> None:
 
 
 @njit
-def rank(ends: Array, tops: Array, targets: Array, out: Array) -> None:
-    group = np.uint64(ends.size // tops.size)
+def rank(ends: Array, lasts: Array, targets: Array, out: Array) -> None:
+    group = np.uint64(ends.size // lasts.size)
     for i in range(targets.size):
-        out[i] = kernels._rank(ends, tops, group, targets[i])
+        out[i] = kernels._rank(ends, lasts, group, targets[i])
 
 
 @njit
-def find(x: Array, logits: bool, targets: Array, room: Any, out: Array) -> None:
-    tile, sums, shifts, starts = room
-    n = np.uint64(x.size)
-    _, shift = kernels._measure(x, kernels.ZERO, n, logits, tile, shifts, starts)
+def find(x: Array, logits: bool, targets: Array, room: Any, known: Any, out: Array) -> None:
+    tile, sums = room
+    tops, shifts, starts = known
+    zero, n = kernels.ZERO, np.uint64(x.size)
     for i in range(targets.size):
         out[i] = kernels._find(
-            x, kernels.ZERO, n, logits, shift, tile, sums, shifts, starts, targets[i]
+            x, zero, n, logits, tile, sums, tops, shifts, starts, zero, targets[i]
         )
 
 
@@ -73,7 +73,7 @@ def test_cells_where_ends_are_at_their_borders(bits: int, total: int) -> None:
 @pytest.mark.parametrize("kind", ["plain", "sparse", "single"])
 def test_a_guide_may_be_filled_in_parts(kind: str, size: int) -> None:
     """So threads may do it: in parts where nothing ends, and whose neighbours are filled later."""
-    ends, guide = cpu._prepare(rows.make("probs", kind, (size,), np.float64, size), False)
+    ends, guide = cpu._prepare(rows.make("probs", kind, (size,), np.float64, size), False, {})
     again = np.zeros_like(guide)
     borders = [0, 1, 2, *np.random.default_rng(0).integers(3, guide.size, 9), guide.size]
     parts = list(pairwise(np.sort(np.array(borders, np.uint64))))
@@ -95,20 +95,22 @@ def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:
     words = [u for u in words if 0 <= u < 2**64]
 
     block = cpu.Rows(x).block(0, 1)
-    table = cpu._prepare(block, form == "logits")
+    table = cpu._prepare(block, form == "logits", {})
     assert table.ends.tolist() == ends
     found = np.empty(len(targets), np.int64)
     expected = [bisect_right(ends, t) for t in targets]
-    padded, tops = cpu._scratch(size, None, "padded tops")
-    padded[:] = tops[:] = kernels.BEYOND
+    padded, lasts = cpu._scratch(size, None, "padded lasts")
+    padded[:] = lasts[:] = kernels.BEYOND
     padded[:size] = ends
-    groups = padded.reshape(tops.size, -1)
-    tops[:] = np.where(groups[:, 0] < kernels.BEYOND, groups[:, -1], kernels.BEYOND)
-    rank(padded, tops, np.array(targets, np.uint64), found)
+    groups = padded.reshape(lasts.size, -1)
+    lasts[:] = np.where(groups[:, 0] < kernels.BEYOND, groups[:, -1], kernels.BEYOND)
+    rank(padded, lasts, np.array(targets, np.uint64), found)
     assert found.tolist() == expected
-    room = cpu._scratch(size, block.dtype, "tile sums shifts starts")
-    find(block, form == "logits", np.array(targets, np.uint64), room, found)
-    assert found.tolist() == expected
+    if size > cpu.TILE:
+        room = cpu._scratch(size, block.dtype, "tile sums")
+        known = cpu._measured(cpu.Rows(x), form == "logits", {}).part(0, 1)
+        find(block, form == "logits", np.array(targets, np.uint64), room, known, found)
+        assert found.tolist() == expected
 
     found = np.empty(len(words), np.int64)
     look_up(*table, np.array(words, np.uint64), found)

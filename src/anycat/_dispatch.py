@@ -198,10 +198,10 @@ def _one_pass(xp: Namespace, params: Array) -> Any:
     return _cpu() if compat.is_numpy_namespace(xp) and params.size >= LARGE else None
 
 
-def vouch(xp: Namespace, params: Array, logits: bool) -> bool:
+def vouch(xp: Namespace, params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
     room = _one_pass(xp, params)
-    return room is not None and room.vouch(params, logits)
+    return room is not None and room.vouch(params, logits, cache)
 
 
 def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
@@ -214,17 +214,17 @@ def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
     return () if room is None else room.sum_shares(params, logits)
 
 
-def checked(check: Callable[[Array], None], x: Array) -> Array:
+def checked(check: Callable[..., None], x: Array, cache: dict[str, Any]) -> Array:
     """Return an array of rows that have passed a check, or will when Dask computes them.
 
-    What is traced is not checked.
+    What is traced is not checked. ``cache`` is for what kernels have learned of the rows.
     """
     if compat.is_dask_array(x):
         from . import _dask
 
         return _dask.checked(check, x)
     if not is_traced(x):
-        check(x)
+        check(x, cache)
     return x
 
 
@@ -301,10 +301,11 @@ def draw(
         empty = _empty if compat.is_jax_namespace(xp) and module is np else module.empty
         out = empty(block.shape, dtype)
         words = key()
+        same = not any(run.varies for run in cuts.loops)  # rows in all parts
         for place, rows, draws in cuts.parts() if out.size else ():
             part = out[place].transpose(cuts.order).reshape(draws[:3])
             flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
-            room.sample(view[rows], logits, words, draws, flat, cache)
+            room.sample(view[rows], logits, words, draws, flat, cache if same else {})
             if flat is not part:
                 part[...] = flat
         return out if own else _handed_over(xp, out, params)

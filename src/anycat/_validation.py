@@ -66,7 +66,7 @@ def check_parameters(name: str, x: Array) -> None:
         raise ValueError(f"{name} must have one category or more; got shape {tuple(x.shape)}")
 
 
-def check_rows(name: str, x: Array) -> None:
+def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
     """Check that each row of ``probs`` or ``logits`` is a distribution.
 
     First at the speed of memory: the least and the largest number of the whole array, through which
@@ -75,7 +75,7 @@ def check_rows(name: str, x: Array) -> None:
     cores.)
     """
     xp = compat.array_namespace(x)
-    if 0 in x.shape or _dispatch.vouch(xp, x, name == "logits"):
+    if 0 in x.shape or _dispatch.vouch(xp, x, name == "logits", cache):
         return
     x = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
     with _dispatch.silence():

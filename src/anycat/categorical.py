@@ -98,9 +98,11 @@ class Categorical:
         _validation.check_parameters(form.name, param)
         validate = __debug__ if validate_args is None else bool(validate_args)
         sound = validate and not _dispatch.is_traced(param)
+        cache: dict[str, Any] = {}
         if validate:
-            param = _dispatch.checked(partial(_validation.check_rows, form.name), param)
+            param = _dispatch.checked(partial(_validation.check_rows, form.name), param, cache)
         self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
+        self._cache = cache
 
     def _set(
         self,

@@ -82,7 +82,7 @@ def test_boundaries_of_many_tiles(
         x[:, 4096:8192] = -np.inf if form == "logits" else 0.0  # and one has none
         y = cupy.asarray(x)
         table = cuda.Room(y, form == "logits", rows.KEY)._prepare(y, 13)
-        expected = cpu._prepare(x[0], form == "logits").ends
+        expected = cpu._prepare(x[0], form == "logits", {}).ends
         np.testing.assert_array_equal(cupy.asnumpy(table.ends), expected)
         check(x, form, one_after_another(x, 50))
 

@@ -6,6 +6,7 @@ before it is read, so that there is never a second copy of the whole input.
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
@@ -32,6 +33,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
 PIECE = 1 << 17  # numbers that are converted at once
 GUIDE = 2048  # entries of a guide table at least
+MEASURE = 0.7  # rough nanoseconds to measure a category
 THREAD = 1e5  # nanoseconds of work that are worth a thread of its own
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -77,6 +79,25 @@ class Lattice(NamedTuple):
         return part._replace(runs=n) if self.runs > self.draws else part._replace(draws=n)
 
 
+class Measured(NamedTuple):
+    """What is known of rows of many tiles: for each tile, and once more, see `measure_tiles`."""
+
+    tops: Array
+    shifts: Array
+    starts: Array
+
+    @classmethod
+    def room(cls, rows: int, size: int) -> Measured:
+        shape = rows, -(-size // TILE) + 1
+        return cls(np.zeros(shape), np.empty(shape, np.int64), np.empty(shape, np.uint64))
+
+    def part(self, begin: int, end: int) -> Measured:
+        return Measured(*(x[begin:end].reshape(-1) for x in self))
+
+
+UNMEASURED = Measured(np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint64))
+
+
 class Table(NamedTuple):
     """A row prepared for many draws."""
 
@@ -90,12 +111,14 @@ class Way(NamedTuple):
     kernel: Callable[..., None]
     needs: str
     least: int = 1
+    measured: bool = False
+    """Whether it reads what is known of the rows."""
 
 
 SHORT_ROWS = Way(kernels.draw_short_rows, "", LANES)
 ROWS = Way(kernels.draw_rows, "words tile sums")
-LONG_ROWS = Way(kernels.draw_long_rows, "words tile sums shifts starts")
-SUMMED_ROWS = Way(kernels.draw_summed_rows, "words tile shifts starts padded tops")
+LONG_ROWS = Way(kernels.draw_long_rows, "words tile sums", measured=True)
+SUMMED_ROWS = Way(kernels.draw_summed_rows, "words tile padded lasts", measured=True)
 
 
 class Costs(NamedTuple):
@@ -138,7 +161,7 @@ def sample(
     if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
         table = cache.get("table")
         if table is None and earns_table(cache, min(costs[:2]), Costs.prepare(rows.size)):
-            table = cache["table"] = _prepare(rows.block(0, 1), logits)
+            table = cache["table"] = _prepare(rows.block(0, 1), logits, cache)
         if table is not None:
             _draw_from_table(table, key, lattice, out)
             return
@@ -146,7 +169,8 @@ def sample(
     short = rows.size <= SHORT and draws.rows >= LANES
     if not short and draws.rows > 1 and costs.table < min(costs[:2]):
         for r in range(draws.rows):
-            _draw_from_table(_prepare(rows.block(r, r + 1), logits), key, lattice.at(1, r), out)
+            table = _prepare(rows.block(r, r + 1), logits, {})
+            _draw_from_table(table, key, lattice.at(1, r), out)
         return
 
     if short:
@@ -157,16 +181,22 @@ def sample(
         way, cost = LONG_ROWS if rows.size > TILE else ROWS, costs.find
     size = np.uint64(rows.size)
 
-    def draw(x: Array, row: int) -> None:
-        room = _scratch(rows.size, rows.dtype, way.needs)
-        way.kernel(x, size, logits, key, *lattice.at(1, row), out, *room)
+    def draw(first: int, x: Array, row: int, known: Measured) -> None:
+        room = _scratch(rows.size, rows.dtype, way.needs) + (known if way.measured else ())
+        way.kernel(x, size, logits, key, *lattice.at(1, first + row), out, *room)
 
-    rows.each_block(draw, cost, way.least)
+    for group in rows.groups():
+        task, kept = functools.partial(draw, group.first), cache if group is rows else {}
+        _measured(group, logits, kept, task, cost, way.least)
 
 
-def vouch(params: Array, logits: bool) -> bool:
+def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether all rows are distributions for certain."""
     rows, found = Rows(params), []
+    if not logits and TILE < rows.size and rows.count <= TILE:  # as fast to measure them, and once
+        tops, _, starts = _measured(rows, logits, cache)
+        limit = np.finfo(rows.dtype).max / (2 * rows.size)  # lest the sum be infinite
+        return bool((starts[:, -1] > 0).all() and (tops[:, -1] <= limit).all())
 
     def look(x: Array, row: int) -> None:
         size = np.uint64(rows.size)
@@ -197,9 +227,65 @@ def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
     return tops, totals, weighted
 
 
-def _prepare(row: Array, logits: bool) -> Table:
-    *room, ends, guide = _scratch(row.size, row.dtype, "tile shifts starts ends guide")
-    kernels.fill_ends(row, logits, *room, ends)
+def _measured(
+    rows: Rows,
+    logits: bool,
+    cache: dict[str, Any],
+    task: Callable[[Array, int, Measured], None] = lambda *_: None,
+    cost: float = 0.0,
+    least: int = 1,
+) -> Measured:
+    """Do what `Rows.each_block` does, of rows that are measured before, if they are long.
+
+    What must be converted is measured block by block, lest it be converted twice. The task is given
+    what is known of its block, too; that of all rows is returned, and kept for other calls.
+    """
+    if rows.size <= TILE:
+        rows.each_block(lambda x, row: task(x, row, UNMEASURED), cost, least)
+        return UNMEASURED
+    known: Measured | None = cache.get("measured")
+    new = known is None or len(known.tops) != rows.count
+    if known is None or new:
+        known = Measured.room(rows.count, rows.size)
+    price = MEASURE * rows.size
+    if new and rows.ready:  # then threads may share a row
+        whole = rows.block(0, rows.count)
+        _measure(whole, rows.size, logits, known.part(0, rows.count), price * rows.count / THREAD)
+
+    def measure(x: Array, row: int) -> None:
+        part = known.part(row, row + x.size // rows.size)
+        if new and not rows.ready:
+            _measure(x, rows.size, logits, part)
+        task(x, row, part)
+
+    rows.each_block(measure, cost if rows.ready else cost + price, least)
+    cache["measured"] = known
+    return known
+
+
+def _measure(x: Array, size: int, logits: bool, known: Measured, parts: float = 0.0) -> None:
+    n = x.size // size * -(-size // TILE)
+
+    def measure(begin: int, end: int) -> None:
+        (tile,) = _scratch(size, x.dtype, "tile")
+        part = np.uint64(begin), np.uint64(end)
+        kernels.measure_tiles(x, np.uint64(size), logits, *part, tile, *known)
+
+    _in_parallel(measure, n, parts)
+    if not kernels.lay_tiles(np.uint64(size), logits, *known):
+        _in_parallel(measure, n, parts)
+        kernels.lay_tiles(np.uint64(size), logits, *known)
+
+
+def _prepare(row: Array, logits: bool, cache: dict[str, Any]) -> Table:
+    known = _measured(Rows(row), logits, cache).part(0, 1)
+    ends, guide = _scratch(row.size, row.dtype, "ends guide")
+
+    def add_up(begin: int, end: int) -> None:
+        (tile,) = _scratch(row.size, row.dtype, "tile")
+        kernels.fill_ends(row, logits, np.uint64(begin), np.uint64(end), tile, *known, ends)
+
+    _in_parallel(add_up, -(-row.size // TILE), 2 * row.size / THREAD)
 
     def fill(begin: int, end: int) -> None:
         kernels.fill_guide(ends, guide, np.uint64(begin), np.uint64(end))
@@ -227,6 +313,7 @@ class Rows:
     def __init__(self, params: Array) -> None:
         narrow = params.dtype.kind in "fV" and params.dtype.itemsize <= 4  # V: bfloat16
         self.params = params
+        self.first = 0
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])
         self.dtype = FLOAT32 if narrow else FLOAT64
@@ -240,13 +327,25 @@ class Rows:
         The result is read-only, always: to Numba that is part of a type, and one is enough.
         """
         if self.ready:
-            block = self.params.reshape(-1)[begin * self.size : end * self.size]
+            flat = self.params.reshape(-1)
+            block = flat[(self.first + begin) * self.size : (self.first + end) * self.size]
         else:
             batch = self.params.shape[:-1]
-            index = np.unravel_index(np.arange(begin, end), batch) if batch else ...
+            rows = self.first + np.arange(begin, end)
+            index = np.unravel_index(rows, batch) if batch else ...
             block = np.ascontiguousarray(self.params[index], self.dtype).reshape(-1)
         block.flags.writeable = False
         return block
+
+    def groups(self) -> Iterable[Rows]:
+        """Return the rows in groups of which all that is measured is no larger than some rows."""
+        if self.size <= TILE or self.count <= TILE:
+            yield self
+            return
+        for begin, end in _split(0, self.count, -(-self.count // TILE)):
+            group = copy.copy(self)
+            group.first, group.count = begin, end - begin
+            yield group
 
     def each_block(self, task: Callable[[Array, int], None], cost: float, least: int) -> None:
         """Call ``task(block, first row)`` for blocks of at least so many rows.
@@ -272,7 +371,6 @@ def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:
 
 @functools.lru_cache
 def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
-    tiles = -(-size // TILE)
     entries = max(size // 2, GUIDE)
     group = _up(math.isqrt(size), 16)  # of boundaries that are compared at once, for vectors
     groups = _up(-(-size // group), 16) if group else 0
@@ -282,11 +380,9 @@ def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
         "late": (WORDS, np.uint32),
         "tile": (min(size, TILE), dtype),  # its weights
         "sums": (TILE // BLOCK, np.uint64),  # of its blocks
-        "shifts": (tiles, np.int64),
-        "starts": (tiles + 1, np.uint64),
         "ends": (size, np.uint64),
         "padded": (group * groups, np.uint64),
-        "tops": (groups, np.uint64),
+        "lasts": (groups, np.uint64),
         "guide": (1 << (entries - 1).bit_length(), np.uint64),
     }
     return [shapes[name] for name in needs.split()]

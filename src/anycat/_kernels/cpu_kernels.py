@@ -361,92 +361,109 @@ def _ceil_log2(n):
     return _bit_length(n - ONE)
 
 
-@inner
-def _measure(x, begin, end, logits, tile, shifts, starts):
-    """Lay the tiles of a row end to end.
+@entry
+def measure_tiles(x, size, logits, begin, end, tile, tops, shifts, starts):
+    """Measure tiles ``begin`` to ``end`` of all tiles of all rows.
 
-    ``shifts[j]`` becomes s_j, ``starts[j]`` the sum of the tiles before j. Returns T, or 0 where
-    nothing can be drawn, and what logits are shifted by.
+    Each row has a place for each tile, and one more: ``tops`` holds the largest weights, ``shifts``
+    the exponents E_j, ``starts`` the sums S_j. The last of ``tops`` is taken for the row's largest.
     """
-    tiles = np.uint64(shifts.size)
-    shift = 0.0
-    while True:
-        top = -np.inf
-        for j in range(tiles):
-            low = begin + j * TILE
-            high = min(low + TILE, end)
-            highest = _top(x, low, high, logits)
-            if np.isnan(highest):
-                return ZERO, shift
-            top = max(top, highest)
-            if not logits and _lift(highest) == 1.0 and highest > 0:  # as they are
-                shifts[j] = _exponent(highest)
-                starts[j] = _sum(x, low, high, _scale(highest))
-                continue
-            shifts[j], scale = _weigh(x, low, high, logits, highest, shift, tile)
-            starts[j] = _sum(tile, ZERO, high - low, scale) if scale else ZERO
-        if shift == _shift(top, logits):
-            break
-        shift = top
-    highest_exponent = shifts[ZERO]
-    for j in range(tiles):
-        highest_exponent = max(highest_exponent, shifts[j])
-    room = _ceil_log2(tiles)
-    bound = tiles
-    for j in range(tiles):
-        bound += starts[j] >> np.uint64(min(highest_exponent - shifts[j] + room, 63))
-    room -= min(room, max(0, 62 - _bit_length(bound)))
-    total = ZERO
-    for j in range(tiles):
-        shifts[j] = min(highest_exponent - shifts[j] + room, 63)
-        starts[j], total = total, total + (starts[j] >> np.uint64(shifts[j]))
-    starts[tiles] = total
-    return total, shift
+    tiles = (size + TILE - ONE) // TILE
+    for t in range(begin, end):
+        r, j = t // tiles, t % tiles
+        first, base = r * size, r * (tiles + ONE)
+        low, high = first + j * TILE, first + min(j * TILE + TILE, size)
+        tops[base + j] = top = _top(x, low, high, logits)
+        if not logits and top > 0 and _lift(top) == 1.0:  # as they are
+            shifts[base + j], scale = _exponent(top), _scale(top)
+            starts[base + j] = _sum(x, low, high, scale)
+        else:
+            shift = _shift(tops[base + tiles], logits)
+            shifts[base + j], scale = _weigh(x, low, high, logits, top, shift, tile)
+            starts[base + j] = _sum(tile, ZERO, high - low, scale) if scale else ZERO
+
+
+@entry
+def lay_tiles(size, logits, tops, shifts, starts):
+    """Lay the measured tiles of each row end to end; tell whether they were measured rightly.
+
+    If not, the rows' largest logits had not been known, which are in their places now.
+    ``shifts[j]`` becomes s_j, ``starts[j]`` the sum of the tiles before j, and the last one T, or 0
+    where nothing can be drawn.
+    """
+    tiles = (size + TILE - ONE) // TILE
+    right = True
+    for begin in range(ZERO, np.uint64(tops.size), tiles + ONE):
+        end = begin + tiles
+        top, exponent = tops[begin], shifts[begin]
+        for t in range(begin, end):
+            if not tops[t] <= top:
+                top = tops[t] if top == top else np.nan
+            exponent = max(exponent, shifts[t])
+        right = right and _shift(top, logits) == _shift(tops[end], logits)
+        tops[end] = top
+        room = _ceil_log2(tiles)
+        bound = tiles
+        for t in range(begin, end):
+            bound += starts[t] >> np.uint64(min(exponent - shifts[t] + room, 63))
+        room -= min(room, max(0, 62 - _bit_length(bound)))
+        total = ZERO
+        for t in range(begin, end):
+            shifts[t] = min(exponent - shifts[t] + room, 63) if top == top else 63
+            starts[t], total = total, total + (starts[t] >> np.uint64(shifts[t]))
+        starts[end] = total
+    return right
 
 
 @inner
-def _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target):
-    """Return the category of a measured row whose integers hold ``target``."""
-    j, after = ZERO, np.uint64(shifts.size)
+def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target):
+    """Return the category of a measured row whose integers hold ``target``.
+
+    What is known of the row begins at ``base``.
+    """
+    tiles = (end - begin + TILE - ONE) // TILE
+    j, after = ZERO, tiles
     while after - j > ONE:
         middle = (j + after) >> ONE
-        if starts[middle] <= target:
+        if starts[base + middle] <= target:
             j = middle
         else:
             after = middle
     low = begin + j * TILE
     high = min(low + TILE, end)
-    _, scale = _weigh(x, low, high, logits, _top(x, low, high, logits), shift, tile)
+    shift = _shift(tops[base + tiles], logits)
+    _, scale = _weigh(x, low, high, logits, tops[base + j], shift, tile)
     _sum_blocks(tile, high - low, scale, sums)
-    within = ((target - starts[j] + ONE) << np.uint64(shifts[j])) - ONE
+    within = ((target - starts[base + j] + ONE) << np.uint64(shifts[base + j])) - ONE
     return j * TILE + _crossing(tile, scale, sums, within)
 
 
 @inner
-def _fill_ends(x, begin, end, logits, tile, shifts, starts, ends):
-    """Put all boundaries C_k of a row into ``ends``, zeros where nothing can be drawn."""
-    total, shift = ONE, 0.0
-    shifts[ZERO], starts[ZERO] = 0, ZERO
-    if shifts.size > 1:
-        total, shift = _measure(x, begin, end, logits, tile, shifts, starts)
-    for j in range(np.uint64(shifts.size)):
-        low = begin + j * TILE
-        high = min(low + TILE, end)
-        top = _top(x, low, high, logits)
-        if shifts.size == 1:
-            shift = _shift(top, logits)
-        _, scale = _weigh(x, low, high, logits, top, shift, tile)
-        if total == ZERO or scale == 0.0:
-            for k in range(low - begin, high - begin):
-                ends[k] = starts[j] if total else ZERO
-            continue
-        start, right = starts[j], np.uint64(shifts[j])
-        running = ZERO
-        for k in range(high - low):  # a loop of its own, which is vectorised
-            ends[j * TILE + k] = _integer(tile[k], scale)
-        for k in range(low - begin, high - begin):
-            running += ends[k]
-            ends[k] = start + (running >> right)
+def _fill_ends(x, begin, size, logits, first, last, tile, tops, shifts, starts, base, ends):
+    """Put the boundaries C_k of a row's tiles ``first`` to ``last`` into ``ends``.
+
+    They are zeros where nothing can be drawn. A row of one tile needs no places.
+    """
+    if size <= TILE:
+        top = _top(x, begin, begin + size, logits)
+        _fill_tile(x, begin, size, logits, top, _shift(top, logits), tile, ZERO, ZERO, ends, ZERO)
+        return
+    shift = _shift(tops[base + (size + TILE - ONE) // TILE], logits)
+    for j in range(first, last):
+        k, start, right = j * TILE, starts[base + j], np.uint64(shifts[base + j])
+        n = min(TILE, size - k)
+        _fill_tile(x, begin + k, n, logits, tops[base + j], shift, tile, start, right, ends, k)
+
+
+@inner
+def _fill_tile(x, begin, n, logits, top, shift, tile, start, right, ends, at):
+    _, scale = _weigh(x, begin, begin + n, logits, top, shift, tile)
+    running = ZERO
+    for k in range(n):  # a loop of its own, which is vectorised
+        ends[at + k] = _integer(tile[k], scale) if scale else ZERO
+    for k in range(at, at + n):
+        running += ends[k]
+        ends[k] = start + (running >> right)
 
 
 # --- draws ----------------------------------------------------------------------------------
@@ -469,9 +486,10 @@ VACANT = (CELL * LOW_BITS) | MASK  # where no category ends
 
 
 @entry
-def fill_ends(x, logits, tile, shifts, starts, ends):
-    """Put the boundaries of a row into ``ends``."""
-    _fill_ends(x, ZERO, np.uint64(x.size), logits, tile, shifts, starts, ends)
+def fill_ends(x, logits, begin, end, tile, tops, shifts, starts, ends):
+    """Put the boundaries of a row's tiles ``begin`` to ``end`` into ``ends``."""
+    size = np.uint64(x.size)
+    _fill_ends(x, ZERO, size, logits, begin, end, tile, tops, shifts, starts, ZERO, ends)
 
 
 @entry
@@ -595,26 +613,27 @@ def _first_beyond(ends, k, target):
 @entry
 def draw_summed_rows(
     x, size, logits, key, numbers, places, runs, draws, out,
-    words, tile, shifts, starts, ends, tops,
+    words, tile, ends, lasts, tops, shifts, starts,
 ):  # fmt: skip
     """Draw from each row by its boundaries, which are in groups: for some draws a row.
 
-    ``tops`` has the last boundary of each group. Both it and ``ends`` are longer than they need be:
-    whole groups of equal size, for loops without a remainder.
+    ``lasts`` has the last boundary of each group. Both it and ``ends`` are longer than they need
+    be: whole groups of equal size, for loops without a remainder.
     """
     rows, skip = np.uint64(x.size) // size, ZERO
-    group = np.uint64(ends.size) // np.uint64(tops.size)
+    tiles = (size + TILE - ONE) // TILE
+    group = np.uint64(ends.size) // np.uint64(lasts.size)
     groups = (size + group - ONE) // group
     for k in range(size, np.uint64(ends.size)):
         ends[k] = BEYOND
-    for g in range(groups, np.uint64(tops.size)):
-        tops[g] = BEYOND
+    for g in range(groups, np.uint64(lasts.size)):
+        lasts[g] = BEYOND
     for r in range(rows):
-        begin = r * size
-        _fill_ends(x, begin, begin + size, logits, tile, shifts, starts, ends)
+        begin, base = r * size, r * (tiles + ONE)
+        _fill_ends(x, begin, size, logits, ZERO, tiles, tile, tops, shifts, starts, base, ends)
         total = ends[size - ONE]
         for g in range(groups):
-            tops[g] = ends[min(g * group + group, size) - ONE]
+            lasts[g] = ends[min(g * group + group, size) - ONE]
         for j in range(runs):
             for first in range(ZERO, draws, WORDS):
                 skip, at = _refill(words, skip, key, numbers, rows, r, runs, j, draws, first)
@@ -623,14 +642,14 @@ def draw_summed_rows(
                     k = np.int64(-1)
                     if total:
                         target = _scale_word(words[at + i], total)
-                        k = np.int64(_rank(ends, tops, group, target))
+                        k = np.int64(_rank(ends, lasts, group, target))
                     out[place + i * places[THREE]] = k
 
 
 @inner
-def _rank(ends, tops, group, target):
+def _rank(ends, lasts, group, target):
     """Return the number of boundaries up to ``target``: all are compared, nothing is guessed."""
-    first = _count(tops, ZERO, np.uint64(tops.size), target) * group
+    first = _count(lasts, ZERO, np.uint64(lasts.size), target) * group
     return first + _count(ends, first, group, target)
 
 
@@ -692,14 +711,15 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
 
 @entry
 def draw_long_rows(
-    x, size, logits, key, numbers, places, runs, draws, out, words, tile, sums, shifts, starts
-):
-    """Draw from rows of many tiles, of which just the tile of a draw is read again."""
+    x, size, logits, key, numbers, places, runs, draws, out,
+    words, tile, sums, tops, shifts, starts,
+):  # fmt: skip
+    """Draw from rows of many tiles that are measured: just the tile of a draw is read again."""
     skip = ZERO
-    rows = np.uint64(x.size) // size
+    rows, tiles = np.uint64(x.size) // size, (size + TILE - ONE) // TILE
     for r in range(rows):
-        begin, end = r * size, r * size + size
-        total, shift = _measure(x, begin, end, logits, tile, shifts, starts)
+        begin, end, base = r * size, r * size + size, r * (tiles + ONE)
+        total = starts[base + tiles]
         for j in range(runs):
             for first in range(ZERO, draws, WORDS):
                 skip, at = _refill(words, skip, key, numbers, rows, r, runs, j, draws, first)
@@ -709,7 +729,9 @@ def draw_long_rows(
                     if total:
                         target = _scale_word(words[at + i], total)
                         k = np.int64(
-                            _find(x, begin, end, logits, shift, tile, sums, shifts, starts, target)
+                            _find(
+                                x, begin, end, logits, tile, sums, tops, shifts, starts, base, target
+                            )
                         )
                     out[place + i * places[THREE]] = k
 
