@@ -101,8 +101,7 @@ class Categorical:
         cache: dict[str, Any] = {}
         if validate:
             param = _dispatch.checked(partial(_validation.check_rows, form.name), param, cache)
-        self._set(form, param, _batch_of(param), validate, clamp_probs, sound)
-        self._cache = cache
+        self._set(form, param, _batch_of(param), validate, clamp_probs, sound, cache)
 
     def _set(
         self,
@@ -112,10 +111,12 @@ class Categorical:
         validate: bool,
         clamp_probs: bool,
         sound: bool,
+        cache: dict[str, Any] | None = None,
     ) -> Categorical:
         """Set what the rest follows from.
 
-        The batch of ``param`` may be yet to be broadcast. ``sound`` tells that no row is void.
+        The batch of ``param`` may be yet to be broadcast. ``sound`` tells that no row is void, and
+        ``cache`` is the kernels' own.
         """
         self._form = form
         self._param = param
@@ -123,7 +124,7 @@ class Categorical:
         self._validate = validate
         self._clamp_probs = clamp_probs
         self._sound = sound
-        self._cache: dict[str, Any] = {}  # the kernels' own
+        self._cache = {} if cache is None else cache
         _dispatch.introduce(type(self))
         return self
 

@@ -728,11 +728,10 @@ def draw_long_rows(
                     k = np.int64(-1)
                     if total:
                         target = _scale_word(words[at + i], total)
-                        k = np.int64(
-                            _find(
-                                x, begin, end, logits, tile, sums, tops, shifts, starts, base, target
-                            )
+                        found = _find(
+                            x, begin, end, logits, tile, sums, tops, shifts, starts, base, target
                         )
+                        k = np.int64(found)
                     out[place + i * places[THREE]] = k
 
 
