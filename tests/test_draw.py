@@ -96,15 +96,24 @@ def test_several_draws(
 @pytest.mark.parametrize("size", [3, 33, 5000])
 def test_void_rows(form: str, size: int) -> None:
     nan, inf = np.nan, np.inf
-    bad = {"probs": [nan, -nan, inf, -1.0, -inf], "logits": [nan, -nan, inf]}[form]
-    x = rows.make(form, "plain", (40, size), np.float32)
+    ones = np.array(-1, np.int32).view(np.float32)  # a NaN with all of its bits set
+    bad = {"probs": [nan, -nan, ones, inf, -1.0, -inf], "logits": [nan, -nan, ones, inf]}[form]
+    x = rows.make(form, "plain", (70, size), np.float32)
     for r, value in enumerate(bad):
         x[3 * r, -1 - r % 2] = value
     x[20] = 0 if form == "probs" else -inf
+    x[21, 0] = -0.0
     actual = draw(x, form, 2)
     np.testing.assert_array_equal(actual, expected(x, form, 2))
     assert set(np.flatnonzero((actual < 0).any((0, 2)))) == {*range(0, 3 * len(bad), 3), 20}
     np.testing.assert_array_equal(draw(x[20:21], form, 5000), -1)
+
+
+def test_lanes() -> None:
+    """Integers are float64, whatever their width, and so is what is no float of NumPy's own."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    for dtype, lane in ((np.float16, "f4"), (ml_dtypes.bfloat16, "f4"), (ml_dtypes.int4, "f8")):
+        assert cpu.Rows(np.zeros((2, 3), dtype)).dtype == lane
 
 
 DTYPES = ["?", "i1", "u1", "i2", "u4", "i8", "u8", ">f4", ">f8", ">i4", "f2"]

@@ -70,6 +70,37 @@ def test_values(
         np.testing.assert_allclose(ours, reference, rtol=8 * eps, atol=8 * eps)
 
 
+@pytest.mark.parametrize(
+    ("shape", "value"),
+    [((7,), v) for v in ((), (2,), (3, 5))] + [((3, 5, 7), v) for v in ((), (3, 5), (4, 3, 5))],
+)
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64])
+@pytest.mark.parametrize("wrong", [None, -1, 7, 2**31 - 1])
+def test_where_values_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, shape: Any, value: Any, dtype: Any, wrong: int | None
+) -> None:
+    x = logits_of("plain", shape, np.float32)
+    v = np.random.default_rng(1).integers(0, 7, value).astype(dtype)
+    if wrong is not None:
+        v.reshape(-1)[-1] = wrong
+    for validate in (False, True):
+        dist = Categorical(logits=x, validate_args=validate)
+
+        def ask(dist: Categorical = dist) -> Any:
+            try:
+                return dist.expand(dist.batch_shape).log_prob(v)
+            except ValueError as error:
+                return str(error)
+
+        ours, reference = both(monkeypatch, ask)
+        if validate and wrong is not None:
+            assert f" is {wrong}" in ours
+            assert ours == reference
+        else:
+            np.testing.assert_allclose(ours, reference, rtol=1e-6, atol=1e-6)
+            assert np.isneginf(ours).any() == (wrong is not None)
+
+
 @pytest.mark.parametrize("layout", ["F", "strided"])
 def test_arrays_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
     x = logits_of("plain", (60, 40), np.float32)
@@ -86,22 +117,25 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     x[67, 3] = np.nan
     assert not cpu.vouch(x, True, {})
     dist = Categorical(logits=x, validate_args=False)
-    top, total = dist._form.normalizer(np, x)
-    results = cpu.sum_shares(x, True)
+    top, total, _ = dist._form.normalizer(np, x)
+    results = cpu.summarize(x, True)
     np.testing.assert_array_equal(results[0], top)
     np.testing.assert_allclose(results[1], total, rtol=1e-14)
     assert np.isnan(results[1]).ravel().nonzero()[0].tolist() == [67]
 
 
+ALL_ONES = "a NaN with all of its bits set"
 BAD = [
     ("probs", -1.0),
     ("probs", np.nan),
     ("probs", -np.nan),
+    ("probs", ALL_ONES),
     ("probs", np.inf),
     ("probs", -np.inf),
     ("probs", -1e-45),
     ("logits", np.nan),
     ("logits", -np.nan),
+    ("logits", ALL_ONES),
     ("logits", np.inf),
 ]
 
@@ -109,10 +143,10 @@ BAD = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(50, 4), (3, 100), (2, 5000)])
 @pytest.mark.parametrize(("form", "value"), BAD)
-def test_a_bad_value_is_seen_wherever_it_is(
-    form: str, value: float, shape: Any, dtype: Any
-) -> None:
+def test_a_bad_value_is_seen_wherever_it_is(form: str, value: Any, shape: Any, dtype: Any) -> None:
     x = np.random.default_rng(0).random(shape).astype(dtype)
+    if value is ALL_ONES:
+        value = np.full(x.itemsize, -1, np.int8).view(dtype)[0]
     assert cpu.vouch(x, form == "logits", {})
     for place in [(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 1)]:
         bad = x.copy()

@@ -199,6 +199,22 @@ def test_a_mode_without_subnormal_numbers_changes_nothing(name: str) -> None:
     np.testing.assert_array_equal(draws, expected_draws)
 
 
+def test_threads_that_start_in_that_mode_do_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(cpu, "THREAD", 1.0)
+    monkeypatch.setattr(cpu.config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(cpu, "_pool", None)
+    x = rows.make("probs", "subnormal", (3000, 20), np.float64)
+    assert torch.set_flush_denormal(True)
+    try:
+        dist = Categorical(x)
+        assert np.isfinite(dist.entropy()).all()
+    finally:
+        torch.set_flush_denormal(False)
+    assert cpu._pool is not None
+    assert dist.sample(rng=1).min() >= 0
+
+
 @pytest.mark.parametrize("name", REGIMES)
 def test_layout_changes_nothing(name: str) -> None:
     shape, sample_shape = REGIMES[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import math
 import sys
@@ -193,25 +192,34 @@ def introduce(cls: type) -> None:
 LARGE = 1 << 14  # numbers from which kernels are worth being called, and loaded
 
 
-def _one_pass(xp: Namespace, params: Array) -> Any:
-    """Return the room that does in one pass what the library does in several, if there is one."""
-    return _cpu() if compat.is_numpy_namespace(xp) and params.size >= LARGE else None
+def _in_one_pass(name: str, xp: Namespace, params: Array, *args: Any) -> Any:
+    """Call a function of the room that does in one pass what the library does in several.
+
+    Returns None if there is none, or if it does.
+    """
+    if not compat.is_numpy_namespace(xp) or params.size < LARGE:
+        return None
+    with _cpu().with_subnormals():
+        return getattr(_cpu(), name)(params, *args)
 
 
 def vouch(xp: Namespace, params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
-    room = _one_pass(xp, params)
-    return room is not None and room.vouch(params, logits, cache)
+    return bool(_in_one_pass("vouch", xp, params, logits, cache))
 
 
-def sum_shares(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
-    """Return each row's largest value, and the sums of s and of s * log(s) over the row.
+def summarize(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
+    """Return of each row the largest value, a sum, the logarithm of that, and the entropy.
 
-    s is a probability's share of the largest. Results keep the last axis. Nothing is returned where
-    the operations of the array API are to do it.
+    The sum is that of the probabilities as shares of the largest. Results keep the last axis.
+    Nothing is returned where the operations of the array API are to do it.
     """
-    room = _one_pass(xp, params)
-    return () if room is None else room.sum_shares(params, logits)
+    return _in_one_pass("summarize", xp, params, logits) or ()
+
+
+def look_up(xp: Namespace, params: Array, values: Array) -> Array | None:
+    """Return the rows' entries at values, or None where the array API's operations are to do it."""
+    return _in_one_pass("look_up", xp, params, values)
 
 
 def checked(check: Callable[..., None], x: Array, cache: dict[str, Any]) -> Array:
@@ -323,7 +331,7 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
             f"array is on device {compat.device(x)}: move it to the CPU first, by {library.to_cpu}"
         ) from None
     if memory == "CPU":
-        return _cpu(), np, _AS_IS if _LEAST > 0 else _with_subnormals()
+        return _cpu(), np, _cpu().with_subnormals()
     from ._kernels import cuda
 
     return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index, x)
@@ -335,28 +343,6 @@ def _cpu() -> Any:
     from ._kernels import cpu
 
     return cpu
-
-
-_AS_IS = contextlib.nullcontext()
-_LEAST = 5e-324  # zero, where subnormal numbers are taken for it
-
-
-@contextlib.contextmanager
-def _with_subnormals() -> Iterator[None]:
-    """Leave a mode of the CPU in which subnormal numbers are zero, and draws of them would differ.
-
-    XLA calls back in it, and `torch.set_flush_denormal` sets it; new threads inherit it.
-    """
-    libc, saved = ctypes.CDLL(None), ctypes.create_string_buffer(64)
-    usual = ctypes.c_void_p(-1)  # FE_DFL_ENV of <fenv.h>
-    if sys.platform == "darwin":
-        usual = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(libc, "_FE_DFL_ENV")))
-    libc.fegetenv(saved)
-    libc.fesetenv(usual)
-    try:
-        yield
-    finally:
-        libc.fesetenv(saved)
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

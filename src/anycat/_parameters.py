@@ -59,19 +59,20 @@ PROBS = Form(
 
 
 def _max_and_sum(xp: Namespace, x: Array) -> Normalizer:
-    """Return max(x) and sum(exp(x - max(x))).
+    """Return max(x), sum(exp(x - max(x))), and the logarithm of the sum.
 
     They are kept apart, since their log-sum-exp loses digits where the maximum is large.
     """
     highest = xp.max(x, axis=-1, keepdims=True)
-    return highest, xp.sum(xp.exp(x - highest), axis=-1, keepdims=True)
+    total = xp.sum(xp.exp(x - highest), axis=-1, keepdims=True)
+    return highest, total, xp.log(total)
 
 
 LOGITS = Form(
     "logits",
     normalizer=_max_and_sum,
     prob=lambda xp, x, n: xp.exp(x - n[0]) / n[1],
-    log_prob=lambda xp, x, n: x - n[0] - xp.log(n[1]),
+    log_prob=lambda _, x, n: x - n[0] - n[2],
 )
 
 
@@ -103,11 +104,6 @@ def clamped_log(xp: Namespace, p: Array, dtype: Any) -> Array:
 def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:
     """Return -sum(p * log_p), where p = 0 adds nothing."""
     return xp.sum(xp.where(p > 0, -p * xp.where(p > 0, log_p, 0.0), 0.0), axis=-1)
-
-
-def entropy_of_shares(xp: Namespace, total: Array, weighted: Array) -> Array:
-    """Return the entropy of probabilities by the sums of s and s * log(s), their shares of any."""
-    return (xp.log(total) - weighted / total)[..., 0]
 
 
 def relative_entropy(xp: Namespace, p: Array, log_p: Array, log_q: Array) -> Array:

@@ -230,7 +230,7 @@ class Categorical:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._like(self._param, shape)
         new._cache = self._cache
-        for name in ("probs", "logits", "_normalizer", "_sums", "_cumulative", "_entropy"):
+        for name in ("probs", "logits", "_normalizer", "_summary", "_cumulative", "_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
@@ -280,15 +280,15 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
-        if self._form is LOGITS and self._sums:
-            highest, total, _ = self._sums
-            return highest, total
+        if self._form is LOGITS and self._summary:
+            highest, total, log_total, _ = self._summary
+            return highest, total, log_total
         return self._form.normalizer(self._xp, self._wide(self._param))
 
     @_kept
-    def _sums(self) -> tuple[Array, ...]:
-        """Return what kernels know of each row, or nothing: see `_dispatch.sum_shares`."""
-        return _dispatch.sum_shares(self._xp, self._param, self._form is LOGITS)
+    def _summary(self) -> tuple[Array, ...]:
+        """Return what kernels know of each row, or nothing: see `_dispatch.summarize`."""
+        return _dispatch.summarize(self._xp, self._param, self._form is LOGITS)
 
     @_dispatch.silence()
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
@@ -454,10 +454,12 @@ class Categorical:
         """
         xp = self._xp
         validate = self._validate and _dispatch.is_concrete(value)
-        index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
-        entries = self._look_up(self._wide(self._param), index)
+        entries, inside = _dispatch.look_up(xp, self._param, value), True
+        if entries is None:
+            index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
+            entries = self._look_up(self._wide(self._param), index)
         result = function(entries, tuple(n[..., 0] for n in self._normalizer))
-        if not validate:
+        if inside is not True:
             result = xp.where(inside, result, outside)
         return self._narrow(result)
 
@@ -560,8 +562,8 @@ class Categorical:
 
     @_kept
     def _entropy(self) -> Array:
-        if self._sums:
-            return _parameters.entropy_of_shares(self._xp, *self._sums[1:])
+        if self._summary:
+            return self._summary[3][..., 0]
         return _parameters.entropy(self._xp, *self._exact())
 
     @_dispatch.by_rows

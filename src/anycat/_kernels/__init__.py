@@ -6,8 +6,8 @@
     C-contiguous array of integers of shape (samples, rows, repeats), not empty; ``cache`` is a dict
     that the caller keeps for these parameters, for what is worth keeping.
 
-The CPU room has two more, since NumPy would pass over memory several times: ``vouch`` checks
-parameters in one pass, and ``sum_shares`` adds up what `log_prob` and `entropy` want.
+The CPU room has more, since NumPy would pass over memory several times: ``vouch`` checks parameters
+in one pass, ``summarize`` finds what `log_prob` and `entropy` want of rows, ``look_up`` entries.
 """
 
 from typing import Any, NamedTuple

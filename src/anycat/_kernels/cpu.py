@@ -6,11 +6,14 @@ before it is read, so that there is never a second copy of the whole input.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 import functools
 import itertools
 import math
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +24,7 @@ from . import cpu_kernels as kernels
 from . import earns_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from . import Draws
 
@@ -31,6 +34,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
     int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS, kernels.SPARE)
 )
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
+BRIEF = 112  # and summarized
 PIECE = 1 << 17  # numbers that are converted at once
 GUIDE = 2048  # entries of a guide table at least
 MEASURE = 0.7  # rough nanoseconds to measure a category
@@ -206,25 +210,45 @@ def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     return all(found)
 
 
-def sum_shares(params: Array, logits: bool) -> tuple[Array, Array, Array]:
-    """Return the largest value of each row, and two sums of what its values stand for.
+def summarize(params: Array, logits: bool) -> tuple[Array, Array, Array, Array]:
+    """Return what there is to know of each row: see `_dispatch.summarize`.
 
-    Probabilities are taken as shares s of the largest: the sums are those of s and of s * log(s).
     Each result has the shape of ``params``, but with one category; NaN for rows that are no
     distributions.
     """
     rows = Rows(params)
-    results = tuple(np.empty(rows.count, rows.dtype) for _ in range(3))
-    short = rows.size <= SHORT and rows.count >= LANES
-    kernel = kernels.sum_shares_of_short_rows if short else kernels.sum_shares
+    results = tuple(np.empty(rows.count, rows.dtype) for _ in range(4))
+    short = rows.size <= BRIEF and rows.count >= LANES
+    kernel = kernels.summarize_short_rows if short else kernels.summarize
 
     def add(x: Array, row: int) -> None:
         part = (result[row : row + x.size // rows.size] for result in results)
         kernel(x, np.uint64(rows.size), logits, *part)
 
     rows.each_block(add, 10 + rows.size, LANES if short else 1)
-    tops, totals, weighted = (result.reshape(*params.shape[:-1], 1) for result in results)
-    return tops, totals, weighted
+    tops, totals, logs, entropies = (result.reshape(*params.shape[:-1], 1) for result in results)
+    return tops, totals, logs, entropies
+
+
+def look_up(params: Array, values: Array) -> Array | None:
+    """Return the rows' entries at values, whose shape ends with that of the batch.
+
+    None where that is not what they are, or not all are categories.
+    """
+    rows, batch = Rows(params), params.shape[:-1]
+    plain = values.dtype == np.int64 and values.flags.c_contiguous and values.flags.aligned
+    if not (rows.ready and plain and values.shape[values.ndim - len(batch) :] == batch):
+        return None
+    flat, out, good = values.reshape(-1), np.empty(values.shape, params.dtype), []
+    flat.flags.writeable = False
+    x, entries = rows.block(0, rows.count), out.reshape(-1)
+
+    def look(begin: int, end: int) -> None:
+        part = np.uint64(begin), np.uint64(end)
+        good.append(kernels.look_up(x, np.uint64(rows.size), flat, *part, entries))
+
+    _in_parallel(look, flat.size, 2 * flat.size / THREAD)
+    return out if all(good) else None
 
 
 def _measured(
@@ -311,7 +335,8 @@ class Rows:
     """The rows of an array, in blocks as kernels want them."""
 
     def __init__(self, params: Array) -> None:
-        narrow = params.dtype.kind in "fV" and params.dtype.itemsize <= 4  # V: bfloat16
+        narrow = params.dtype.kind == "f" and params.dtype.itemsize <= 4
+        narrow = narrow or params.dtype.name == "bfloat16"
         self.params = params
         self.first = 0
         self.size: int = params.shape[-1]
@@ -390,6 +415,34 @@ def _shapes(size: int, dtype: Any, needs: str) -> list[tuple[int, Any]]:
 
 def _up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
+
+
+# --- subnormal numbers ----------------------------------------------------------------------
+#
+# XLA calls back in a mode of the CPU in which they are zero, which `torch.set_flush_denormal` sets
+# too. New threads inherit it, so none may be started in it.
+
+_AS_IS = contextlib.nullcontext()
+_LEAST = 5e-324  # zero, in that mode
+
+
+def with_subnormals() -> contextlib.AbstractContextManager[None]:
+    """Leave that mode: in it, draws and checks of subnormal numbers would differ."""
+    return _AS_IS if _LEAST > 0 else _usual_floats()
+
+
+@contextlib.contextmanager
+def _usual_floats() -> Iterator[None]:
+    libc, saved = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    usual = ctypes.c_void_p(-1)  # FE_DFL_ENV of <fenv.h>
+    if sys.platform == "darwin":
+        usual = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(libc, "_FE_DFL_ENV")))
+    libc.fegetenv(saved)
+    libc.fesetenv(usual)
+    try:
+        yield
+    finally:
+        libc.fesetenv(saved)
 
 
 # --- threads --------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ def _top(x, begin, end, logits):
 def _sound(high, low, logits):
     """Return the largest value by the extremes, or NaN if any value is no parameter."""
     largest = _largest_finite(_from_bits(high))
-    least = _flip(_bits(-largest)) - 1 if logits else -1  # -inf and -0.0 are allowed
+    least = _flip(_bits(-largest)) - 1 if logits else 0  # -inf is allowed
     return _from_bits(_flip(high)) if low >= least and high <= _bits(largest) else largest * np.nan
 
 
@@ -746,7 +746,7 @@ def _load_lanes(x, begin, size, logits, columns, tops, lows):
     for some in range(ZERO, LANES, np.uint64(32)):  # rows that the first cache can hold
         for k in range(size):
             for b in range(some, some + np.uint64(32)):
-                columns[k * LANES + b] = x[(begin + b) * size + k]
+                columns[k * LANES + b] = x[(begin + b) * size + k] + x.dtype.type(0)
     for b in range(LANES):
         highs[b] = lows[b] = _from_bits(_flip(_bits(columns[b])))
     for k in range(size & ONE, size, TWO):
@@ -926,8 +926,8 @@ def _add_shares(x, begin, end, top, logits):
 
 
 @entry
-def sum_shares(x, size, logits, tops, totals, weighted):
-    """Find each row's largest value, and the sums of `_add_shares` over the row."""
+def summarize(x, size, logits, tops, totals, logs, entropies):
+    """Find each row's largest value, the sum of its shares, the logarithm of that, the entropy."""
     real = x.dtype.type
     void = -np.inf if logits else 0.0
     for r in range(np.uint64(x.size) // size):
@@ -953,13 +953,14 @@ def sum_shares(x, size, logits, tops, totals, weighted):
                 total += t
                 by_log += v
         if not top > void:
-            total = by_log = np.nan
-        tops[r], totals[r], weighted[r] = top, total, by_log
+            total = np.nan
+        log = math.log(total)
+        tops[r], totals[r], logs[r], entropies[r] = top, total, log, log - by_log / total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def sum_shares_of_short_rows(x, size, logits, tops, totals, weighted):
-    """Do what `sum_shares` does, LANES rows at once, of which there must be as many or more."""
+def summarize_short_rows(x, size, logits, tops, totals, logs, entropies):
+    """Do what `summarize` does, LANES rows at once, of which there must be as many or more."""
     rows = np.uint64(x.size) // size
     real = x.dtype.type
     zero, void = real(0), real(-np.inf if logits else 0)
@@ -984,7 +985,23 @@ def sum_shares_of_short_rows(x, size, logits, tops, totals, weighted):
                     total[b] += share
                     by_log[b] += share * log
         for b in range(LANES):
-            good = top[b] > void
-            tops[begin + b] = top[b] if good else real(np.nan)
-            totals[begin + b] = total[b] if good else real(np.nan)
-            weighted[begin + b] = by_log[b] if good else real(np.nan)
+            missing = zero if top[b] > void else real(np.nan)
+            log = _log(total[b])
+            tops[begin + b], totals[begin + b] = top[b] + missing, total[b] + missing
+            logs[begin + b], entropies[begin + b] = log + missing, log - by_log[b] / total[b]
+
+
+@entry
+def look_up(x, size, values, begin, end, out):
+    """Put entries into ``out``: of a row at a value, the rows taken in turn, again and again.
+
+    Returns whether all values are categories.
+    """
+    rows = np.uint64(x.size) // size
+    r, good = begin % rows, True
+    for i in range(begin, end):
+        k = np.uint64(values[i])  # a negative one is large
+        good &= k < size
+        out[i] = x[r * size + (k if k < size else ZERO)]
+        r = r + ONE if r + ONE < rows else ZERO
+    return good

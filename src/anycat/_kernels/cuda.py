@@ -248,15 +248,18 @@ _held: dict[Any, Array] = {}
 
 
 def hold(x: Array) -> None:
-    """Keep an array until the current stream has come to here, or a little longer.
+    """Keep an array until the current stream has come to here, and a later call finds out.
 
     A library that knows nothing of this stream gives away the memory of an array that is gone.
+    What a graph reads is for its maker to keep: no event tells when that has come to an end.
     """
+    stream = _cupy().cuda.get_current_stream()
+    if stream.is_capturing():
+        return
     for passed in [event for event in list(_held) if event.done]:
         _held.pop(passed, None)
-    cuda = _cupy().cuda
-    event = cuda.Event(disable_timing=True)
-    event.record(cuda.get_current_stream())
+    event = _cupy().cuda.Event(disable_timing=True)
+    event.record(stream)
     _held[event] = x
 
 
