@@ -280,9 +280,10 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
-        if self._form is LOGITS and self._summary:
-            highest, total, log_total, _ = self._summary
-            return highest, total, log_total
+        if self._form is LOGITS:
+            known = _dispatch.totals(self._xp, self._param, True, self._cache) or self._summary[:3]
+            if known:
+                return tuple(known)
         return self._form.normalizer(self._xp, self._wide(self._param))
 
     @_kept

@@ -197,9 +197,10 @@ def sample(
 def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether all rows are distributions for certain."""
     rows, found = Rows(params), []
-    if not logits and rows.size > TILE and rows.count <= TILE:  # as fast to measure them, and once
+    if rows.size > TILE and rows.count <= TILE and _once(rows, logits):
         tops, _, starts = _measured(rows, logits, cache)
-        limit = np.finfo(rows.dtype).max / (2 * rows.size)  # lest the sum be infinite
+        terms = 1 if logits else 2 * rows.size  # lest a sum be infinite
+        limit = np.finfo(rows.dtype).max / terms
         return bool((starts[:, -1] > 0).all() and (tops[:, -1] <= limit).all())
 
     def look(x: Array, row: int) -> None:
@@ -208,6 +209,28 @@ def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
 
     rows.each_block(look, 0.08 * rows.size, 1)
     return all(found)
+
+
+def totals(params: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
+    """Return the first three results of `summarize`, if they are known without another look.
+
+    They have the precision of float32.
+    """
+    rows, known = Rows(params), cache.get("measured")
+    if not (logits and known and len(known.tops) == rows.count and _once(rows, logits)):
+        return ()
+    tops, units, ends = (x[:, -1].reshape(*params.shape[:-1], 1) for x in known)
+    shifts = np.where((np.abs(tops) > 2.0**20), tops, 0.0)
+    logs = np.log(ends) + units * math.log(2) + (shifts - tops)
+    return tuple(x.astype(rows.dtype) for x in (tops, np.exp(logs), logs))
+
+
+def _once(rows: Rows, logits: bool) -> bool:
+    """Tell whether to measure rows pays when they are checked, whatever they are wanted for.
+
+    Logits of float64 would be measured for draws, and gone through again for the rest.
+    """
+    return not logits or rows.dtype == FLOAT32
 
 
 def summarize(params: Array, logits: bool) -> tuple[Array, Array, Array, Array]:
@@ -335,8 +358,9 @@ class Rows:
     """The rows of an array, in blocks as kernels want them."""
 
     def __init__(self, params: Array) -> None:
-        narrow = params.dtype.kind == "f" and params.dtype.itemsize <= 4
-        narrow = narrow or params.dtype.name == "bfloat16"
+        kind = params.dtype.kind
+        narrow = params.dtype.itemsize <= 4 and kind == "f"
+        narrow = narrow or (kind == "V" and params.dtype.name == "bfloat16")
         self.params = params
         self.first = 0
         self.size: int = params.shape[-1]

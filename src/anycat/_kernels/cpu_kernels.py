@@ -388,8 +388,8 @@ def lay_tiles(size, logits, tops, shifts, starts):
     """Lay the measured tiles of each row end to end; tell whether they were measured rightly.
 
     If not, the rows' largest logits had not been known, which are in their places now.
-    ``shifts[j]`` becomes s_j, ``starts[j]`` the sum of the tiles before j, and the last one T, or 0
-    where nothing can be drawn.
+    ``shifts[j]`` becomes s_j, and the last one the exponent of the unit; ``starts[j]`` the sum of
+    the tiles before j, and the last one T, or 0 where nothing can be drawn.
     """
     tiles = (size + TILE - ONE) // TILE
     right = True
@@ -411,7 +411,7 @@ def lay_tiles(size, logits, tops, shifts, starts):
         for t in range(begin, end):
             shifts[t] = min(exponent - shifts[t] + room, 63) if top == top else 63
             starts[t], total = total, total + (starts[t] >> np.uint64(shifts[t]))
-        starts[end] = total
+        shifts[end], starts[end] = exponent + room - FIXED, total
     return right
 
 
