@@ -116,6 +116,16 @@ def test_lanes() -> None:
         assert cpu.Rows(np.zeros((2, 3), dtype)).dtype == lane
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_numbers_of_16_bits_are_widened_exactly(dtype: str) -> None:
+    x = np.arange(2**16, dtype=np.uint16)
+    x = x.view(pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype)
+    expected, actual = x.astype(np.float32), cpu.Rows(x).block(0, 1)
+    np.testing.assert_array_equal(actual, expected)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(actual)[numbers], np.signbit(expected)[numbers])
+
+
 DTYPES = ["?", "i1", "u1", "i2", "u4", "i8", "u8", ">f4", ">f8", ">i4", "f2"]
 
 

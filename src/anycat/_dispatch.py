@@ -217,11 +217,6 @@ def summarize(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
     return _in_one_pass("summarize", xp, params, logits) or ()
 
 
-def totals(xp: Namespace, params: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
-    """Return of each row the first three of `summarize`, if the check has found them."""
-    return _in_one_pass("totals", xp, params, logits, cache) or ()
-
-
 def look_up(xp: Namespace, params: Array, values: Array) -> Array | None:
     """Return the rows' entries at values, or None where the array API's operations are to do it."""
     return _in_one_pass("look_up", xp, params, values)

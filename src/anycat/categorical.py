@@ -280,11 +280,10 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
+        known: Normalizer = self._cache.get("normalizer", ())
         if self._form is LOGITS:
-            known = _dispatch.totals(self._xp, self._param, True, self._cache) or self._summary[:3]
-            if known:
-                return tuple(known)
-        return self._form.normalizer(self._xp, self._wide(self._param))
+            known = known or self._summary[:3]
+        return known or self._form.normalizer(self._xp, self._wide(self._param))
 
     @_kept
     def _summary(self) -> tuple[Array, ...]:
@@ -458,8 +457,9 @@ class Categorical:
         entries, inside = _dispatch.look_up(xp, self._param, value), True
         if entries is None:
             index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
-            entries = self._look_up(self._wide(self._param), index)
-        result = function(entries, tuple(n[..., 0] for n in self._normalizer))
+            real = _dispatch.isdtype(xp, self._param.dtype, "real floating")
+            entries = self._look_up(self._param if real else self._wide(self._param), index)
+        result = function(self._wide(entries), tuple(n[..., 0] for n in self._normalizer))
         if inside is not True:
             result = xp.where(inside, result, outside)
         return self._narrow(result)

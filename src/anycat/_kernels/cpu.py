@@ -35,7 +35,7 @@ TILE, BLOCK, LANES, WORDS, SPARE = (
 )
 SHORT = 48  # categories up to which rows are drawn from LANES at a time
 BRIEF = 112  # and summarized
-PIECE = 1 << 17  # numbers that are converted at once
+PIECE = 1 << 19  # numbers that are converted at once
 GUIDE = 2048  # entries of a guide table at least
 MEASURE = 0.7  # rough nanoseconds to measure a category
 THREAD = 1.5e5  # nanoseconds of work that are worth a thread of its own: to wake it costs 1e5
@@ -195,13 +195,22 @@ def sample(
 
 
 def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
-    """Tell whether all rows are distributions for certain."""
+    """Tell whether all rows are distributions for certain.
+
+    Long rows are measured for that, once and for all. Not so logits of float64: what normalises
+    them in float64 takes another look.
+    """
     rows, found = Rows(params), []
-    if rows.size > TILE and rows.count <= TILE and _once(rows, logits):
-        tops, _, starts = _measured(rows, logits, cache)
+    narrow = rows.dtype == FLOAT32
+    if rows.size > TILE and rows.count <= TILE and (narrow or not logits):
+        known = _measured(rows, logits, cache)
+        tops, units, totals = (x[:, -1].reshape(*params.shape[:-1], 1) for x in known)
+        if narrow:
+            with np.errstate(all="ignore"):  # of void rows
+                cache["normalizer"] = _normalizer(tops, units, totals, logits)
         terms = 1 if logits else 2 * rows.size  # lest a sum be infinite
         limit = np.finfo(rows.dtype).max / terms
-        return bool((starts[:, -1] > 0).all() and (tops[:, -1] <= limit).all())
+        return bool((totals > 0).all() and (tops <= limit).all())
 
     def look(x: Array, row: int) -> None:
         size = np.uint64(rows.size)
@@ -211,26 +220,14 @@ def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     return all(found)
 
 
-def totals(params: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
-    """Return the first three results of `summarize`, if they are known without another look.
-
-    They have the precision of float32.
-    """
-    rows, known = Rows(params), cache.get("measured")
-    if not (logits and known and len(known.tops) == rows.count and _once(rows, logits)):
-        return ()
-    tops, units, ends = (x[:, -1].reshape(*params.shape[:-1], 1) for x in known)
-    shifts = np.where((np.abs(tops) > 2.0**20), tops, 0.0)
-    logs = np.log(ends) + units * math.log(2) + (shifts - tops)
-    return tuple(x.astype(rows.dtype) for x in (tops, np.exp(logs), logs))
-
-
-def _once(rows: Rows, logits: bool) -> bool:
-    """Tell whether to measure rows pays when they are checked, whatever they are wanted for.
-
-    Logits of float64 would be measured for draws, and gone through again for the rest.
-    """
-    return not logits or rows.dtype == FLOAT32
+def _normalizer(tops: Array, units: Array, totals: Array, logits: bool) -> tuple[Array, ...]:
+    """Return what normalises measured rows, as a `Form` has it, in float32."""
+    results: tuple[Array, ...] = (np.ldexp(totals.astype(FLOAT64), units),)
+    if logits:
+        shifts = np.where(np.abs(tops) > 2.0**20, tops, 0.0)
+        logs = np.log(totals) + units * math.log(2) + (shifts - tops)
+        results = tops, np.exp(logs), logs
+    return tuple(x.astype(FLOAT32) for x in results)
 
 
 def summarize(params: Array, logits: bool) -> tuple[Array, Array, Array, Array]:
@@ -370,19 +367,22 @@ class Rows:
             params.dtype == self.dtype and params.flags.c_contiguous and params.flags.aligned
         )
 
-    def block(self, begin: int, end: int) -> Array:
-        """Return rows ``begin`` to ``end``, one after the other.
+    def block(self, begin: int, end: int, room: Array | None = None) -> Array:
+        """Return rows ``begin`` to ``end``, one after the other; ``room`` is for what is converted.
 
         The result is read-only, always: to Numba that is part of a type, and one is enough.
         """
-        if self.ready:
-            flat = self.params.reshape(-1)
-            block = flat[(self.first + begin) * self.size : (self.first + end) * self.size]
+        begin, end = self.first + begin, self.first + end
+        if self.params.flags.c_contiguous:
+            block = self.params.reshape(-1)[begin * self.size : end * self.size]
         else:
             batch = self.params.shape[:-1]
-            rows = self.first + np.arange(begin, end)
-            index = np.unravel_index(rows, batch) if batch else ...
-            block = np.ascontiguousarray(self.params[index], self.dtype).reshape(-1)
+            index = np.unravel_index(np.arange(begin, end), batch) if batch else ...
+            block = self.params[index].reshape(-1)
+        if block.dtype != self.dtype or not block.flags.aligned:
+            out = np.empty(block.size, self.dtype) if room is None else room[: block.size]
+            _convert(block, out)
+            block = out
         block.flags.writeable = False
         return block
 
@@ -407,10 +407,25 @@ class Rows:
                 task(self.block(begin, end), begin)
                 return
             pieces = -(-(end - begin) * self.size // PIECE)
-            for a, b in _split(begin, end, max(1, min(pieces, (end - begin) // least))):
-                task(self.block(a, b), a)
+            pieces = max(1, min(pieces, (end - begin) // least))
+            room = None
+            if self.params.dtype != self.dtype:
+                room = np.empty(-(-(end - begin) // pieces) * self.size, self.dtype)
+            for a, b in _split(begin, end, pieces):
+                task(self.block(a, b, room), a)
 
         _in_parallel(part, self.count, min(cost * self.count / THREAD, self.count // least))
+
+
+def _convert(x: Array, out: Array) -> None:
+    """Put numbers into ``out``, as kernels want them."""
+    name = x.dtype.name if x.dtype.itemsize == 2 and x.dtype.isnative else ""
+    if name in ("float16", "bfloat16"):
+        bits = np.require(x, None, ["C", "A"]).view(np.uint16)
+        bits.flags.writeable = False
+        kernels.widen(bits, name == "float16", out)
+    else:
+        out[...] = x
 
 
 def _scratch(size: int, dtype: Any, needs: str) -> tuple[Array, ...]:

@@ -110,6 +110,25 @@ def _largest_finite_for(x):
     return lambda x: largest
 
 
+@entry
+def widen(bits, half, out):
+    """Put the numbers with the bits of float16, or else of bfloat16, into ``out``, of float32.
+
+    Exactly, and several times as fast as NumPy does it.
+    """
+    infinite, normal = np.int32(0x7C00 << 13), np.int32(1 << 23)
+    least = _from_bits(np.int32(113 << 23))  # 2**-14, the least normal number
+    for i in range(np.uint64(bits.size)):
+        if not half:
+            out[i] = _from_bits(np.int32(np.uint32(bits[i]) << 16))
+            continue
+        rest = np.int32((bits[i] & 0x7FFF) << 13)
+        raised = _from_bits(np.int32(rest + np.int32(224 << 23 if rest >= infinite else 112 << 23)))
+        subnormal = _from_bits(np.int32(rest + np.int32(113 << 23))) - least
+        x = raised if rest >= normal else subnormal
+        out[i] = -x if bits[i] >> 15 else x
+
+
 # --- random words ---------------------------------------------------------------------------
 
 
