@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +105,36 @@ def test_where_values_are_looked_up(
         else:
             np.testing.assert_allclose(ours, reference, rtol=1e-6, atol=1e-6)
             assert np.isneginf(ours).any() == (wrong is not None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sure_category_is_sure(dtype: Any) -> None:
+    x = np.full((50, 9000), -np.inf, dtype)
+    sure = np.arange(50) * 150
+    x[np.arange(50), sure] = np.random.default_rng(0).normal(0, 100, 50)
+    dist = Categorical(logits=x)
+    assert (dist.log_prob(sure) == 0).all()
+    assert (np.abs(dist.entropy()) <= 1e-25).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_values_do_not_depend_on_how_a_distribution_was_made(form: str) -> None:
+    x = params_of(form, "plain", (6, 9000), np.float32)
+    dist = Categorical(**{form: x})
+    value = x.argmax(-1)
+    expected = dist.log_prob(value)
+    unchecked = Categorical(**{form: x}, validate_args=False)
+    part = Categorical(**{form: x})[:4]
+    part.sample()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(dist)).log_prob(value), expected)
+    np.testing.assert_array_equal(unchecked.log_prob(value), expected)
+    np.testing.assert_array_equal(part.log_prob(value[:4]), expected[:4])
+
+
+def test_a_sum_that_is_barely_finite() -> None:
+    x = np.zeros(20000, np.float32)
+    x[0], x[[8, 16]] = np.finfo(np.float32).max, 2.0**102  # rounded up from the exact sum
+    assert Categorical(x).prob(0) == 1
 
 
 @pytest.mark.parametrize("layout", ["F", "strided"])

@@ -248,6 +248,19 @@ def test_expanded_rows_share_what_kernels_keep() -> None:
     np.testing.assert_array_equal(dist.sample(9, rng=4), Categorical(dist._param).sample(9, rng=4))
 
 
+def test_what_kernels_keep_is_for_rows_in_their_order() -> None:
+    """Two batches that are expanded from one may have as many rows, in other orders."""
+    x = np.zeros((2, 1, 2, 1, 2, 5000), np.float32)
+    for r, row in enumerate(x.reshape(8, -1)):
+        row[: 10 ** (r % 4)] = 1
+    dist = Categorical(x)
+    for batch in ((2, 3, 2, 1, 2), (2, 1, 2, 3, 2), (4, 2, 1, 2, 1, 2), (2, 1, 2, 1, 2)):
+        for _ in range(2):
+            draws = dist.expand(batch).sample(5, rng=4)
+            fresh = Categorical(np.broadcast_to(x, (*batch, 5000)).copy())
+            np.testing.assert_array_equal(draws, fresh.sample(5, rng=4))
+
+
 # --- P3: more draws begin with the fewer -----------------------------------------------------
 
 

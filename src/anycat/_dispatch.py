@@ -217,6 +217,13 @@ def summarize(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
     return _in_one_pass("summarize", xp, params, logits) or ()
 
 
+def normalizer(
+    xp: Namespace, params: Array, logits: bool, cache: dict[str, Any]
+) -> tuple[Array, ...]:
+    """Return what normalises each row, or nothing where the array API's operations are to do it."""
+    return _in_one_pass("normalizer", xp, params, logits, cache) or ()
+
+
 def look_up(xp: Namespace, params: Array, values: Array) -> Array | None:
     """Return the rows' entries at values, or None where the array API's operations are to do it."""
     return _in_one_pass("look_up", xp, params, values)
@@ -309,7 +316,8 @@ def draw(
         empty = _empty if compat.is_jax_namespace(xp) and module is np else module.empty
         out = empty(block.shape, dtype)
         words = key()
-        same = not any(run.varies for run in cuts.loops)  # rows in all parts
+        once = math.prod(cuts.batch) == math.prod(params.shape[:-1])
+        same = once and not any(run.varies for run in cuts.loops)  # rows as they are, in all parts
         for place, rows, draws in cuts.parts() if out.size else ():
             part = out[place].transpose(cuts.order).reshape(draws[:3])
             flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)

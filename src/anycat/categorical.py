@@ -280,8 +280,9 @@ class Categorical:
     @_kept
     @_dispatch.silence()
     def _normalizer(self) -> Normalizer:
-        known: Normalizer = self._cache.get("normalizer", ())
-        if self._form is LOGITS:
+        logits = self._form is LOGITS
+        known = _dispatch.normalizer(self._xp, self._param, logits, self._cache)
+        if logits:
             known = known or self._summary[:3]
         return known or self._form.normalizer(self._xp, self._wide(self._param))
 

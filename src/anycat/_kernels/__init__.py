@@ -7,8 +7,8 @@
     that the caller keeps for these parameters, for what is worth keeping.
 
 The CPU room has more, since NumPy would pass over memory several times: ``vouch`` checks parameters
-in one pass, ``summarize`` finds what `log_prob` and `entropy` want of rows, ``look_up`` entries.
-What ``vouch`` finds of that, it leaves in ``cache`` under the name "normalizer".
+in one pass, ``normalizer`` and ``summarize`` find what `log_prob` and `entropy` want of rows, and
+``look_up`` entries.
 """
 
 from typing import Any, NamedTuple

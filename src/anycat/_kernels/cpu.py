@@ -198,19 +198,14 @@ def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether all rows are distributions for certain.
 
     Long rows are measured for that, once and for all. Not so logits of float64: what normalises
-    them in float64 takes another look.
+    them takes another look.
     """
     rows, found = Rows(params), []
-    narrow = rows.dtype == FLOAT32
-    if rows.size > TILE and rows.count <= TILE and (narrow or not logits):
-        known = _measured(rows, logits, cache)
-        tops, units, totals = (x[:, -1].reshape(*params.shape[:-1], 1) for x in known)
-        if narrow:
-            with np.errstate(all="ignore"):  # of void rows
-                cache["normalizer"] = _normalizer(tops, units, totals, logits)
+    if rows.size > TILE and rows.count <= TILE and (rows.dtype == FLOAT32 or not logits):
+        tops, _, starts = _measured(rows, logits, cache)
         terms = 1 if logits else 2 * rows.size  # lest a sum be infinite
         limit = np.finfo(rows.dtype).max / terms
-        return bool((totals > 0).all() and (tops <= limit).all())
+        return bool((starts[:, -1] > 0).all() and (tops[:, -1] <= limit).all())
 
     def look(x: Array, row: int) -> None:
         size = np.uint64(rows.size)
@@ -220,14 +215,28 @@ def vouch(params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     return all(found)
 
 
-def _normalizer(tops: Array, units: Array, totals: Array, logits: bool) -> tuple[Array, ...]:
-    """Return what normalises measured rows, as a `Form` has it, in float32."""
-    results: tuple[Array, ...] = (np.ldexp(totals.astype(FLOAT64), units),)
-    if logits:
-        shifts = np.where(np.abs(tops) > 2.0**20, tops, 0.0)
-        logs = np.log(totals) + units * math.log(2) + (shifts - tops)
-        results = tops, np.exp(logs), logs
-    return tuple(x.astype(FLOAT32) for x in results)
+def normalizer(params: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
+    """Return what normalises each row, as a `Form` has it, if measuring rows tells it.
+
+    That is so for long rows in float32: in float64 it would not be precise enough.
+    """
+    rows = Rows(params)
+    if rows.size <= TILE or rows.dtype != FLOAT32:
+        return ()
+    known = [_measured(group, logits, cache if group is rows else {}) for group in rows.groups()]
+    tops, units, totals = (
+        np.concatenate([x[:, -1] for x in xs]) for xs in zip(*known, strict=True)
+    )
+    sums, units = np.where(totals > 0, totals, np.nan), units.astype(np.intc)
+    if not logits:
+        results: tuple[Array, ...] = (np.ldexp(sums, units),)
+    else:
+        powers, fractions = np.empty_like(units), np.empty_like(tops)
+        kernels.exponentials(tops.astype(FLOAT32), fractions, powers)
+        sums = np.ldexp(sums / fractions, units - powers)
+        results = tops, sums, np.log(sums)
+    results = tuple(x.astype(FLOAT32).reshape(*params.shape[:-1], 1) for x in results)
+    return () if np.isinf(results[-1]).any() else results  # rounded to more than there is
 
 
 def summarize(params: Array, logits: bool) -> tuple[Array, Array, Array, Array]:
@@ -287,10 +296,8 @@ def _measured(
     if rows.size <= TILE:
         rows.each_block(lambda x, row: task(x, row, UNMEASURED), cost, least)
         return UNMEASURED
-    known: Measured | None = cache.get("measured")
-    new = known is None or len(known.tops) != rows.count
-    if known is None or new:
-        known = Measured.room(rows.count, rows.size)
+    new = "measured" not in cache
+    known = Measured.room(rows.count, rows.size) if new else cache["measured"]
     price = MEASURE * rows.size
     if new and rows.ready:  # then threads may share a row
         whole = rows.block(0, rows.count)

@@ -340,19 +340,23 @@ def _sum_blocks(tile, n, scale, sums):
 
 
 @inner
-def _crossing(tile, scale, sums, target):
-    """Return the first category of a tile whose running sum exceeds ``target``."""
-    block = ZERO
+def _crossing(tile, n, scale, sums, target):
+    """Return the first category of a tile whose running sum exceeds ``target``.
+
+    There is one, unless someone has changed the row since it was measured; then it is the last.
+    """
+    block, last = ZERO, n - ONE
     running = ZERO
-    while sums[block] <= target:
+    while sums[block] <= target and block < last // BLOCK:
         running = sums[block]
         block += ONE
     k = block * BLOCK
-    while True:
+    while k < last:
         running += _integer(tile[k], scale)
         if running > target:
-            return k
+            break
         k += ONE
+    return k
 
 
 # --- one row --------------------------------------------------------------------------------
@@ -434,6 +438,15 @@ def lay_tiles(size, logits, tops, shifts, starts):
     return right
 
 
+@entry
+def exponentials(tops, fractions, powers):
+    """Split the weights of the largest logits of rows into g and n, of g * 2**n."""
+    for r in range(np.uint64(tops.size)):
+        top = tops[r]
+        offset = tops.dtype.type(_shift(np.float64(top), True))
+        fractions[r], powers[r] = _exp(top - offset)
+
+
 @inner
 def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target):
     """Return the category of a measured row whose integers hold ``target``.
@@ -454,7 +467,7 @@ def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target)
     _, scale = _weigh(x, low, high, logits, tops[base + j], shift, tile)
     _sum_blocks(tile, high - low, scale, sums)
     within = ((target - starts[base + j] + ONE) << np.uint64(shifts[base + j])) - ONE
-    return j * TILE + _crossing(tile, scale, sums, within)
+    return j * TILE + _crossing(tile, high - low, scale, sums, within)
 
 
 @inner
@@ -712,7 +725,7 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
             k = np.int64(-1)
             if total:
                 target = _scale_word(words[skip + r % WORDS], total)
-                k = np.int64(_crossing(tile, scale, sums, target))
+                k = np.int64(_crossing(tile, size, scale, sums, target))
             out[_point(places, r, ZERO, ZERO)] = k
             continue
         for j in range(runs):
@@ -724,7 +737,7 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
                     k = np.int64(-1)
                     if total:
                         target = _scale_word(words[skip + i], total)
-                        k = np.int64(_crossing(tile, scale, sums, target))
+                        k = np.int64(_crossing(tile, size, scale, sums, target))
                     out[place + i * places[THREE]] = k
 
 
