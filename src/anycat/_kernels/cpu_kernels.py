@@ -340,23 +340,19 @@ def _sum_blocks(tile, n, scale, sums):
 
 
 @inner
-def _crossing(tile, n, scale, sums, target):
-    """Return the first category of a tile whose running sum exceeds ``target``.
-
-    There is one, unless someone has changed the row since it was measured; then it is the last.
-    """
-    block, last = ZERO, n - ONE
+def _crossing(tile, scale, sums, target):
+    """Return the first category of a tile whose running sum exceeds ``target``."""
+    block = ZERO
     running = ZERO
-    while sums[block] <= target and block < last // BLOCK:
+    while sums[block] <= target:
         running = sums[block]
         block += ONE
     k = block * BLOCK
-    while k < last:
+    while True:
         running += _integer(tile[k], scale)
         if running > target:
-            break
+            return k
         k += ONE
-    return k
 
 
 # --- one row --------------------------------------------------------------------------------
@@ -465,9 +461,11 @@ def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target)
     high = min(low + TILE, end)
     shift = _shift(tops[base + tiles], logits)
     _, scale = _weigh(x, low, high, logits, tops[base + j], shift, tile)
-    _sum_blocks(tile, high - low, scale, sums)
     within = ((target - starts[base + j] + ONE) << np.uint64(shifts[base + j])) - ONE
-    return j * TILE + _crossing(tile, high - low, scale, sums, within)
+    total = _sum_blocks(tile, high - low, scale, sums) if scale else ZERO
+    if within >= total:  # someone has changed the row since it was measured
+        return j * TILE
+    return j * TILE + _crossing(tile, scale, sums, within)
 
 
 @inner
@@ -725,7 +723,7 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
             k = np.int64(-1)
             if total:
                 target = _scale_word(words[skip + r % WORDS], total)
-                k = np.int64(_crossing(tile, size, scale, sums, target))
+                k = np.int64(_crossing(tile, scale, sums, target))
             out[_point(places, r, ZERO, ZERO)] = k
             continue
         for j in range(runs):
@@ -737,7 +735,7 @@ def draw_rows(x, size, logits, key, numbers, places, runs, draws, out, words, ti
                     k = np.int64(-1)
                     if total:
                         target = _scale_word(words[skip + i], total)
-                        k = np.int64(_crossing(tile, size, scale, sums, target))
+                        k = np.int64(_crossing(tile, scale, sums, target))
                     out[place + i * places[THREE]] = k
 
 
