@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 TILE, BLOCK, LANES, WORDS, SPARE = (
     int(n) for n in (kernels.TILE, kernels.BLOCK, kernels.LANES, kernels.WORDS, kernels.SPARE)
 )
-SHORT = 48  # categories up to which rows are drawn from LANES at a time
-BRIEF = 112  # and summarized
+SHORT = 128  # categories up to which rows may be drawn from LANES at a time
 PIECE = 1 << 19  # numbers that are converted at once
 GUIDE = 2048  # entries of a guide table at least
 MEASURE = 0.7  # rough nanoseconds to measure a category
 THREAD = 1.5e5  # nanoseconds of work that are worth a thread of its own: to wake it costs 1e5
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+BRIEF = {FLOAT32: 112, FLOAT64: 36}  # categories up to which rows are summarized LANES at a time
 
 
 class Lattice(NamedTuple):
@@ -131,17 +131,22 @@ class Costs(NamedTuple):
     find: float
     rank: float
     table: float
+    lanes: float
 
     @classmethod
     @functools.lru_cache
-    def of(cls, size: int, draws: int) -> Costs:
-        """Return the costs of some draws from a row of some size, with all that they need first."""
+    def of(cls, size: int, draws: int, width: int) -> Costs:
+        """Return the costs of some draws from a row of some size, with all that they need first.
+
+        ``width`` is that of a number, in bytes.
+        """
         again = 0 if size <= TILE else 0.5 * TILE
         tile = min(size, TILE)
         return cls(
             find=0.7 * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
             table=60_000 + 5.5 * size + draws * 4,  # of many rows, one after the other
+            lanes=5 + (0.4 + 0.175 * width) * size + draws * (3 + 0.3 * size),
         )
 
     @staticmethod
@@ -160,35 +165,37 @@ def sample(
     """Draw from each row of ``params``: see the docstring of the package."""
     out = out.reshape(-1)
     rows, lattice = Rows(params), Lattice.of(draws)
-    costs = Costs.of(rows.size, draws.samples * draws.repeats)
+    costs = Costs.of(rows.size, draws.samples * draws.repeats, rows.dtype.itemsize)
+    lanes = costs.lanes if rows.size <= SHORT and draws.rows >= LANES else math.inf
+    least = min(costs.find, costs.rank, lanes)
 
     if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
         table = cache.get("table")
-        if table is None and earns_table(cache, min(costs[:2]), Costs.prepare(rows.size)):
+        if table is None and earns_table(cache, least, Costs.prepare(rows.size)):
             table = cache["table"] = _prepare(rows.block(0, 1), logits, cache)
         if table is not None:
             _draw_from_table(table, key, lattice, out)
             return
 
-    short = rows.size <= SHORT and draws.rows >= LANES
-    if not short and draws.rows > 1 and costs.table < min(costs[:2]):
+    if draws.rows > 1 and costs.table < least:
         for r in range(draws.rows):
             table = _prepare(rows.block(r, r + 1), logits, {})
             _draw_from_table(table, key, lattice.at(1, r), out)
         return
 
-    if short:
-        way, cost = SHORT_ROWS, 30 + costs.rank
-    elif costs.rank < costs.find:
-        way, cost = SUMMED_ROWS, costs.rank
+    if lanes == least:
+        way = SHORT_ROWS
+    elif costs.rank == least:
+        way = SUMMED_ROWS
     else:
-        way, cost = LONG_ROWS if rows.size > TILE else ROWS, costs.find
+        way = LONG_ROWS if rows.size > TILE else ROWS
     size = np.uint64(rows.size)
 
     def draw(first: int, x: Array, row: int, known: Measured) -> None:
         room = _scratch(rows.size, rows.dtype, way.needs) + (known if way.measured else ())
         way.kernel(x, size, logits, key, *lattice.at(1, first + row), out, *room)
 
+    cost = least if rows.size <= TILE else least - MEASURE * rows.size  # measured before
     for group in rows.groups():
         task, kept = functools.partial(draw, group.first), cache if group is rows else {}
         _measured(group, logits, kept, task, cost, way.least)
@@ -247,7 +254,7 @@ def summarize(params: Array, logits: bool) -> tuple[Array, Array, Array, Array]:
     """
     rows = Rows(params)
     results = tuple(np.empty(rows.count, rows.dtype) for _ in range(4))
-    short = rows.size <= BRIEF and rows.count >= LANES
+    short = rows.size <= BRIEF[rows.dtype] and rows.count >= LANES
     kernel = kernels.summarize_short_rows if short else kernels.summarize
 
     def add(x: Array, row: int) -> None:

@@ -19,7 +19,7 @@ from numba.extending import intrinsic, overload, register_jitable
 
 TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
-CHUNK = np.uint64(512)  # terms that are added in the precision of the values
+CHUNK = np.uint64(512)  # terms added in the precision of the values, or read again at once
 LANES = np.uint64(64)  # short rows that are taken at once
 WORDS = np.uint64(1024)  # random words made at once
 SPARE = np.uint64(4)  # and what may be made beside them
@@ -460,12 +460,15 @@ def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target)
     low = begin + j * TILE
     high = min(low + TILE, end)
     shift = _shift(tops[base + tiles], logits)
-    _, scale = _weigh(x, low, high, logits, tops[base + j], shift, tile)
     within = ((target - starts[base + j] + ONE) << np.uint64(shifts[base + j])) - ONE
-    total = _sum_blocks(tile, high - low, scale, sums) if scale else ZERO
-    if within >= total:  # someone has changed the row since it was measured
-        return j * TILE
-    return j * TILE + _crossing(tile, scale, sums, within)
+    for k in range(low, high, CHUNK):  # of which half need not be read, on average
+        n = min(CHUNK, high - k)
+        _, scale = _weigh(x, k, k + n, logits, tops[base + j], shift, tile)
+        total = _sum_blocks(tile, n, scale, sums) if scale else ZERO
+        if within < total:
+            return k - begin + _crossing(tile, scale, sums, within)
+        within -= total
+    return j * TILE  # someone has changed the row since it was measured
 
 
 @inner
