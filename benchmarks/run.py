@@ -138,7 +138,7 @@ def plot(results: dict[str, Times], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each group")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each group")
     args = parser.parse_args()
     results: dict[str, Times] = {}
     for name, group in GROUPS.items():
