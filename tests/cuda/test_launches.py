@@ -154,6 +154,9 @@ def test_what_the_stream_still_reads_is_kept(
         event.done = cuda._held[event] is first
     cuda.hold(third)
     assert list(cuda._held.values()) == [second, third]
+    monkeypatch.setattr(on_cpu.cuda.get_current_stream(), "capturing", True)  # no event would tell
+    cuda.hold(object())
+    assert list(cuda._held.values()) == [second, third]
 
 
 def test_memory_and_stream_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
