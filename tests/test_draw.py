@@ -108,6 +108,14 @@ def test_void_rows(form: str, size: int) -> None:
     np.testing.assert_array_equal(draw(x[20:21], form, 5000), -1)
 
 
+@pytest.mark.parametrize("shape", [(9,), (1, 9), (2, 9)])
+def test_blocks_are_contiguous(shape: tuple[int, ...]) -> None:
+    """Or else Numba would compile all kernels once more."""
+    x = np.ones(shape, np.float32)
+    for y in (x, x[..., ::2], x[..., ::-1], np.asfortranarray(x), x.astype(">f4")):
+        assert cpu.Rows(y).block(0, 1).flags.c_contiguous
+
+
 def test_lanes() -> None:
     """Integers are float64, whatever their width, and so is what is no float of NumPy's own."""
     ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -272,8 +272,8 @@ def look_up(params: Array, values: Array) -> Array | None:
     None where that is not what they are, or not all are categories.
     """
     rows, batch = Rows(params), params.shape[:-1]
-    plain = values.dtype == np.int64 and values.flags.c_contiguous and values.flags.aligned
-    if not (rows.ready and plain and values.shape[values.ndim - len(batch) :] == batch):
+    plain = rows.ready and _is_plain(values, np.int64)
+    if not (plain and values.shape[values.ndim - len(batch) :] == batch):
         return None
     flat, out, good = values.reshape(-1), np.empty(values.shape, params.dtype), []
     flat.flags.writeable = False
@@ -377,9 +377,7 @@ class Rows:
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])
         self.dtype = FLOAT32 if narrow else FLOAT64
-        self.ready = (
-            params.dtype == self.dtype and params.flags.c_contiguous and params.flags.aligned
-        )
+        self.ready = _is_plain(params, self.dtype)
 
     def block(self, begin: int, end: int, room: Array | None = None) -> Array:
         """Return rows ``begin`` to ``end``, one after the other; ``room`` is for what is converted.
@@ -393,7 +391,7 @@ class Rows:
             batch = self.params.shape[:-1]
             index = np.unravel_index(np.arange(begin, end), batch) if batch else ...
             block = self.params[index].reshape(-1)
-        if block.dtype != self.dtype or not block.flags.aligned:
+        if not _is_plain(block, self.dtype):
             out = np.empty(block.size, self.dtype) if room is None else room[: block.size]
             _convert(block, out)
             block = out
@@ -429,6 +427,11 @@ class Rows:
                 task(self.block(a, b, room), a)
 
         _in_parallel(part, self.count, min(cost * self.count / THREAD, self.count // least))
+
+
+def _is_plain(x: Array, dtype: Any) -> bool:
+    """Tell whether kernels can take an array as it is."""
+    return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
 
 
 def _convert(x: Array, out: Array) -> None:
