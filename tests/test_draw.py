@@ -70,7 +70,7 @@ def test_every_size(form: str, kind: str, dtype: Any) -> None:
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 @pytest.mark.parametrize("n", [31, 32, 33, 100])
 def test_many_rows(form: str, kind: str, n: int, dtype: Any) -> None:
-    for size in (1, 3, 32, 100):
+    for size in (1, 3, 32, 40, 100):
         x = rows.make(form, kind, (n, size), dtype, n)
         np.testing.assert_array_equal(draw(x, form), expected(x, form))
 
@@ -268,3 +268,19 @@ def test_borders_between_ways(size: int) -> None:
     for n in borders:
         below, beyond = (Categorical(logits=x).sample(m, rng=8) for m in (n - 1, n))
         np.testing.assert_array_equal(below, beyond[:-1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("samples", [1, 10])
+def test_borders_of_lanes(samples: int, dtype: Any) -> None:
+    """Up to some number of categories, many rows are taken at once, and then one by one."""
+
+    def lanes_pay(size: int) -> bool:
+        costs = cpu.Costs.of(size, samples, np.dtype(dtype).itemsize)
+        return size <= cpu.SHORT and min(costs) == costs.lanes
+
+    borders = [k for k in range(2, 1000) if lanes_pay(k) != lanes_pay(k - 1)]
+    assert len(borders) == 1
+    for size in (borders[0] - 1, borders[0]):
+        x = rows.make("logits", "plain", (cpu.LANES + 1, size), dtype)
+        np.testing.assert_array_equal(draw(x, "logits", samples), expected(x, "logits", samples))

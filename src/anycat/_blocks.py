@@ -52,6 +52,8 @@ class Plan(NamedTuple):
     """Those of the first part."""
     loops: tuple[Run, ...]
     """The axes, one each, along which there is part after part."""
+    whole: bool
+    """Whether each part has all rows, once and in their order."""
 
     def parts(self) -> Iterator[tuple[Index, Index, Draws]]:
         """Return where each part is in the block, where its rows are, and its draws."""
@@ -91,8 +93,10 @@ def plan(block: Block, base: Shape) -> Plan:
     repeats = _longest(run for run in runs if not run.varies and run.step == 1)
     samples = _longest(run for run in runs if not run.varies and run is not repeats)
     taken = samples.axes + rows.axes + repeats.axes
+    batch = tuple(run.size if run.varies else 1 for run in axes)
+    loops = tuple(run for run in axes if run.size != 1 and run.axes[0] not in taken)
     return Plan(
-        batch=tuple(run.size if run.varies else 1 for run in axes),
+        batch=batch,
         order=tuple(sorted(range(ndim), key=lambda a: (a in rows.axes) + 2 * (a in repeats.axes))),
         draws=Draws(
             samples.size,
@@ -102,7 +106,8 @@ def plan(block: Block, base: Shape) -> Plan:
             stride=samples.step,
             step=rows.step,
         ),
-        loops=tuple(run for run in axes if run.size != 1 and run.axes[0] not in taken),
+        loops=loops,
+        whole=batch == base and not any(run.varies for run in loops),
     )
 
 

@@ -88,13 +88,13 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 # --- functions of rows --------------------------------------------------------------------------
 
 
-def checked(check: Callable[..., None], x: Array) -> Array:
+def checked(check: Callable[[Array, dict[str, Any]], None], x: Array) -> Array:
     """Return an array whose blocks go through a check of their rows when they are computed."""
     x, task = _whole_rows(x), functools.partial(_check, check)
     return _by_blocks("checked", task, x.chunks, x._meta, (x, range(x.ndim)))
 
 
-def _check(check: Callable[..., None], block: Block, rows: Array) -> Array:
+def _check(check: Callable[[Array, dict[str, Any]], None], block: Block, rows: Array) -> Array:
     with _located(block.start[:-1]):
         check(rows, {})
     return rows

@@ -195,7 +195,7 @@ LARGE = 1 << 14  # numbers from which kernels are worth being called, and loaded
 def _in_one_pass(name: str, xp: Namespace, params: Array, *args: Any) -> Any:
     """Call a function of the room that does in one pass what the library does in several.
 
-    Returns None if there is none, or if it does.
+    Returns None where there is no such room.
     """
     if not compat.is_numpy_namespace(xp) or params.size < LARGE:
         return None
@@ -229,7 +229,9 @@ def look_up(xp: Namespace, params: Array, values: Array) -> Array | None:
     return _in_one_pass("look_up", xp, params, values)
 
 
-def checked(check: Callable[..., None], x: Array, cache: dict[str, Any]) -> Array:
+def checked(
+    check: Callable[[Array, dict[str, Any]], None], x: Array, cache: dict[str, Any]
+) -> Array:
     """Return an array of rows that have passed a check, or will when Dask computes them.
 
     What is traced is not checked. ``cache`` is for what kernels have learned of the rows.
@@ -316,12 +318,10 @@ def draw(
         empty = _empty if compat.is_jax_namespace(xp) and module is np else module.empty
         out = empty(block.shape, dtype)
         words = key()
-        once = math.prod(cuts.batch) == math.prod(params.shape[:-1])
-        same = once and not any(run.varies for run in cuts.loops)  # rows as they are, in all parts
         for place, rows, draws in cuts.parts() if out.size else ():
             part = out[place].transpose(cuts.order).reshape(draws[:3])
             flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
-            room.sample(view[rows], logits, words, draws, flat, cache if same else {})
+            room.sample(view[rows], logits, words, draws, flat, cache if cuts.whole else {})
             if flat is not part:
                 part[...] = flat
         return out if own else _handed_over(xp, out, params)

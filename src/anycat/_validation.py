@@ -130,7 +130,9 @@ def categories_of(
         whole = xp.where(good, value, xp.zeros_like(value))
     index = xp.astype(whole, index_dtype)
     good = good & (index >= 0) & (index < categories)
-    if validate and not xp.all(good):
+    if validate and xp.all(good):
+        return index, True
+    if validate:
         place = _first_place(xp, good)
         raise ValueError(
             f"value must hold whole numbers from 0 to {categories - 1}; "

@@ -132,10 +132,11 @@ class Categorical:
     def _xp(self) -> Namespace:
         return compat.array_namespace(self._param)
 
-    def _like(self, param: Array, batch_shape: tuple[int, ...]) -> Categorical:
-        return Categorical.__new__(type(self))._set(
-            self._form, param, batch_shape, self._validate, self._clamp_probs, self._sound
-        )
+    def _like(
+        self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
+    ) -> Categorical:
+        options = self._validate, self._clamp_probs, self._sound
+        return Categorical.__new__(type(self))._set(self._form, param, batch_shape, *options, cache)
 
     def _block(self, param: Array) -> Categorical:
         """Return a distribution of the same kind over a block of the parameter, now computed."""
@@ -228,8 +229,7 @@ class Categorical:
         shape = _validation.shape_tuple("batch_shape", batch_shape)
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
-        new = self._like(self._param, shape)
-        new._cache = self._cache
+        new = self._like(self._param, shape, self._cache)
         for name in ("probs", "logits", "_normalizer", "_summary", "_cumulative", "_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (

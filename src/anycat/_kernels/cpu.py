@@ -143,7 +143,7 @@ class Costs(NamedTuple):
         again = 0 if size <= TILE else 0.5 * TILE
         tile = min(size, TILE)
         return cls(
-            find=0.7 * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
+            find=MEASURE * size + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
             table=60_000 + 5.5 * size + draws * 4,  # of many rows, one after the other
             lanes=5 + (0.4 + 0.175 * width) * size + draws * (3 + 0.3 * size),

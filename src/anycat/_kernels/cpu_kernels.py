@@ -380,14 +380,20 @@ def _ceil_log2(n):
     return _bit_length(n - ONE)
 
 
+@inner
+def _tiles(size):
+    """Return the number of tiles of a row."""
+    return (size + TILE - ONE) // TILE
+
+
 @entry
 def measure_tiles(x, size, logits, begin, end, tile, tops, shifts, starts):
     """Measure tiles ``begin`` to ``end`` of all tiles of all rows.
 
-    Each row has a place for each tile, and one more: ``tops`` holds the largest weights, ``shifts``
+    Each row has a place for each tile, and one more: ``tops`` holds the largest values, ``shifts``
     the exponents E_j, ``starts`` the sums S_j. The last of ``tops`` is taken for the row's largest.
     """
-    tiles = (size + TILE - ONE) // TILE
+    tiles = _tiles(size)
     for t in range(begin, end):
         r, j = t // tiles, t % tiles
         first, base = r * size, r * (tiles + ONE)
@@ -410,7 +416,7 @@ def lay_tiles(size, logits, tops, shifts, starts):
     ``shifts[j]`` becomes s_j, and the last one the exponent of the unit; ``starts[j]`` the sum of
     the tiles before j, and the last one T, or 0 where nothing can be drawn.
     """
-    tiles = (size + TILE - ONE) // TILE
+    tiles = _tiles(size)
     right = True
     for begin in range(ZERO, np.uint64(tops.size), tiles + ONE):
         end = begin + tiles
@@ -449,7 +455,7 @@ def _find(x, begin, end, logits, tile, sums, tops, shifts, starts, base, target)
 
     What is known of the row begins at ``base``.
     """
-    tiles = (end - begin + TILE - ONE) // TILE
+    tiles = _tiles(end - begin)
     j, after = ZERO, tiles
     while after - j > ONE:
         middle = (j + after) >> ONE
@@ -481,7 +487,7 @@ def _fill_ends(x, begin, size, logits, first, last, tile, tops, shifts, starts, 
         top = _top(x, begin, begin + size, logits)
         _fill_tile(x, begin, size, logits, top, _shift(top, logits), tile, ZERO, ZERO, ends, ZERO)
         return
-    shift = _shift(tops[base + (size + TILE - ONE) // TILE], logits)
+    shift = _shift(tops[base + _tiles(size)], logits)
     for j in range(first, last):
         k, start, right = j * TILE, starts[base + j], np.uint64(shifts[base + j])
         n = min(TILE, size - k)
@@ -654,7 +660,7 @@ def draw_summed_rows(
     be: whole groups of equal size, for loops without a remainder.
     """
     rows, skip = np.uint64(x.size) // size, ZERO
-    tiles = (size + TILE - ONE) // TILE
+    tiles = _tiles(size)
     group = np.uint64(ends.size) // np.uint64(lasts.size)
     groups = (size + group - ONE) // group
     for k in range(size, np.uint64(ends.size)):
@@ -749,7 +755,7 @@ def draw_long_rows(
 ):  # fmt: skip
     """Draw from rows of many tiles that are measured: just the tile of a draw is read again."""
     skip = ZERO
-    rows, tiles = np.uint64(x.size) // size, (size + TILE - ONE) // TILE
+    rows, tiles = np.uint64(x.size) // size, _tiles(size)
     for r in range(rows):
         begin, end, base = r * size, r * size + size, r * (tiles + ONE)
         total = starts[base + tiles]
