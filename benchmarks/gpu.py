@@ -420,7 +420,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes
-    if reason := cuda.why_not():
+    if reason := cuda.unavailable_reason():
         sys.exit(f"No benchmarks on a GPU: {reason}")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     lib = libraries()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 get = program.get
 BY_NAME = {library.name: library for library in LIBRARIES}
-REASON = cuda.why_not()
+REASON = cuda.unavailable_reason()
 GPU = [pytest.mark.gpu, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
 each_library = pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anycat._kernels import Draws, cpu
+from anycat._kernels import cpu
+from anycat._kernels.grid import DrawRange
 
 Array = np.ndarray[Any, Any]
 
@@ -75,7 +76,11 @@ def make(form: str, kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0
 
 
 def draw(
-    x: Array, form: str, draws: Draws, dtype: Any = np.int64, cache: dict[str, Any] | None = None
+    x: Array,
+    form: str,
+    draws: DrawRange,
+    dtype: Any = np.int64,
+    cache: dict[str, Any] | None = None,
 ) -> Array:
     """Draw by the CPU room; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)

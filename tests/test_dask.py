@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, _dask, _dispatch, _random, _validation, kl_divergence
-from anycat._blocks import Block, plan
-from anycat._kernels import Draws, cpu, cuda
+from anycat._kernels import cpu, cuda
+from anycat._kernels.grid import DrawRange
+from anycat._kernels.layout import Block, plan
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -153,7 +154,7 @@ def test_numbers_past_32_bits() -> None:
     with dask.config.set({"array.chunk-size": "32 MiB"}):
         draws = Categorical(lazy([0.1, 0.2, 0.7])).sample((2**33 + 5,), rng=0)
     last = np.empty((1, 1, 105), np.int64)
-    numbers = Draws(1, 1, 105, 2**33 - 100, 105, 105)
+    numbers = DrawRange(1, 1, 105, 2**33 - 100, 105, 105)
     cpu.sample(np.array([0.1, 0.2, 0.7]), False, _random.key(0), numbers, last, {})
     assert_array_equal(draws[-105:].compute(), last[0, 0])
 
@@ -218,9 +219,9 @@ def test_a_block_is_cut_into_parts_that_fill_it(case: tuple[Block, tuple[int, ..
     assert_array_equal(found_rows, np.broadcast_to(row, block.shape))
 
 
-def numbers(draws: Draws) -> Any:
+def numbers(draws: DrawRange) -> Any:
     s, r, i = np.ogrid[: draws.samples, : draws.rows, : draws.repeats]
-    return draws.first + s * draws.stride + r * draws.step + i
+    return draws.first + s * draws.sample_stride + r * draws.row_stride + i
 
 
 @pytest.mark.parametrize(
@@ -250,7 +251,7 @@ def test_parts_of_long_rows() -> None:
     draws = _dispatch.draw(xp, x, False, block, lambda: key, np.dtype(int), {})
     for s, i, j in np.ndindex(block.shape):
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
-        cpu.sample(x[i, j][None], False, key, Draws(1, 1, 1, number, 1, 1), out, {})
+        cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})
         assert draws[s, i, j] == out
 
 
@@ -295,7 +296,7 @@ def test_new_arrays_have_blocks_like_those_of_the_parameters() -> None:
 @pytest.mark.gpu
 @each_form
 def test_blocks_on_a_gpu(form: str) -> None:
-    if (reason := cuda.why_not()) is not None:
+    if (reason := cuda.unavailable_reason()) is not None:
         pytest.skip(str(reason))
     import cupy
 

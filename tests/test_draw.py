@@ -12,7 +12,8 @@ import pytest
 import rows
 
 from anycat import Categorical
-from anycat._kernels import Draws, cpu
+from anycat._kernels import cpu
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
     n = int(np.prod(x.shape[:-1]))
-    return rows.draw(x, form, Draws(samples, n, repeats, first, n * repeats, repeats))
+    return rows.draw(x, form, DrawRange(samples, n, repeats, first, n * repeats, repeats))
 
 
 @cache
@@ -169,7 +170,7 @@ def test_layouts(layout: str, dtype: Any, piece: int, monkeypatch: pytest.Monkey
 def test_output_dtypes(dtype: Any) -> None:
     for n, size in product((1, 40), (5, 100)):
         x = rows.make("probs", "plain", (n, size), np.float32)
-        d = Draws(3, n, 1, 0, n, 1)
+        d = DrawRange(3, n, 1, 0, n, 1)
         actual = rows.draw(x, "probs", d, dtype)
         assert actual.dtype == dtype
         np.testing.assert_array_equal(actual, expected(x, "probs", 3))
@@ -180,7 +181,7 @@ def test_samples_may_be_further_apart_than_rows() -> None:
     x = rows.make("probs", "plain", (50, 7), np.float32)
     whole = draw(x, "probs", 4)
     for begin, end in ((0, 3), (3, 50), (49, 50)):
-        d = Draws(4, end - begin, 1, begin, 50, 1)
+        d = DrawRange(4, end - begin, 1, begin, 50, 1)
         block = rows.draw(x[begin:end], "probs", d)
         np.testing.assert_array_equal(block, whole[:, begin:end])
 
@@ -196,7 +197,7 @@ def test_long_rows_are_measured_once(
     x = rows.make("logits", kind, (5, 9000), dtype)
     cache: dict[str, Any] = {}
     for first in range(3):
-        actual = rows.draw(x, "logits", Draws(1, 5, 1, first, 5, 1), cache=cache)
+        actual = rows.draw(x, "logits", DrawRange(1, 5, 1, first, 5, 1), cache=cache)
         np.testing.assert_array_equal(actual, expected(x, "logits", first=first))
     assert len(measured) == 1
 
@@ -216,10 +217,10 @@ def test_more_long_rows_than_are_measured_at_once() -> None:
     n, half = cpu.TILE + 3, 2000
     x = np.random.default_rng(0).random((n, 4097), np.float32)
     cache: dict[str, Any] = {}
-    whole = rows.draw(x, "probs", Draws(1, n, 1, 0, n, 1), cache=cache)
+    whole = rows.draw(x, "probs", DrawRange(1, n, 1, 0, n, 1), cache=cache)
     assert not cache
     for begin, end in ((0, half), (half, n)):
-        part = rows.draw(x[begin:end], "probs", Draws(1, end - begin, 1, begin, n, 1))
+        part = rows.draw(x[begin:end], "probs", DrawRange(1, end - begin, 1, begin, n, 1))
         np.testing.assert_array_equal(part, whole[:, begin:end])
 
 
@@ -242,7 +243,7 @@ def test_rows_that_change_lead_to_wrong_draws_at_worst() -> None:
 
 def test_a_table_is_earned_once_and_changes_nothing() -> None:
     x = rows.make("probs", "plain", (1, 3000), np.float32)
-    d = Draws(1, 1, 1, 5, 1, 1)
+    d = DrawRange(1, 1, 1, 5, 1, 1)
     cache: dict[str, Any] = {}
     outcomes, tables = set(), []
     for _ in range(60):

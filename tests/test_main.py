@@ -32,7 +32,9 @@ def test_it_tells_what_is_missing(
 ) -> None:
     found = program.find_spec
     monkeypatch.setattr(program, "find_spec", lambda name: found(name) if name == "numpy" else None)
-    monkeypatch.setattr(program.cuda, "why_not", lambda: "there is no driver: install one")
+    monkeypatch.setattr(
+        program.cuda, "unavailable_reason", lambda: "there is no driver: install one"
+    )
     assert program.main() == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert ["cupy", "there is no driver: install one"] in lines

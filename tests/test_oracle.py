@@ -492,7 +492,7 @@ def test_a_rare_category_of_logits() -> None:
     assert abs((last - first) / last / 1e-12 - 1) < 1e-3
 
 
-# --- Draws
+# --- DrawRange
 
 
 @each_kind

@@ -24,7 +24,8 @@ from hypothesis.extra import numpy as hnp
 from libraries import each_library, each_place, get, put
 
 from anycat import Categorical
-from anycat._kernels import Draws, cpu
+from anycat._kernels import cpu
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,11 +146,11 @@ def test_any_number_of_threads(shape: tuple[int, ...], samples: int, form: str, 
 def test_blocks_of_a_batch_have_its_draws(data: st.DataObject) -> None:
     n, size, samples = (data.draw(st.integers(1, m)) for m in (80, 80, 40))
     x = rows.make("probs", "sparse", (n, size), np.float64, n)
-    d = Draws(samples, n, 1, 0, n, 1)
+    d = DrawRange(samples, n, 1, 0, n, 1)
     whole = rows.draw(x, "probs", d)[..., 0]
     cuts = [0, *sorted(data.draw(st.sets(st.integers(0, n), max_size=4))), n]
     for a, b in itertools.pairwise(cuts):
-        d = Draws(samples, b - a, 1, a, n, 1)
+        d = DrawRange(samples, b - a, 1, a, n, 1)
         block = rows.draw(x[a:b], "probs", d)[..., 0]
         np.testing.assert_array_equal(block, whole[:, a:b])
 
@@ -345,7 +346,7 @@ def test_numbers_past_2_to_the_32() -> None:
     x = rows.make("probs", "plain", (1, 10), np.float32)
     ends = oracle.boundaries(x[0], "probs")
     first = 2**40 + 2**33 + 1
-    d = Draws(1, 1, 50, first, 50, 50)
+    d = DrawRange(1, 1, 50, first, 50, 50)
     actual = rows.draw(x, "probs", d).ravel()
     key = [int(k) for k in rows.KEY]
     expected = [oracle.outcome(ends, oracle.word(key, first + i)) for i in range(50)]

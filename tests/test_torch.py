@@ -275,7 +275,7 @@ def test_bits_of_a_generator_are_even() -> None:
 # --- processes
 
 
-class Draws(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
+class DrawRange(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
     """What a worker draws, from a distribution that the parent has drawn from."""
 
     def __init__(self, dist: Categorical) -> None:
@@ -292,7 +292,7 @@ class Draws(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # and by JAX where it is imported
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 def test_workers_of_a_data_loader() -> None:
-    data = Draws(Categorical(torch.rand(3, 400)))
+    data = DrawRange(Categorical(torch.rand(3, 400)))
     expected = [data[i] for i in range(len(data))]
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=120
@@ -321,7 +321,7 @@ class TestCUDA:
     pytestmark = GPU
 
     def test_streams(self) -> None:
-        """Draws come after what is queued on the current stream, and before what follows."""
+        """DrawRange come after what is queued on the current stream, and before what follows."""
         x = torch.rand(64, 50_000)
         expected = Categorical(x.numpy()).sample(4, rng=1)
         there = x.cuda()

@@ -59,7 +59,7 @@ def main() -> int:
 def obstacle(library: Library, memory: str) -> str | None:
     """Tell why an array of a library cannot be in some memory; None if it can."""
     name = library.module.partition(".")[0]
-    if memory == "CUDA" and library.name != "jax" and (reason := cuda.why_not()):
+    if memory == "CUDA" and library.name != "jax" and (reason := cuda.unavailable_reason()):
         return reason
     if find_spec(name) is None:
         return "not installed"

@@ -22,7 +22,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
 from . import _dispatch
-from ._blocks import Block
+from ._kernels.layout import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

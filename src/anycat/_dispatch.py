@@ -14,7 +14,7 @@ import array_api_extra as xpx
 import numpy as np
 
 from . import _random
-from ._blocks import Block, plan, whole
+from ._kernels.layout import Block, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -291,7 +291,7 @@ def sample(
         from . import _jax
 
         return _jax.sample(params, logits, shape, rng, dtype)
-    return draw(xp, params, logits, whole(shape), lambda: _random.key(rng), dtype, cache)
+    return draw(xp, params, logits, Block.all_of(shape), lambda: _random.key(rng), dtype, cache)
 
 
 def draw(
@@ -342,7 +342,7 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
         return _cpu(), np, _cpu().with_subnormals()
     from ._kernels import cuda
 
-    return cuda, cuda._cupy(), _on_device(xp, cuda._cupy(), index, x)
+    return cuda, cuda.array_module(), _on_device(xp, cuda.array_module(), index, x)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _dispatch, _random
-from ._blocks import whole
+from ._kernels.layout import Block
 
 if TYPE_CHECKING:
     from ._random import RNG
@@ -44,7 +44,7 @@ class Draw(NamedTuple):
                 _dispatch.default_namespace(),
                 params[i],
                 self.logits,
-                whole(self.shape),
+                Block.all_of(self.shape),
                 functools.partial(np.copy, words[i]),
                 self.dtype,
                 {} if cache is None else cache,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rows
 
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,13 +52,13 @@ def widened(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
 
 
-def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int = 0) -> Draws:
+def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int = 0) -> DrawRange:
     n = int(np.prod(x.shape[:-1]))
-    return Draws(samples, n, repeats, first, n * repeats, repeats)
+    return DrawRange(samples, n, repeats, first, n * repeats, repeats)
 
 
 def draw(
-    x: Any, form: str, draws: Draws, dtype: Any = np.int64, known: dict[str, Any] | None = None
+    x: Any, form: str, draws: DrawRange, dtype: Any = np.int64, known: dict[str, Any] | None = None
 ) -> Array:
     """Draw by the CUDA room, from an array on the device or not; nothing is left as it was."""
     cupy = sys.modules["cupy"]
@@ -68,7 +69,9 @@ def draw(
     return cupy.asnumpy(out)
 
 
-def check(x: Array, form: str, draws: Draws, dtype: Any = np.int64, on_device: Any = None) -> None:
+def check(
+    x: Array, form: str, draws: DrawRange, dtype: Any = np.int64, on_device: Any = None
+) -> None:
     """Compare with the CPU room; ``on_device`` is ``x`` if it has to be made there."""
     expected = rows.draw(widened(x), form, draws, dtype)
     actual = draw(x if on_device is None else on_device, form, draws, dtype)

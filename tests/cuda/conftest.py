@@ -18,7 +18,7 @@ KEPT = cuda._kernel, cuda._processors
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
-    if reason := cuda.why_not():
+    if reason := cuda.unavailable_reason():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -12,7 +12,8 @@ import cases
 import harness
 import rows
 
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 
 def main(where: str, *changes: str) -> None:
@@ -36,7 +37,7 @@ def main(where: str, *changes: str) -> None:
         costs = cuda.Costs(1.0, 0.0) if table else cuda.Costs(0.0, 1.0)
         cuda.Costs.of = lambda *_, costs=costs: costs
         x = rows.make(form, "wide", shape, dtype)[: 1 if table else None]
-        draws = Draws(3, len(x), 1, first, len(x), 1)
+        draws = DrawRange(3, len(x), 1, first, len(x), 1)
         digest.update(cases.draw(x, form, draws, "int32" if first else "int64").tobytes())
     print(digest.hexdigest())
 

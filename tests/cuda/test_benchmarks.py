@@ -58,7 +58,7 @@ def libraries() -> SimpleNamespace:
 def few(gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the benchmarks with few and small groups, for the CPU."""
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--results", str(tmp_path / "results")])
-    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    monkeypatch.setattr(cuda, "unavailable_reason", lambda: None)
     for name, value in {
         "libraries": libraries,
         "Clock": Clock,
@@ -132,7 +132,7 @@ def test_nothing_is_begun_when_time_is_over(
 
 def test_no_gpu(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
-    monkeypatch.setattr(cuda, "why_not", lambda: "there is none")
+    monkeypatch.setattr(cuda, "unavailable_reason", lambda: "there is none")
     with pytest.raises(SystemExit, match="there is none"):
         gpu.main()
 

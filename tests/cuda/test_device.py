@@ -18,7 +18,8 @@ import rows
 from cases import DTYPES, LAYOUTS, WAYS, check, make, one_after_another, take
 
 from anycat import Categorical
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -65,7 +66,7 @@ def test_more_than_32_bits(shape: tuple[int, int], device: ModuleType) -> None:
     x = device.zeros(shape, np.float16)
     x[-1, -1] = 1
     out = device.empty((1, shape[0], 1), np.int64)
-    cuda.sample(x, False, rows.KEY, Draws(1, shape[0], 1, 0, shape[0], 1), out, {})
+    cuda.sample(x, False, rows.KEY, DrawRange(1, shape[0], 1, 0, shape[0], 1), out, {})
     drawn = out.get().ravel()
     assert drawn[-1] == shape[1] - 1
     assert (drawn[:-1] == -1).all()
@@ -156,7 +157,7 @@ def test_void_rows(device: ModuleType) -> None:
 
 
 def test_two_streams_at_once(device: ModuleType) -> None:
-    """Draws on streams of their own are right, also by a table that one of them made."""
+    """DrawRange on streams of their own are right, also by a table that one of them made."""
     x = make("probs", "plain", (64, 20_000), "float32")
     row = make("logits", "plain", (1000,), "float64")
     (many, many_cpu), (one, one_cpu) = pair(device, "probs", x), pair(device, "logits", row)

@@ -13,7 +13,8 @@ import harness
 import pytest
 import rows
 
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
@@ -29,7 +30,7 @@ def outcome(kind: str) -> str:
     """Draw in three regimes: rows for threads, for groups of lanes, and for blocks."""
     for shape in (40, 20), (40, 200), (6, 9000):
         x = cases.make("probs", kind, shape, "float32")
-        draws = Draws(1, len(x), 1, 0, len(x), 1)
+        draws = DrawRange(1, len(x), 1, 0, len(x), 1)
         try:
             if (cases.draw(x, "probs", draws) != rows.draw(x, "probs", draws)).any():
                 return "a wrong draw"

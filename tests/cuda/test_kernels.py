@@ -13,7 +13,8 @@ import pytest
 import rows
 from cases import DTYPES, LAYOUTS, SIZES, WAYS, check, make, one_after_another, take, widened
 
-from anycat._kernels import Draws, cpu, cuda
+from anycat._kernels import cpu, cuda
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -128,7 +129,7 @@ def test_void_rows(form: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPa
         check(x, form, one_after_another(x, 2))
         void = (cases.draw(x, form, one_after_another(x, 2)) < 0).all((0, 2))
         assert set(np.flatnonzero(void)) == {*range(0, 3 * len(bad), 3), 17}
-        np.testing.assert_array_equal(cases.draw(x[17:], form, Draws(1, 1, 99, 0, 99, 99)), -1)
+        np.testing.assert_array_equal(cases.draw(x[17:], form, DrawRange(1, 1, 99, 0, 99, 99)), -1)
 
 
 def test_numbers_alone_tell_void_rows() -> None:
@@ -136,7 +137,7 @@ def test_numbers_alone_tell_void_rows() -> None:
     for form, value in (("probs", -1e-45), ("logits", np.nan)):
         x = make(form, "plain", (5, 9000), "float32")
         x[range(5), [0, 31, 4095, 4096, 8999]] = value
-        np.testing.assert_array_equal(cases.draw(x, form, Draws(1, 5, 1, 0, 5, 1)), -1)
+        np.testing.assert_array_equal(cases.draw(x, form, DrawRange(1, 5, 1, 0, 5, 1)), -1)
 
 
 # --- what may come in and go out ---------------------------------------------------------------
@@ -173,10 +174,10 @@ def test_samples_may_be_further_apart_than_rows(way: str, monkeypatch: pytest.Mo
     x = make("probs", "plain", (50, 7), "float32")
     whole = rows.draw(x, "probs", one_after_another(x, 4))
     for begin, end in ((0, 3), (3, 50), (49, 50)):
-        block = cases.draw(x[begin:end], "probs", Draws(4, end - begin, 1, begin, 50, 1))
+        block = cases.draw(x[begin:end], "probs", DrawRange(4, end - begin, 1, begin, 50, 1))
         np.testing.assert_array_equal(block, whole[:, begin:end])
     whole = rows.draw(x, "probs", one_after_another(x, 4, repeats=9))
-    block = cases.draw(x, "probs", Draws(4, 50, 3, 2, 9 * 50, 9))
+    block = cases.draw(x, "probs", DrawRange(4, 50, 3, 2, 9 * 50, 9))
     np.testing.assert_array_equal(block, whole[:, :, 2:5])
 
 
@@ -185,7 +186,7 @@ def test_samples_may_be_further_apart_than_rows(way: str, monkeypatch: pytest.Mo
 
 def test_a_table_is_earned_once_and_changes_nothing() -> None:
     x = make("probs", "plain", (1, 3000), "float32")
-    draws, table_of = Draws(1, 1, 1, 5, 1, 1), []
+    draws, table_of = DrawRange(1, 1, 1, 5, 1, 1), []
     kept: dict[str, Any] = {}
     for _ in range(20):
         drawn = cases.draw(x, "probs", draws, known=kept)

@@ -17,7 +17,8 @@ import rows
 from cases import LAYOUTS, check, make, one_after_another, take
 
 from anycat import _dispatch
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 ROW = make("probs", "plain", (1, 30), "float32")
-MANY = Draws(1, 1, 50, 0, 50, 50)
+MANY = DrawRange(1, 1, 50, 0, 50, 50)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "GUIDE", (4, 6))
     x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
     n = x.size // x.shape[-1]
-    out, draws = harness.on_device(np.empty(n)), Draws(1, n, 1, 0, n, 1)
+    out, draws = harness.on_device(np.empty(n)), DrawRange(1, n, 1, 0, n, 1)
     cuda.sample(x, False, rows.KEY, draws, out, {})  # compiles kernels
     tracemalloc.start()
     try:
@@ -299,5 +300,5 @@ def test_launch_limits(
 
     monkeypatch.setattr(cuda, "_kernel", lambda *_: kernel)
     n = shape[0]
-    out, draws = Huge((1, n, repeats), np.int64), Draws(1, n, repeats, 0, 0, repeats)
+    out, draws = Huge((1, n, repeats), np.int64), DrawRange(1, n, repeats, 0, 0, repeats)
     cuda.sample(Huge(shape, np.float16), False, rows.KEY, draws, out, {})

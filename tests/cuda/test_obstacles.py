@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import rows
 
-from anycat._kernels import Draws, cuda
+from anycat._kernels import cuda
+from anycat._kernels.grid import DrawRange
 
 
 class CUDARuntimeError(RuntimeError):
@@ -62,7 +63,7 @@ def machine(
 )
 def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    reason = cuda.why_not()
+    reason = cuda.unavailable_reason()
     assert reason is not None
     assert re.search(message, reason)
     assert "\n" not in reason
@@ -70,7 +71,7 @@ def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.Mo
 
 def test_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", machine())
-    assert cuda.why_not() is None
+    assert cuda.unavailable_reason() is None
 
 
 @pytest.mark.usefixtures("fresh")
@@ -90,11 +91,11 @@ def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     expected = (OSError, "the error of the compiler") if nvrtc else (RuntimeError, "no NVRTC")
     with pytest.raises(expected[0], match=expected[1]):
-        cases.draw(np.ones((2, 3)), "probs", Draws(1, 2, 1, 0, 2, 1))
+        cases.draw(np.ones((2, 3)), "probs", DrawRange(1, 2, 1, 0, 2, 1))
 
 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     x = harness.on_device(np.ones((2, 3)))
     with pytest.raises(ImportError, match="CuPy cannot be imported"):
-        cuda.sample(x, False, rows.KEY, Draws(1, 2, 1, 0, 2, 1), x, {})
+        cuda.sample(x, False, rows.KEY, DrawRange(1, 2, 1, 0, 2, 1), x, {})

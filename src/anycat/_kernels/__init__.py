@@ -1,38 +1,89 @@
-"""Kernel rooms, one for each kind of memory, with functions of the same signatures.
+"""Kernels, a package for each kind of memory, behind one interface.
+
+Each of ``cpu`` and ``cuda`` has these functions:
 
 ``sample(params, logits, key, draws, out, cache)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
-    probabilities. ``key`` holds four 32-bit numbers as uint64; ``out`` takes the draws, a
-    C-contiguous array of integers of shape (samples, rows, repeats), not empty; ``cache`` is a dict
-    that the caller keeps for these parameters, for what is worth keeping.
+    probabilities. ``key`` holds four 32-bit numbers as uint64. ``out``, which is not empty, takes
+    the draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
+    `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
+``array_module()``
+    The module of the arrays that ``sample`` takes: NumPy or CuPy.
+``unavailable_reason()``
+    Why the kernels cannot run on this machine, and what to do about it; None if they can.
 
-The CPU room has more, since NumPy would pass over memory several times: ``vouch`` checks parameters
-in one pass, ``normalizer`` and ``summarize`` find what `log_prob` and `entropy` want of rows, and
-``look_up`` entries.
+``cpu`` has more, since NumPy would make several passes over memory: ``rows_valid`` checks
+parameters in one pass, ``normalizer`` and ``row_stats`` compute what `log_prob` and `entropy` need
+of each row, and ``gather`` looks entries up.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .layout import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .layout import Block
+
+    Array = Any
+
+# DLPack's device types; the last of each is memory that CPU and GPU share.
+_MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
 
 
-class Draws(NamedTuple):
-    """The draws [sample, row, repeat] of an output, and their numbers.
+@functools.cache
+def load(memory: str) -> Any:
+    """Import the kernels for "cpu" or "cuda" memory."""
+    return importlib.import_module(f"{__name__}.{memory}")
 
-    The first one has the number ``first``; from repeat to repeat it grows by one, from row to row
-    by ``step``, from sample to sample by ``stride``.
+
+def select_kernels(x: Array) -> tuple[Any, int]:
+    """Return the kernels for the memory of an array, and the number of its device.
+
+    Raises one of several exceptions if the array is in other memory or exports none.
     """
-
-    samples: int
-    rows: int
-    repeats: int
-    first: int
-    stride: int
-    step: int
+    device_type, index = x.__dlpack_device__()
+    return load(_MEMORY[int(device_type)]), index
 
 
-def earns_table(cache: dict[str, Any], cost: float, price: float) -> bool:
-    """Tell whether so much was drawn from a row that a table would have paid.
+def draw(
+    kernels: Any,
+    params: Array,
+    logits: bool,
+    block: Block,
+    key: Callable[[], Any],
+    dtype: Any,
+    cache: dict[str, Any],
+    empty: Callable[..., Array] | None = None,
+) -> Array:
+    """Draw a block of an output from the parameters of that block.
 
-    ``cost`` is what the draws at hand cost without one, and ``price`` that of a table.
+    Parameters
+    ----------
+    kernels
+        The kernels for the memory of ``params``.
+    params
+        An array of the kernels' array module, whose batch broadcasts to the block.
+    key
+        Returns the four random words. It is called once, after everything that can fail.
+    empty
+        Makes the output from a shape and a dtype. Default: that of the kernels' array module.
     """
-    cache["spent"] = cache.get("spent", 0.0) + cost
-    return bool(cache["spent"] > price)
+    module = kernels.array_module()
+    cuts = plan(block, params.shape[:-1])
+    if cuts.batch != params.shape[:-1]:
+        params = module.broadcast_to(params, (*cuts.batch, params.shape[-1]))
+    out = (empty or module.empty)(block.shape, dtype)
+    words = key()
+    for place, rows, draws in cuts.parts() if out.size else ():
+        part = out[place].transpose(cuts.order).reshape(draws[:3])
+        flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
+        kernels.sample(params[rows], logits, words, draws, flat, cache if cuts.whole else {})
+        if flat is not part:
+            part[...] = flat
+    return out

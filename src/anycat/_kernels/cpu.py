@@ -21,12 +21,12 @@ import numpy as np
 from numba import config
 
 from . import cpu_kernels as kernels
-from . import earns_table
+from .grid import table_pays_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from . import Draws
+    from .grid import DrawRange
 
     Array = np.ndarray[Any, Any]
 
@@ -43,7 +43,7 @@ BRIEF = {FLOAT32: 112, FLOAT64: 36}  # categories up to which rows are summarize
 
 
 class Lattice(NamedTuple):
-    """Draws [row, run, draw] as kernels take them: strides of their numbers and their places."""
+    """DrawRange [row, run, draw] as kernels take them: strides of their numbers and their places."""
 
     numbers: Array
     places: Array
@@ -52,8 +52,8 @@ class Lattice(NamedTuple):
 
     @classmethod
     @functools.lru_cache
-    def of(cls, d: Draws) -> Lattice:
-        numbers = [d.first, d.step, d.stride, 1]
+    def of(cls, d: DrawRange) -> Lattice:
+        numbers = [d.first, d.row_stride, d.sample_stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
         runs, draws = d.samples, d.repeats
         if draws == 1:  # let the longer axis be the inner one
@@ -158,7 +158,7 @@ def sample(
     params: Array,
     logits: bool,
     key: Array,
-    draws: Draws,
+    draws: DrawRange,
     out: Array,
     cache: dict[str, Any],
 ) -> None:
@@ -171,7 +171,7 @@ def sample(
 
     if draws.rows == 1 and rows.size < 1 << 32:  # as a guide has them
         table = cache.get("table")
-        if table is None and earns_table(cache, least, Costs.prepare(rows.size)):
+        if table is None and table_pays_off(cache, least, Costs.prepare(rows.size)):
             table = cache["table"] = _prepare(rows.block(0, 1), logits, cache)
         if table is not None:
             _draw_from_table(table, key, lattice, out)
@@ -541,3 +541,12 @@ def _in_parallel(task: Callable[[int, int], None], n: int, parts: float) -> None
         errors = [error for future in running if (error := future.exception())]
     if errors:
         raise errors[0]
+
+
+def array_module() -> Any:
+    """Return NumPy."""
+    return np
+
+
+def unavailable_reason() -> None:
+    """Return None: there always is CPU memory."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import earns_table
+from .grid import table_pays_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from . import Draws
+    from .grid import DrawRange
 
     Array = Any
 
@@ -53,7 +53,7 @@ REGIMES = (
 
 
 class Lattice(NamedTuple):
-    """Draws [row, run, draw] as kernels take them: strides of their numbers and their places."""
+    """DrawRange [row, run, draw] as kernels take them: strides of their numbers and their places."""
 
     numbers: list[int]
     places: list[int]
@@ -61,8 +61,8 @@ class Lattice(NamedTuple):
     draws: int
 
     @classmethod
-    def of(cls, d: Draws) -> Lattice:
-        numbers = [d.first, d.step, d.stride, 1]
+    def of(cls, d: DrawRange) -> Lattice:
+        numbers = [d.first, d.row_stride, d.sample_stride, 1]
         places = [0, d.repeats, d.rows * d.repeats, 1]
         runs, draws = d.samples, d.repeats
         if runs > draws:  # let the longer axis be the inner one
@@ -110,7 +110,7 @@ def sample(
     params: Array,
     logits: bool,
     key: Array,
-    draws: Draws,
+    draws: DrawRange,
     out: Array,
     cache: dict[str, Any],
 ) -> None:
@@ -124,7 +124,7 @@ class Room:
     """Rows on a device, and the kernels that draw from them."""
 
     def __init__(self, params: Array, logits: bool, key: Array) -> None:
-        cupy = _cupy()
+        cupy = array_module()
         number = NUMBERS.get(params.dtype.name)
         self.cupy, self.params, self.logits, self.key = cupy, params, logits, key
         self.number, self.dtype = number or "double", params.dtype if number else np.float64
@@ -135,7 +135,7 @@ class Room:
         self.regime = next(r for r in REGIMES if self.size * self.real <= r.bytes)
         self.processors = _processors(params.device.id)
 
-    def draw(self, draws: Draws, out: Array, cache: dict[str, Any]) -> None:
+    def draw(self, draws: DrawRange, out: Array, cache: dict[str, Any]) -> None:
         """Queue what puts the draws into ``out``."""
         lattice, per_row = Lattice.of(draws), draws.samples * draws.repeats
         at_once = self.processors * self.regime.at_once // (self.size * self.real) or 1
@@ -158,7 +158,7 @@ class Room:
     def _earned(self, costs: Costs, cache: dict[str, Any]) -> Table | None:
         """Return the table of the only row, if so much was drawn from it that it earns one."""
         table: Table | None
-        earned = earns_table(cache, costs.find, costs.table)
+        earned = table_pays_off(cache, costs.find, costs.table)
         table, ready = cache.get("table", (None, None))
         if ready is None and (table or not earned):
             return table
@@ -253,12 +253,12 @@ def hold(x: Array) -> None:
     A library that knows nothing of this stream gives away the memory of an array that is gone.
     What a graph reads is for its maker to keep: no event tells when that has come to an end.
     """
-    stream = _cupy().cuda.get_current_stream()
+    stream = array_module().cuda.get_current_stream()
     if stream.is_capturing():
         return
     for passed in [event for event in list(_held) if event.done]:
         _held.pop(passed, None)
-    event = _cupy().cuda.Event(disable_timing=True)
+    event = array_module().cuda.Event(disable_timing=True)
     event.record(stream)
     _held[event] = x
 
@@ -301,21 +301,22 @@ def options(number: str, logits: bool, *kernels: str) -> tuple[str, ...]:
     return ("-std=c++17", *map("-D{}".format, macros))
 
 
-def _cupy() -> Any:
+def array_module() -> Any:
+    """Return CuPy."""
     try:
         import cupy
     except ImportError as error:
-        raise ImportError(why_not()) from error
+        raise ImportError(unavailable_reason()) from error
     return cupy
 
 
 @cached
 def _kernel(name: str, number: str, logits: bool) -> Callable[..., None]:
-    module = _cupy().RawModule(code=source(), options=options(number, logits, name))
+    module = array_module().RawModule(code=source(), options=options(number, logits, name))
     try:
         kernel: Callable[..., None] = module.get_function(name)
     except Exception as error:
-        if reason := why_not():
+        if reason := unavailable_reason():
             raise RuntimeError(reason) from error
         raise
     return kernel
@@ -323,10 +324,10 @@ def _kernel(name: str, number: str, logits: bool) -> Callable[..., None]:
 
 @cached
 def _processors(device: int) -> int:
-    return int(_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
+    return int(array_module().cuda.Device(device).attributes["MultiProcessorCount"])
 
 
-def why_not() -> str | None:
+def unavailable_reason() -> str | None:
     """Tell what keeps this machine from drawing on a GPU, and what to do; None if nothing does."""
     return next(_obstacles(), None)
 

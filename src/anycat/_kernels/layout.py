@@ -1,4 +1,4 @@
-"""Blocks of an output, and how they are cut into what kernels draw at once."""
+"""Blocks of an output, and how a block is cut into the parts that one kernel call draws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import operator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._kernels import Draws
+from .grid import DrawRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """A block of an output: it has the shape ``shape``, and begins at ``start`` of ``whole``."""
+    """A block of an output of shape ``whole``: its own shape, and where it starts."""
 
     shape: Shape
     start: Shape
     whole: Shape
 
-
-def whole(shape: Shape) -> Block:
-    """Return the block that is all of an output."""
-    return Block(shape, (0,) * len(shape), shape)
+    @classmethod
+    def all_of(cls, shape: Shape) -> Block:
+        """Return the block that is the whole output."""
+        return cls(shape, (0,) * len(shape), shape)
 
 
 class Run(NamedTuple):
-    """Axes of a block along which the numbers of draws grow by one step, as along one axis."""
+    """Axes of a block that act as one axis, since draw indices grow by one stride along them."""
 
     varies: bool
-    """Whether each place has a row of its own."""
+    """Whether each position has its own row."""
     size: int
-    step: int
+    stride: int
     axes: Shape
 
 
 class Plan(NamedTuple):
-    """How a block is cut into parts of which `Draws` can tell the numbers."""
+    """How a block is cut into parts that a `DrawRange` can describe."""
 
     batch: Shape
-    """To which its rows are broadcast: a row that is repeated between others counts as so many."""
+    """The shape to which the rows are broadcast. A row repeated between others is counted again."""
     order: Shape
-    """Of the axes of each part: those of samples, of rows, of repeats."""
-    draws: Draws
-    """Those of the first part."""
+    """The order of each part's axes: samples, rows, repeats."""
+    draws: DrawRange
+    """The range of the first part."""
     loops: tuple[Run, ...]
-    """The axes, one each, along which there is part after part."""
+    """The axes, one each, to loop over: each step is a part of its own."""
     whole: bool
-    """Whether each part has all rows, once and in their order."""
+    """Whether each part has all rows, once and in order."""
 
-    def parts(self) -> Iterator[tuple[Index, Index, Draws]]:
-        """Return where each part is in the block, where its rows are, and its draws."""
+    def parts(self) -> Iterator[tuple[Index, Index, DrawRange]]:
+        """Yield each part's place in the block, the place of its rows, and its draws."""
         if not self.loops:
             yield (...,), (...,), self.draws
             return
@@ -68,29 +68,29 @@ class Plan(NamedTuple):
                 place[axis] = slice(i, i + 1)
                 if run.varies:
                     rows[axis] = slice(i, i + 1)
-                first += i * run.step
+                first += i * run.stride
             yield (*place, ...), (*rows, ...), self.draws._replace(first=first)
 
 
 @functools.lru_cache(maxsize=256)  # most calls have the shapes of the one before
 def plan(block: Block, base: Shape) -> Plan:
-    """Return the plan for a block to whose shape the batch of its rows, ``base``, broadcasts."""
+    """Return the plan for a block whose rows have the batch shape ``base``, which broadcasts."""
     ndim = len(block.shape)
     base = (1,) * (ndim - len(base)) + base
-    steps = [math.prod(block.whole[a + 1 :]) for a in range(ndim)]
+    strides = [math.prod(block.whole[a + 1 :]) for a in range(ndim)]
     varying = [a for a in range(ndim) if base[a] != 1]
     inner = range(varying[0], varying[-1] + 1) if varying else range(0)
-    axes = [Run(a in inner, block.shape[a], steps[a], (a,)) for a in range(ndim)]
+    axes = [Run(a in inner, block.shape[a], strides[a], (a,)) for a in range(ndim)]
 
     runs: list[Run] = []
     for run in axes:
-        if runs and runs[-1].varies == run.varies and runs[-1].step == run.size * run.step:
+        if runs and runs[-1].varies == run.varies and runs[-1].stride == run.size * run.stride:
             last = runs.pop()
             run = run._replace(size=last.size * run.size, axes=last.axes + run.axes)
         if run.size != 1:
             runs.append(run)
     rows = _longest(run for run in runs if run.varies)
-    repeats = _longest(run for run in runs if not run.varies and run.step == 1)
+    repeats = _longest(run for run in runs if not run.varies and run.stride == 1)
     samples = _longest(run for run in runs if not run.varies and run is not repeats)
     taken = samples.axes + rows.axes + repeats.axes
     batch = tuple(run.size if run.varies else 1 for run in axes)
@@ -98,13 +98,13 @@ def plan(block: Block, base: Shape) -> Plan:
     return Plan(
         batch=batch,
         order=tuple(sorted(range(ndim), key=lambda a: (a in rows.axes) + 2 * (a in repeats.axes))),
-        draws=Draws(
+        draws=DrawRange(
             samples.size,
             rows.size,
             repeats.size,
-            first=sum(map(operator.mul, block.start, steps)),
-            stride=samples.step,
-            step=rows.step,
+            first=sum(map(operator.mul, block.start, strides)),
+            sample_stride=samples.stride,
+            row_stride=rows.stride,
         ),
         loops=loops,
         whole=batch == base and not any(run.varies for run in loops),
