@@ -10,7 +10,7 @@ from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Generator, Philox, Se
 from numpy.testing import assert_array_equal
 
 from anycat import Categorical
-from anycat._random import key
+from libraries import key
 
 BIT_GENERATORS = [PCG64, PCG64DXSM, MT19937, Philox, SFC64]
 DIST = Categorical(np.ones(1000))
