@@ -24,7 +24,11 @@ def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in shown.splitlines() if line.endswith("equal")]
     assert lines[0].split()[:3] == ["numpy", np.__version__, "cpu"]
     assert all("[2, 0] [0, 2] [3, 0] [2, 2] [3, 1]" in line for line in lines)
-    served = {name for x in LIBRARIES if (name := x.name) and not registry.unavailable_reason(x, x.memory[0])}
+    served = {
+        name
+        for x in LIBRARIES
+        if (name := x.name) and not registry.unavailable_reason(x, x.memory[0])
+    }
     assert {line.split()[0] for line in lines} == served
     assert "times as fast" in shown
 
@@ -33,7 +37,9 @@ def test_it_tells_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = registry.find_spec
-    monkeypatch.setattr(registry, "find_spec", lambda name: found(name) if name == "numpy" else None)
+    monkeypatch.setattr(
+        registry, "find_spec", lambda name: found(name) if name == "numpy" else None
+    )
     monkeypatch.setattr(
         _kernels.load("cuda"), "unavailable_reason", lambda: "there is no driver: install one"
     )

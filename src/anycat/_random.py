@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from ._backends.base import Backend
+from typing import Any, TypeAlias
 
 RNG: TypeAlias = Any
 Key: TypeAlias = Any  # the four words as an array of uint64
@@ -22,19 +19,19 @@ class RandomBits:
         The backend of the library that it belongs to.
     """
 
-    def __init__(self, rng: RNG, reader: Backend) -> None:
+    def __init__(self, rng: RNG, reader: Any) -> None:
         self.rng = rng
         self.reader = reader
 
     @property
     def is_stateless(self) -> bool:
         """Whether ``rng`` gives the same bits each time: a seed or a key."""
-        return self.reader.is_stateless(self.rng)
+        return bool(self.reader.is_stateless(self.rng))
 
     @property
     def is_traced(self) -> bool:
         """Whether the bits have no values yet, since ``rng`` is a traced key."""
-        return self.reader.is_traced(self.rng)
+        return bool(self.reader.is_traced(self.rng))
 
     def words(self) -> Any:
         """Take four 32-bit words: k0, k1 (Philox's key), s0, s1 (the upper half of its counter).

@@ -200,7 +200,8 @@ def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: boo
         raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
     if signed and dtype.kind == "u":
         raise ValueError(
-            f"dtype must be signed with validate_args=False, since invalid rows give -1; got {dtype}"
+            "dtype must be signed with validate_args=False, since invalid rows give -1; "
+            f"got {dtype}"
         )
 
 

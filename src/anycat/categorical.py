@@ -157,26 +157,24 @@ class Categorical:
     def _traits(self) -> Traits:
         return self._backend.traits(self._param)
 
+    @property
+    def _options(self) -> tuple[bool, bool, bool]:
+        return self._validate, self._clamp_probs, self._rows_validated
+
     def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
     ) -> Categorical:
-        options = self._validate, self._clamp_probs, self._rows_validated
-        return Categorical.__new__(type(self))._set(self._form, param, batch_shape, *options, cache)
+        new = Categorical.__new__(type(self))
+        return new._set(self._form, param, batch_shape, *self._options, cache)
 
     def _block_of(self, param: Array) -> Categorical:
         """Return a distribution of the same kind over a block of the parameter, now computed."""
-        options = self._validate, self._clamp_probs, self._rows_validated
-        return Categorical.__new__(Categorical)._set(self._form, param, _batch_of(param), *options)
+        new = Categorical.__new__(Categorical)
+        return new._set(self._form, param, _batch_of(param), *self._options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (
-            self._param,
-            self._batch_shape,
-            self._validate,
-            self._clamp_probs,
-            self._rows_validated,
-        )
-        return _rebuild, (type(self), self._form.name, *state)
+        state = self._form.name, self._param, self._batch_shape, *self._options
+        return _rebuild, (type(self), *state)
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the parameter with the whole batch, and all else: the way into a pytree."""
@@ -287,7 +285,7 @@ class Categorical:
     @rowwise
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
-        return self._to_param(self._probs_of(self._to_compute_dtype(self._param), self._normalizer))
+        return self._to_param(self._probs_of(self._wide_param, self._normalizer))
 
     @cached_parameter
     @rowwise
@@ -297,9 +295,7 @@ class Categorical:
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
         ``clamp_probs`` is False.
         """
-        return self._to_param(
-            self._logits_of(self._to_compute_dtype(self._param), self._normalizer)
-        )
+        return self._to_param(self._logits_of(self._wide_param, self._normalizer))
 
     @cached_parameter
     def _normalizer(self) -> Normalizer:
@@ -308,7 +304,7 @@ class Categorical:
             known = backend.normalizer(self._param, logits, self._cache)
             if logits:
                 known = known or self._row_stats[:3]
-            return known or self._form.normalizer(self._xp, self._to_compute_dtype(self._param))
+            return known or self._form.normalizer(self._xp, self._wide_param)
 
     @cached_parameter
     def _row_stats(self) -> tuple[Array, ...]:
@@ -325,6 +321,10 @@ class Categorical:
                 p = self._form.prob(self._xp, x, normalizer)
                 return _parameters.clamped_log(self._xp, p, self._traits.eps)
             return self._form.log_prob(self._xp, x, normalizer)
+
+    @property
+    def _wide_param(self) -> Array:
+        return self._to_compute_dtype(self._param)
 
     def _to_compute_dtype(self, x: Array) -> Array:
         return self._xp.astype(x, self._traits.compute, copy=False)
@@ -477,7 +477,7 @@ class Categorical:
         if entries is None:
             index, inside = _validation.categories_of(backend, value, self.num_categories, validate)
             floating = backend.isdtype(self._param.dtype, "real floating")
-            table = self._param if floating else self._to_compute_dtype(self._param)
+            table = self._param if floating else self._wide_param
             entries = self._gather(table, index)
         normalizer = tuple(n[..., 0] for n in self._normalizer)
         result = function(self._to_compute_dtype(entries), normalizer)
@@ -500,7 +500,7 @@ class Categorical:
     def _cumulative(self) -> Array:
         """Return the distribution function at each category, added up in the widest dtype."""
         xp, device = self._xp, self._backend.creation_device(self._param)
-        weights = self._probs_of(self._to_compute_dtype(self._param), self._normalizer)
+        weights = self._probs_of(self._wide_param, self._normalizer)
         sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, device))
         return self._to_dtype(sums / sums[..., -1:])
 
@@ -601,7 +601,7 @@ class Categorical:
 
     def _exact(self) -> tuple[Array, Array]:
         """Return p and log(p) in the compute dtype, neither clamped nor broadcast."""
-        x = self._to_compute_dtype(self._param)
+        x = self._wide_param
         with self._backend.errstate():
             return (
                 self._form.prob(self._xp, x, self._normalizer),
@@ -619,7 +619,7 @@ class Categorical:
     @rowwise
     def mode(self) -> Array:
         """The first of the most probable categories, in an array of shape `batch_shape`."""
-        first = self._xp.argmax(self._to_compute_dtype(self._param), axis=-1)
+        first = self._xp.argmax(self._wide_param, axis=-1)
         return self._broadcast(first, self._batch_shape)
 
     @property

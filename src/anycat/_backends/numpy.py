@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FUSED_MIN_SIZE = 1 << 14
 """Elements from which kernels are worth calling, and loading, for anything but draws."""
 
+_STATEFUL = np.random.Generator, np.random.BitGenerator
+
 
 class NumPyBackend(Backend):
     """NumPy."""
@@ -62,17 +64,13 @@ class NumPyBackend(Backend):
 
     def reads(self, rng: Any) -> bool:
         """Tell whether ``rng`` is None, a seed, a BitGenerator or a Generator."""
-        return (
-            rng is None
-            or isinstance(rng, int | np.random.Generator | np.random.BitGenerator)
-            or isinstance(rng, np.random.SeedSequence)
-            or _is_index(rng)
-        ) and not isinstance(rng, bool)
+        if rng is None or isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
+            return True
+        return not isinstance(rng, bool) and _is_index(rng)
 
     def is_stateless(self, rng: Any) -> bool:
         """Tell whether ``rng`` is a seed."""
-        generators = np.random.Generator | np.random.BitGenerator
-        return rng is not None and not isinstance(rng, generators)
+        return rng is not None and not isinstance(rng, _STATEFUL)
 
     def random_words(self, rng: RNG) -> Any:
         """Take 128 bits: the next two 64-bit outputs of a generator, or fresh entropy for None."""
