@@ -33,7 +33,7 @@ def main() -> int:
         now, then = (t[peer] / t["anycat"] for t in (times, committed[name]))
         bad = now < TOLERATED * then
         failed += bad
-        print(f"{name:<32} {now:6.2f} times {peer}; was {then:6.2f}{'  SLOWER' * bad}")
+        print(f"{name:<32} {now:6.2f} times as fast as {peer}; was {then:6.2f}{'  SLOWER' * bad}")
     return 1 if failed else 0
 
 
