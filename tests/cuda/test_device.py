@@ -19,6 +19,7 @@ from cases import DTYPES, LAYOUTS, WAYS, check, make, one_after_another, take
 
 from anycat import Categorical
 from anycat._kernels import cuda
+from anycat._kernels.cuda import draw
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_layouts_of_the_class(layout: str, device: ModuleType) -> None:
     np.testing.assert_array_equal(on_gpu.sample(9, rng=2).get(), on_cpu.sample(9, rng=2))
 
 
-def test_void_rows(device: ModuleType) -> None:
+def test_invalid_rows(device: ModuleType) -> None:
     for form, size in product(("probs", "logits"), (3, 33, 5000)):
         x = make(form, "plain", (40, size), "float32")
         x[[3, 9], 1] = np.nan, -np.nan
@@ -157,7 +158,7 @@ def test_void_rows(device: ModuleType) -> None:
 
 
 def test_two_streams_at_once(device: ModuleType) -> None:
-    """DrawRange on streams of their own are right, also by a table that one of them made."""
+    """Draws on streams of their own are right, also by a table that one of them made."""
     x = make("probs", "plain", (64, 20_000), "float32")
     row = make("logits", "plain", (1000,), "float64")
     (many, many_cpu), (one, one_cpu) = pair(device, "probs", x), pair(device, "logits", row)
@@ -203,13 +204,13 @@ def test_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beside the output, little is needed: pieces of what is not contiguous, and a table."""
-    monkeypatch.setattr(cuda, "PIECE", 1 << 18)
+    monkeypatch.setattr(draw, "PIECE_ELEMENTS", 1 << 18)
     x = device.asarray(np.random.default_rng(0).random(shape, np.float32))
     dist = Categorical(x if contiguous else x[::-1], validate_args=False)
     pool = device.cuda.MemoryPool()
     with device.cuda.using_allocator(pool.malloc):
         out = dist.sample(samples, rng=0)
-    assert pool.total_bytes() - out.nbytes < (4 << 20 if contiguous else 40 * cuda.PIECE)
+    assert pool.total_bytes() - out.nbytes < (4 << 20 if contiguous else 40 * draw.PIECE_ELEMENTS)
 
 
 @pytest.mark.parametrize("samples", [1, 3, 10**5])
@@ -253,7 +254,7 @@ def test_compute_sanitizer(tool: str) -> None:
     sanitizer = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
     if sanitizer is None:
         pytest.skip("there is no compute-sanitizer")
-    here, source = Path(__file__).parent, Path(cuda.__file__).parents[2]
+    here, source = Path(__file__).parent, Path(cuda.__file__).parents[3]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, source)))}
     command = [sanitizer, "--tool", tool, "--error-exitcode", "7", sys.executable]
     found = subprocess.run(
