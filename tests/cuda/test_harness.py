@@ -109,7 +109,7 @@ def test_sanitizers_find_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("((u64*)out)[place] = k=>((u64*)out)[place + 1] = k", "heap-buffer-overflow"),
+        ("((u64*)out)[position] = k=>((u64*)out)[position + 1] = k", "heap-buffer-overflow"),
         ("= shared_memory + WARPS=>= shared_memory + 9 + WARPS", "heap-buffer-overflow"),
         ("(u64)x % 16 == 0=>true", "misaligned address"),
     ],

@@ -12,7 +12,7 @@ struct DrawGrid {
   u64 runs, draws;
 };
 
-constexpr u64 NO_CATEGORY = ~(u64)0;  // -1: the outcome for an invalid row
+[[maybe_unused]] constexpr u64 NO_CATEGORY = ~(u64)0;  // -1: the outcome for an invalid row
 
 // Return the index or the position of draw i of run j of row r.
 __device__ inline u64 grid_point(const u64 (&strides)[4], u64 r, u64 j, u64 i) {

@@ -35,8 +35,8 @@ draw_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void* out, u32
       }
       if (t != loaded || !scanned) scan_packs(tile, before, turn);
       loaded = t, scanned = true;
-      const int shift = tile_shift(scan.exponent, exponent);
-      const u64 within = ((target - row.tile_offset[t] + 1) << shift) - 1;
+      const u64 in_tile = target - row.tile_offset[t];
+      const u64 within = ((in_tile + 1) << tile_shift(scan.exponent, exponent)) - 1;
 #pragma unroll
       for (u32 c = 0; c < TILE_ITEMS / PACK; ++c)
         if (within - before[c] < sum_weights(tile + c * PACK, PACK))  // in one pack of one thread
