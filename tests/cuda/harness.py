@@ -111,8 +111,8 @@ class RawKernel:
         pad = (1, 1)
         launch = Launch((*grid, *pad)[:3], (*block, *pad)[:3], shared_mem, next(self.seeds))
         assert all(launch.grid)
-        held = [self._by_value(a) for a in args]
-        pointers = (ctypes.c_void_p * len(held))(*(h.ctypes.data for h in held))
+        values = [self._by_value(a) for a in args]
+        pointers = (ctypes.c_void_p * len(values))(*(v.ctypes.data for v in values))
         failure = self.function(ctypes.byref(launch), pointers)
         if failure:
             raise RuntimeError(f"{self.name}: {failure.decode()}")

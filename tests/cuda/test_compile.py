@@ -14,7 +14,7 @@ from anycat._kernels.cuda import compile as compiling
 pytest.importorskip("cuda.core", reason="needs cuda-core, cuda-bindings and nvidia-cuda-nvrtc")
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
-# Each architecture compiles each type of numbers, and both forms of parameters.
+# Each architecture compiles each type and both forms of parameters.
 CASES = [
     (c_type, bool((i + j) % 2), architecture)
     for i, c_type in enumerate(compiling.C_TYPES.values())

@@ -15,7 +15,7 @@ import golden
 import numpy as np
 import pytest
 import rows
-from cases import DTYPES, LAYOUTS, WAYS, check, make, one_after_another, take
+from cases import DTYPES, LAYOUTS, STRATEGIES, check, force, make, one_after_another
 
 from anycat import Categorical
 from anycat._kernels import cuda
@@ -37,16 +37,16 @@ def pair(cupy: ModuleType, form: str, x: Any) -> tuple[Categorical, Categorical]
 
 
 @pytest.mark.parametrize(
-    ("way", "dtype"),
-    [("chosen", d) for d in DTYPES] + [(w, d) for w in WAYS[2:] for d in DTYPES[2:]],
+    ("strategy", "dtype"),
+    [("chosen", d) for d in DTYPES] + [(s, d) for s in STRATEGIES[2:] for d in DTYPES[2:]],
 )
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 def test_many_blocks(
-    form: str, kind: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPatch
+    form: str, kind: str, dtype: str, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     for n, size in ((20_011, 10), (3001, 200), (700, 1000), (300, 4096), (20, 50257), (3, 128256)):
-        n = n if way != "table" else min(n, 50)
+        n = n if strategy != "table" else min(n, 50)
         x = make(form, kind, (n, size), dtype)
         check(x, form, one_after_another(x, 2, first=3))
 
@@ -61,7 +61,7 @@ def test_many_draws(form: str, samples: int, repeats: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 2**32 + 5), (2**16 + 1, 2**16), (2**27, 32)])
 def test_more_than_32_bits(shape: tuple[int, int], device: ModuleType) -> None:
-    """Of all the numbers only the last is not zero."""
+    """Of all values only the last is not zero."""
     if device.cuda.runtime.memGetInfo()[0] < 3 * 2**32:
         pytest.skip("the GPU has less than 12 GiB of free memory")
     x = device.zeros(shape, np.float16)

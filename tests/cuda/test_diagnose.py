@@ -1,4 +1,4 @@
-"""Where there is no way to draw on a GPU, an error says what to do."""
+"""Where this machine cannot draw on a GPU, an error says what to do."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 import oracle
 import pytest
 import rows
-from cases import DTYPES, LAYOUTS, SIZES, WAYS, check, make, one_after_another, take, widened
+from cases import DTYPES, LAYOUTS, SIZES, STRATEGIES, check, force, make, one_after_another, widened
 
 from anycat._kernels import cpu
 from anycat._kernels.cuda import compile as compiling
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("cupy")
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_kind = pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-each_way = pytest.mark.parametrize("way", WAYS)
+each_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 
 
 @cache
@@ -38,16 +38,16 @@ def boundaries(row: bytes, dtype: str, form: str) -> list[int] | None:
 
 
 @pytest.mark.parametrize(
-    ("way", "dtype"),  # the other ways read half types as this one does
-    [("find", d) for d in DTYPES] + [(w, d) for w in WAYS[2:] for d in DTYPES[2:]],
+    ("strategy", "dtype"),  # the other strategies read half types as this one does
+    [("direct", d) for d in DTYPES] + [(s, d) for s in STRATEGIES[2:] for d in DTYPES[2:]],
 )
 @each_kind
 def test_every_size(
-    form: str, kind: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPatch
+    form: str, kind: str, dtype: str, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
-    for size in SIZES if way != "a block for each row" else (4097, 3 * 4096 - 1):
-        x = make(form, kind, (1 if way == "table" else 2, size), dtype)
+    force(strategy, monkeypatch)
+    for size in SIZES if strategy != "a block for each row" else (4097, 3 * 4096 - 1):
+        x = make(form, kind, (1 if strategy == "table" else 2, size), dtype)
         check(x, form, one_after_another(x, 3))
 
 
@@ -71,12 +71,12 @@ def test_oracle(form: str, kind: str, dtype: str, cupy: ModuleType) -> None:
         np.testing.assert_array_equal(actual.ravel(), expected)
 
 
-@each_way
+@each_strategy
 @pytest.mark.parametrize("form", ["probs", "logits"])
 def test_boundaries_of_many_tiles(
-    form: str, way: str, cupy: ModuleType, monkeypatch: pytest.MonkeyPatch
+    form: str, strategy: str, cupy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     rng = np.random.default_rng(5)
     for size, dtype in product((2 * 4096, 37 * 4096 + 5), ("float32", "float64")):
         x = make(form, "plain", (1, size), dtype)
@@ -91,25 +91,27 @@ def test_boundaries_of_many_tiles(
         check(x, form, one_after_another(x, 50))
 
 
-@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize("strategy", ["direct", "table"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_kind
 def test_many_rows(
-    form: str, kind: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPatch
+    form: str, kind: str, dtype: str, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
-    for n, size in product((3,) if way == "table" else (33, 300), (1, 3, 10, 16, 17, 32, 33, 70)):
+    force(strategy, monkeypatch)
+    for n, size in product(
+        (3,) if strategy == "table" else (33, 300), (1, 3, 10, 16, 17, 32, 33, 70)
+    ):
         x = make(form, kind, (n, size), dtype)
         check(x, form, one_after_another(x))
 
 
-@each_way
+@each_strategy
 @pytest.mark.parametrize(("n", "size"), [(1, 5), (1, 70), (3, 5), (3, 70), (40, 5), (3, 5000)])
 @pytest.mark.parametrize(("samples", "repeats"), [(1, 3), (4, 1), (3, 5), (600, 1), (1, 600)])
 def test_several_draws(
-    n: int, size: int, samples: int, repeats: int, way: str, monkeypatch: pytest.MonkeyPatch
+    n: int, size: int, samples: int, repeats: int, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     if samples * repeats > 500 and n > 1:
         samples, repeats = -(-samples // 25), -(-repeats // 25)
     for form, first in product(("probs", "logits"), (0, 1, 2**32 - 3, 2**33 + 5, 2**64 - 2**14)):
@@ -117,11 +119,13 @@ def test_several_draws(
         check(x, form, one_after_another(x, samples, repeats, first))
 
 
-@each_way
+@each_strategy
 @each_dtype
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_invalid_rows(form: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    take(way, monkeypatch)
+def test_invalid_rows(
+    form: str, dtype: str, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force(strategy, monkeypatch)
     nan, inf = np.nan, np.inf
     bad = {"probs": [nan, -nan, inf, -1.0, -inf], "logits": [nan, -nan, inf]}[form]
     for size in (3, 33, 5000):
@@ -160,20 +164,22 @@ def test_layouts(
         check(changed, "probs", one_after_another(changed, 2), on_device=change(cupy.asarray(x)))
 
 
-@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize("strategy", ["direct", "table"])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint32, np.uint64])
-def test_output_dtypes(dtype: Any, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    take(way, monkeypatch)
+def test_output_dtypes(dtype: Any, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    force(strategy, monkeypatch)
     for n, size, samples in product((1, 40), (5, 100, 5000), (1, 3, 8)):
         x = make("probs", "single" if size > 127 else "plain", (n, size), "float32")
         draws = one_after_another(x, samples, first=1)
         check(x, "probs", draws, dtype)
 
 
-@pytest.mark.parametrize("way", ["find", "table"])
-def test_samples_may_be_further_apart_than_rows(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strategy", ["direct", "table"])
+def test_samples_may_be_further_apart_than_rows(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A block of a larger batch has the draws that the batch has there, on any axis."""
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     x = make("probs", "plain", (50, 7), "float32")
     whole = rows.draw(x, "probs", one_after_another(x, 4))
     for begin, end in ((0, 3), (3, 50), (49, 50)):
@@ -192,7 +198,7 @@ def test_a_table_is_made_once_and_changes_nothing() -> None:
     draws, table_of = DrawRange(1, 1, 1, 5, 1, 1), []
     kept: dict[str, Any] = {}
     for _ in range(20):
-        drawn = cases.draw(x, "probs", draws, known=kept)
+        drawn = cases.draw(x, "probs", draws, cache=kept)
         np.testing.assert_array_equal(drawn, rows.draw(x, "probs", draws))
         table_of.append(kept.get("table"))
     assert table_of[0] is None
@@ -200,15 +206,15 @@ def test_a_table_is_made_once_and_changes_nothing() -> None:
     assert len({id(t) for t in table_of if t}) == 1
 
 
-@pytest.mark.parametrize("way", ["as it is", "not staged", "coarse guide", "coarse prefixes"])
-def test_look_up(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strategy", ["as it is", "not staged", "coarse guide", "coarse prefixes"])
+def test_look_up(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever guide and prefixes leave open, boundaries decide."""
-    take("table", monkeypatch)
-    if way == "not staged":
+    force("table", monkeypatch)
+    if strategy == "not staged":
         monkeypatch.setattr(table, "SHARED_BYTES", 0)
-    elif way == "coarse guide":
+    elif strategy == "coarse guide":
         monkeypatch.setattr(table, "guide_shift", lambda _: np.uint32(4))
-    elif way == "coarse prefixes":
+    elif strategy == "coarse prefixes":
         text = compiling.source()
         for old in ("= (u32)(word >> 32)", "= end_prefix(end, scan.total)"):
             assert old in text

@@ -14,7 +14,7 @@ import harness
 import numpy as np
 import pytest
 import rows
-from cases import LAYOUTS, check, make, one_after_another, take
+from cases import LAYOUTS, check, force, make, one_after_another
 
 from anycat import _dispatch
 from anycat._kernels import cuda
@@ -55,7 +55,7 @@ MANY = DrawRange(1, 1, 50, 0, 50, 50)
 def test_each_size_has_its_kernel(
     shape: tuple[int, ...], dtype: str, kernels: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take("find", monkeypatch)
+    force("direct", monkeypatch)
     launched, kernel = [], launch.kernel
     monkeypatch.setattr(launch, "kernel", lambda *a: launched.append(a[0]) or kernel(*a))
     x = make("probs", "plain", shape, dtype)
@@ -67,10 +67,10 @@ def test_costs_are_weighed() -> None:
     """Few draws never pay for a table, very many always do, and it changes once between."""
     for size, n, strategy in product((5, 100, 10**5), (1, 10, 10**5), STRATEGIES):
         costs = [Costs.of(size, n, 10**e, strategy.ns_per_draw, 500) for e in range(9)]
-        ways = [c.table < c.direct for c in costs]
-        assert not ways[0] or n * size > 10**5
-        assert ways[-1]
-        assert sum(a != b for a, b in pairwise(ways)) <= 1
+        tables = [c.table < c.direct for c in costs]
+        assert not tables[0] or n * size > 10**5
+        assert tables[-1]
+        assert sum(a != b for a, b in pairwise(tables)) <= 1
 
 
 def test_the_source_is_one_text() -> None:
@@ -85,20 +85,20 @@ def test_other_streams_wait_for_a_table(
     on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not once it is there."""
-    take("table", monkeypatch)
+    force("table", monkeypatch)
     kept: dict[str, Any] = {}
     own, other = on_cpu.cuda.get_current_stream(), harness.Stream()
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     made, ready = kept["table"]
     assert ready.recorded == [own]
     monkeypatch.setattr(on_cpu.cuda, "get_current_stream", lambda: other)
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     assert other.waited == [ready]
     ready.done = True
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     assert other.waited == [ready]
     assert kept["table"] == (made, None)
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     assert other.waited == [ready]
     assert not own.waited
 
@@ -107,15 +107,15 @@ def test_a_table_of_a_graph_is_not_kept(
     on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A graph makes it when it runs, not before."""
-    take("table", monkeypatch)
+    force("table", monkeypatch)
     kept: dict[str, Any] = {}
     stream = on_cpu.cuda.get_current_stream()
     stream.capturing = True
-    drawn = cases.draw(ROW, "probs", MANY, known=kept)
+    drawn = cases.draw(ROW, "probs", MANY, cache=kept)
     np.testing.assert_array_equal(drawn, rows.draw(ROW, "probs", MANY))
     assert "table" not in kept
     stream.capturing = False
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     assert "table" in kept
 
 
@@ -123,25 +123,25 @@ def test_a_graph_takes_a_table_that_is_there_for_certain(
     on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it is captured, an event outside of it can neither be asked nor waited for."""
-    take("table", monkeypatch)
+    force("table", monkeypatch)
     made, make_table = [], table.make_table
     monkeypatch.setattr(table, "make_table", lambda *a: made.append(make_table(*a)) or made[-1])
     kept: dict[str, Any] = {}
     stream = on_cpu.cuda.get_current_stream()
-    cases.draw(ROW, "probs", MANY, known=kept)
+    cases.draw(ROW, "probs", MANY, cache=kept)
     for done, tables in ((False, 2), (True, 2)):
         kept["table"][1].done = done
-        cases.draw(ROW, "probs", MANY, known=kept)  # finds out
-        waited, known = len(stream.waited), kept["table"]
+        cases.draw(ROW, "probs", MANY, cache=kept)  # finds out
+        waited, before = len(stream.waited), kept["table"]
         asked = property(lambda _: pytest.fail("an event was asked"))
         with monkeypatch.context() as patch:
             patch.setattr(stream, "capturing", True)
             patch.setattr(harness.Event, "done", asked, raising=False)
-            drawn = cases.draw(ROW, "probs", MANY, known=kept)
+            drawn = cases.draw(ROW, "probs", MANY, cache=kept)
         np.testing.assert_array_equal(drawn, rows.draw(ROW, "probs", MANY))
         assert len(made) == tables
         assert len(stream.waited) == waited
-        assert kept["table"] is known
+        assert kept["table"] is before
 
 
 # --- memory of other libraries ------------------------------------------------------------------
@@ -223,11 +223,11 @@ def test_pieces(shape: tuple[int, ...]) -> None:
         assert whole == list(range(x.size))
 
 
-@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize("strategy", ["direct", "table"])
 @pytest.mark.parametrize("layout", ["reversed", "transposed batch", "broadcast"])
-def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory(layout: str, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of what is not as kernels want it, and of tables, are all that is needed."""
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     monkeypatch.setattr(draw, "PIECE_ELEMENTS", 1 << 13)
     monkeypatch.setattr(table, "GUIDE_BITS", (4, 6))
     x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
@@ -247,7 +247,7 @@ def test_memory(layout: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Huge:
-    """Rows that nobody has memory for: all that launches ask of an array but its numbers."""
+    """Rows that nobody has memory for: all that launches ask of an array but its values."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
@@ -267,7 +267,7 @@ class Huge:
         return Huge((len(range(*part.indices(self.shape[0]))), *self.shape[1:]), self.dtype)
 
 
-@pytest.mark.parametrize("way", ["find", "table"])
+@pytest.mark.parametrize("strategy", ["direct", "table"])
 @pytest.mark.parametrize(
     ("shape", "repeats"),
     [
@@ -283,16 +283,16 @@ class Huge:
 def test_launch_limits(
     shape: tuple[int, int],
     repeats: int,
-    way: str,
+    strategy: str,
     on_cpu: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Grids and shared memory stay within what CUDA has, and so do numbers within 64 bits."""
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     monkeypatch.setattr(cuda_rows, "multiprocessors", lambda _: 132)
     monkeypatch.setattr(on_cpu, "empty", lambda size, dtype: Huge((int(size),), dtype))
     monkeypatch.setattr(on_cpu, "ascontiguousarray", lambda x, _: x)
-    if way == "table" and shape[0] > 3:  # or it would take for ever to go through the pieces
+    if strategy == "table" and shape[0] > 3:  # or it would take for ever to go through the pieces
         monkeypatch.setattr(draw, "pieces", lambda x, most: [(0, x[: max(1, most // x.shape[1])])])
 
     def kernel(grid: tuple[int, ...], block: Any, args: Any, *, shared_mem: int) -> None:

@@ -42,9 +42,10 @@ def cached_table(
 ) -> Table | None:
     """Return the table of the only row, if the draws made so far would have paid for it."""
     pays_off = table_pays_off(cache, costs.direct, costs.table)
+    table: Table | None
     table, ready = cache.get("table", (None, None))
     if ready is None and (table or not pays_off):
-        return table  # type: ignore[no-any-return]
+        return table
     if is_capturing():
         # A graph can neither query nor await an event recorded outside, so it makes its own table.
         # That is not cached: the graph may run later, or never.
@@ -56,7 +57,7 @@ def cached_table(
         cache["table"] = table, None  # graphs may use it from now on
     else:
         wait_for(ready)  # perhaps it is made on another stream
-    return table  # type: ignore[no-any-return]
+    return table
 
 
 def _row_table(row_type: RowType, params: Array) -> Table:
