@@ -51,7 +51,7 @@ def _draw_from_tables(
     row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Array, out: Array
 ) -> None:
     for begin, piece in pieces(params, PIECE_ELEMENTS):
-        x = row_type.prepare(piece)
+        x = row_type.contiguous(piece)
         table, rows = make_table(row_type, x, bits), x.size // row_type.size
         draw_from_table(row_type, table, rows, grid.from_row(begin), key, out)
 
@@ -63,7 +63,7 @@ def _draw_directly(
     strategy = select_strategy(row_type)
     zero_copy = row_type.is_zero_copy(params)
     for begin, piece in [(0, params)] if zero_copy else pieces(params, PIECE_ELEMENTS):
-        x = row_type.prepare(piece)
+        x = row_type.contiguous(piece)
         rows = x.size // row_type.size
         blocks, shared_bytes, args = strategy.geometry(row_type, x, rows)
         launch(

@@ -57,8 +57,8 @@ class RowType(NamedTuple):
         """Tell whether kernels can read an array as it is."""
         return bool(x.dtype == self.dtype and x.flags.c_contiguous)
 
-    def prepare(self, x: Array) -> Array:
-        """Return an array as kernels read it, a copy if need be."""
+    def contiguous(self, x: Array) -> Array:
+        """Return an array as kernels read it: itself or a copy."""
         return array_module().ascontiguousarray(x, self.dtype)
 
 

@@ -62,7 +62,7 @@ def cached_table(
 
 def _row_table(row_type: RowType, params: Array) -> Table:
     bits = max(guide_bits(2 * row_type.size), GUIDE_BITS[0])
-    return make_table(row_type, row_type.prepare(params), bits)
+    return make_table(row_type, row_type.contiguous(params), bits)
 
 
 def guide_bits(entries: int) -> int:
