@@ -9,6 +9,9 @@ import numpy as np
 import rows
 
 from anycat._kernels import cuda
+from anycat._kernels.cuda import rows as cuda_rows
+from anycat._kernels.cuda import tiles
+from anycat._kernels.cuda.costs import Costs
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 SIZES = (*rows.SIZES, 16, 17, 128, 129, 512, 513, 1024, 1025)
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-WAYS = ("chosen", "find", "table", "a block for each row")
+STRATEGIES = ("chosen", "direct", "table", "a block for each row")
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "Fortran": lambda x: x.copy(order="F"),
     "reversed": lambda x: x[::-1, :, ::-1],
@@ -33,14 +36,14 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def take(way: str, patch: pytest.MonkeyPatch) -> None:
-    """Take a way to a draw, whatever the cost model says of it."""
-    if way != "chosen":
-        costs = cuda.Costs(0.0, 1e18) if way != "table" else cuda.Costs(1e18, 0.0)
-        patch.setattr(cuda.Costs, "of", lambda *_: costs)
-    if way == "a block for each row":
-        patch.setattr(cuda, "MANY", 10**9)
-        patch.setattr(cuda, "_processors", lambda _: 0)
+def force(strategy: str, patch: pytest.MonkeyPatch) -> None:
+    """Use a strategy, whatever the cost model says of it."""
+    if strategy != "chosen":
+        costs = Costs(0.0, 1e18) if strategy != "table" else Costs(1e18, 0.0)
+        patch.setattr(Costs, "of", lambda *_: costs)
+    if strategy == "a block for each row":
+        patch.setattr(tiles, "MANY_TILES", 10**9)
+        patch.setattr(cuda_rows, "multiprocessors", lambda _: 0)
 
 
 def make(form: str, kind: str, shape: tuple[int, ...], dtype: str) -> Array:
@@ -58,13 +61,13 @@ def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int =
 
 
 def draw(
-    x: Any, form: str, draws: DrawRange, dtype: Any = np.int64, known: dict[str, Any] | None = None
+    x: Any, form: str, draws: DrawRange, dtype: Any = np.int64, cache: dict[str, Any] | None = None
 ) -> Array:
-    """Draw by the CUDA room, from an array on the device or not; nothing is left as it was."""
+    """Draw by the CUDA kernels, from an array on the device or not; nothing is left as it was."""
     cupy = sys.modules["cupy"]
     out = cupy.asarray(np.full(draws[:3], 99, dtype))
     cuda.sample(
-        cupy.asarray(x), form == "logits", rows.KEY, draws, out, {} if known is None else known
+        cupy.asarray(x), form == "logits", rows.KEY, draws, out, {} if cache is None else cache
     )
     return cupy.asnumpy(out)
 
@@ -72,7 +75,7 @@ def draw(
 def check(
     x: Array, form: str, draws: DrawRange, dtype: Any = np.int64, on_device: Any = None
 ) -> None:
-    """Compare with the CPU room; ``on_device`` is ``x`` if it has to be made there."""
+    """Compare with the CPU kernels; ``on_device`` is ``x`` if it has to be made there."""
     expected = rows.draw(widened(x), form, draws, dtype)
     actual = draw(x if on_device is None else on_device, form, draws, dtype)
     np.testing.assert_array_equal(actual, expected, f"shape {x.shape}")

@@ -1,4 +1,4 @@
-"""The CUDA room on a machine without a GPU, and on one with it."""
+"""The CUDA kernels on a machine without a GPU, and on one with it."""
 
 import importlib.util
 import sys
@@ -12,8 +12,10 @@ import harness
 import pytest
 
 from anycat._kernels import cuda
+from anycat._kernels.cuda import compile as compiling
+from anycat._kernels.cuda import rows, streams
 
-KEPT = cuda._kernel, cuda._processors
+CACHED = compiling.kernel, rows.multiprocessors
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,8 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def forget() -> None:
-    for known in KEPT:
-        known.cache_clear()
+    for function in CACHED:
+        function.cache_clear()
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def fresh() -> Iterator[None]:
     forget()
     yield
     forget()
-    cuda._held.clear()
+    streams._in_flight.clear()
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +45,9 @@ def built() -> None:
     """Build the kernels for all types of parameters, two at a time."""
     if reason := harness.why_not():
         pytest.skip(reason)
-    types = product(cuda.NUMBERS.values(), (False, True))
+    types = product(compiling.C_TYPES.values(), (False, True))
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda t: harness.build(cuda.source(), cuda.options(*t)), types))
+        list(pool.map(lambda t: harness.build(compiling.source(), compiling.options(*t)), types))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def cupy(
 ) -> ModuleType:
     """Return each CuPy in turn, with a device so small that small cases look large to it."""
     cupy: ModuleType = request.getfixturevalue(request.param)
-    monkeypatch.setattr(cuda, "_processors", lambda _: 2)
+    monkeypatch.setattr(rows, "multiprocessors", lambda _: 2)
     return cupy
 
 

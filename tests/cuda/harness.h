@@ -36,7 +36,7 @@ struct Dim {
   unsigned int x, y, z;
 };
 static Dim threadIdx, blockIdx, blockDim, gridDim;
-static unsigned long long* room;
+static unsigned long long* shared_memory;
 
 namespace harness {
 
@@ -208,10 +208,10 @@ static const char* run(void (*kernel)(A...), const Launch& l, void** args,
   fibers.resize(threads);
   for (size_t b : blocks) {
     blockIdx = {(unsigned)(b % l.grid[0]), (unsigned)(b / l.grid[0] % l.grid[1]), 0};
-    room = (unsigned long long*)std::malloc(l.shared);  // so that ASan knows where it ends
-    std::memset((void*)room, 0xA5, l.shared);
+    shared_memory = (unsigned long long*)std::malloc(l.shared);  // so that ASan knows where it ends
+    std::memset((void*)shared_memory, 0xA5, l.shared);
     run_block(permuted((threads + 31) / 32), permuted(32));
-    std::free(room);
+    std::free(shared_memory);
     if (!failure.empty()) {
       stacks.reset();  // of fibers that will not go on
       return failure.c_str();

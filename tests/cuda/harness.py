@@ -1,6 +1,6 @@
-"""A CuPy without a GPU: the few names that ``cuda.py`` uses, on NumPy's memory and harness.h.
+"""A CuPy without a GPU: the few names that `_kernels.cuda` uses, on NumPy's memory and harness.h.
 
-What is not here, such as all that waits for a device, ``cuda.py`` does not use.
+What is not here, such as all that waits for a device, `_kernels.cuda` does not use.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class RawModule:
     """Compiles as CuPy's does, with another compiler."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
-        standard, number, logits, *kernels = options
-        self.library = build(code, (standard, number, logits))
+        standard, param, logits, *kernels = options
+        self.library = build(code, (standard, param, logits))
         self.defined = kernels
 
     def get_function(self, name: str) -> RawKernel:
@@ -111,8 +111,8 @@ class RawKernel:
         pad = (1, 1)
         launch = Launch((*grid, *pad)[:3], (*block, *pad)[:3], shared_mem, next(self.seeds))
         assert all(launch.grid)
-        held = [self._by_value(a) for a in args]
-        pointers = (ctypes.c_void_p * len(held))(*(h.ctypes.data for h in held))
+        values = [self._by_value(a) for a in args]
+        pointers = (ctypes.c_void_p * len(values))(*(v.ctypes.data for v in values))
         failure = self.function(ctypes.byref(launch), pointers)
         if failure:
             raise RuntimeError(f"{self.name}: {failure.decode()}")

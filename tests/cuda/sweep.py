@@ -1,4 +1,4 @@
-"""Draw in every regime, for a process that looks for bad memory accesses: prints a digest of all.
+"""Draw by every kernel, for a process that looks for bad memory accesses: prints a digest of all.
 
 ``sweep.py CUPY [OLD=>NEW ...]``, where CUPY is ``on_cpu`` for the harness or ``device`` for a GPU.
 Changes are planted in the source first.
@@ -12,17 +12,18 @@ import cases
 import harness
 import rows
 
-from anycat._kernels import cuda
+from anycat._kernels.cuda import compile as compiling
+from anycat._kernels.cuda.costs import Costs
 from anycat._kernels.grid import DrawRange
 
 
 def main(where: str, *changes: str) -> None:
-    text = cuda.source()
+    text = compiling.source()
     for change in changes:
         old, new = change.split("=>")
         assert old in text
         text = text.replace(old, new)
-    cuda.source = lambda: text
+    compiling.source = lambda: text
     types = [("probs", "float32"), ("logits", "float64")]
     if where == "device":
         import cupy
@@ -34,8 +35,8 @@ def main(where: str, *changes: str) -> None:
     digest = hashlib.sha256()
     shapes = (130, 7), (5, 33), (2, 1000), (2, 4097)
     for (form, dtype), shape, table, first in product(types, shapes, (False, True), (0, 3)):
-        costs = cuda.Costs(1.0, 0.0) if table else cuda.Costs(0.0, 1.0)
-        cuda.Costs.of = lambda *_, costs=costs: costs
+        costs = Costs(1.0, 0.0) if table else Costs(0.0, 1.0)
+        Costs.of = lambda *_, costs=costs: costs
         x = rows.make(form, "wide", shape, dtype)[: 1 if table else None]
         draws = DrawRange(3, len(x), 1, first, len(x), 1)
         digest.update(cases.draw(x, form, draws, "int32" if first else "int64").tobytes())

@@ -9,15 +9,15 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from anycat._kernels import cuda
+from anycat._kernels.cuda import compile as compiling
 
 pytest.importorskip("cuda.core", reason="needs cuda-core, cuda-bindings and nvidia-cuda-nvrtc")
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
-# Each architecture compiles each type of numbers, and both forms of parameters.
+# Each architecture compiles each type and both forms of parameters.
 CASES = [
-    (number, bool((i + j) % 2), architecture)
-    for i, number in enumerate(cuda.NUMBERS.values())
+    (c_type, bool((i + j) % 2), architecture)
+    for i, c_type in enumerate(compiling.C_TYPES.values())
     for j, architecture in enumerate(ARCHITECTURES)
 ]
 
@@ -25,22 +25,22 @@ CASES = [
 LIMITS = {
     "draw_short_rows": 64,
     "draw_rows": 128,
-    "measure_tiles": 64,
+    "reduce_tiles": 64,
     "draw_long_rows": 128,
-    "measure_rows": 128,
-    "fill_ends": 128,
+    "scan_tiles": 128,
+    "fill_cdf": 128,
     "fill_guide": 32,
     "draw_table": 64,
 }
-LIMITS_FLOAT64 = LIMITS | {"draw_long_rows": 208, "measure_rows": 208}
+LIMITS_FLOAT64 = LIMITS | {"draw_long_rows": 208, "scan_tiles": 208}
 
 
 def compiled(case: tuple[str, bool, str], *kernels: str) -> str:
     """Compile as CuPy would; return what the compiler says."""
     from cuda.core import Program, ProgramOptions
 
-    number, logits, architecture = case
-    standard, *macros = cuda.options(number, logits, *(kernels or LIMITS))
+    c_type, logits, architecture = case
+    standard, *macros = compiling.options(c_type, logits, *(kernels or LIMITS))
     options = ProgramOptions(
         arch=architecture,
         std=standard.removeprefix("-std="),
@@ -49,7 +49,7 @@ def compiled(case: tuple[str, bool, str], *kernels: str) -> str:
         ptxas_options=["-v"],
     )
     log = io.StringIO()
-    program = Program(cuda.source(), code_type="c++", options=options)
+    program = Program(compiling.source(), code_type="c++", options=options)
     assert program.compile("cubin", logs=log).code.startswith(b"\x7fELF")
     return log.getvalue()
 

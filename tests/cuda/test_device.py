@@ -15,10 +15,11 @@ import golden
 import numpy as np
 import pytest
 import rows
-from cases import DTYPES, LAYOUTS, WAYS, check, make, one_after_another, take
+from cases import DTYPES, LAYOUTS, STRATEGIES, check, force, make, one_after_another
 
 from anycat import Categorical
 from anycat._kernels import cuda
+from anycat._kernels.cuda import draw
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -36,16 +37,16 @@ def pair(cupy: ModuleType, form: str, x: Any) -> tuple[Categorical, Categorical]
 
 
 @pytest.mark.parametrize(
-    ("way", "dtype"),
-    [("chosen", d) for d in DTYPES] + [(w, d) for w in WAYS[2:] for d in DTYPES[2:]],
+    ("strategy", "dtype"),
+    [("chosen", d) for d in DTYPES] + [(s, d) for s in STRATEGIES[2:] for d in DTYPES[2:]],
 )
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 def test_many_blocks(
-    form: str, kind: str, dtype: str, way: str, monkeypatch: pytest.MonkeyPatch
+    form: str, kind: str, dtype: str, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take(way, monkeypatch)
+    force(strategy, monkeypatch)
     for n, size in ((20_011, 10), (3001, 200), (700, 1000), (300, 4096), (20, 50257), (3, 128256)):
-        n = n if way != "table" else min(n, 50)
+        n = n if strategy != "table" else min(n, 50)
         x = make(form, kind, (n, size), dtype)
         check(x, form, one_after_another(x, 2, first=3))
 
@@ -60,7 +61,7 @@ def test_many_draws(form: str, samples: int, repeats: int) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 2**32 + 5), (2**16 + 1, 2**16), (2**27, 32)])
 def test_more_than_32_bits(shape: tuple[int, int], device: ModuleType) -> None:
-    """Of all the numbers only the last is not zero."""
+    """Of all values only the last is not zero."""
     if device.cuda.runtime.memGetInfo()[0] < 3 * 2**32:
         pytest.skip("the GPU has less than 12 GiB of free memory")
     x = device.zeros(shape, np.float16)
@@ -139,7 +140,7 @@ def test_layouts_of_the_class(layout: str, device: ModuleType) -> None:
     np.testing.assert_array_equal(on_gpu.sample(9, rng=2).get(), on_cpu.sample(9, rng=2))
 
 
-def test_void_rows(device: ModuleType) -> None:
+def test_invalid_rows(device: ModuleType) -> None:
     for form, size in product(("probs", "logits"), (3, 33, 5000)):
         x = make(form, "plain", (40, size), "float32")
         x[[3, 9], 1] = np.nan, -np.nan
@@ -157,7 +158,7 @@ def test_void_rows(device: ModuleType) -> None:
 
 
 def test_two_streams_at_once(device: ModuleType) -> None:
-    """DrawRange on streams of their own are right, also by a table that one of them made."""
+    """Draws on streams of their own are right, also by a table that one of them made."""
     x = make("probs", "plain", (64, 20_000), "float32")
     row = make("logits", "plain", (1000,), "float64")
     (many, many_cpu), (one, one_cpu) = pair(device, "probs", x), pair(device, "logits", row)
@@ -203,13 +204,13 @@ def test_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beside the output, little is needed: pieces of what is not contiguous, and a table."""
-    monkeypatch.setattr(cuda, "PIECE", 1 << 18)
+    monkeypatch.setattr(draw, "PIECE_ELEMENTS", 1 << 18)
     x = device.asarray(np.random.default_rng(0).random(shape, np.float32))
     dist = Categorical(x if contiguous else x[::-1], validate_args=False)
     pool = device.cuda.MemoryPool()
     with device.cuda.using_allocator(pool.malloc):
         out = dist.sample(samples, rng=0)
-    assert pool.total_bytes() - out.nbytes < (4 << 20 if contiguous else 40 * cuda.PIECE)
+    assert pool.total_bytes() - out.nbytes < (4 << 20 if contiguous else 40 * draw.PIECE_ELEMENTS)
 
 
 @pytest.mark.parametrize("samples", [1, 3, 10**5])
@@ -253,7 +254,7 @@ def test_compute_sanitizer(tool: str) -> None:
     sanitizer = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:/usr/local/cuda/bin")
     if sanitizer is None:
         pytest.skip("there is no compute-sanitizer")
-    here, source = Path(__file__).parent, Path(cuda.__file__).parents[2]
+    here, source = Path(__file__).parent, Path(cuda.__file__).parents[3]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, source)))}
     command = [sanitizer, "--tool", tool, "--error-exitcode", "7", sys.executable]
     found = subprocess.run(

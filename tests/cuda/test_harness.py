@@ -14,20 +14,21 @@ import pytest
 import rows
 
 from anycat._kernels import cuda
+from anycat._kernels.cuda import compile as compiling
 from anycat._kernels.grid import DrawRange
 
 pytestmark = pytest.mark.usefixtures("on_cpu")
 
 
 def plant(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
-    text = cuda.source()
+    text = compiling.source()
     assert text.count(old) == 1
-    patch.setattr(cuda, "source", lambda: text.replace(old, new))
-    cuda._kernel.cache_clear()
+    patch.setattr(compiling, "source", lambda: text.replace(old, new))
+    compiling.kernel.cache_clear()
 
 
 def outcome(kind: str) -> str:
-    """Draw in three regimes: rows for threads, for groups of lanes, and for blocks."""
+    """Draw by three kernels: rows for threads, for groups of lanes, and for blocks."""
     for shape in (40, 20), (40, 200), (6, 9000):
         x = cases.make("probs", kind, shape, "float32")
         draws = DrawRange(1, len(x), 1, 0, len(x), 1)
@@ -41,25 +42,26 @@ def outcome(kind: str) -> str:
 
 FAULTS = {
     "a missing barrier": (
-        "told[_warp()] = value;\n  __syncthreads();",
-        "told[_warp()] = value;",
+        "warp_scratch[warp_index()] = value;\n  __syncthreads();",
+        "warp_scratch[warp_index()] = value;",
         "a wrong draw|where others wait",
     ),
     "a barrier for some": (
-        "told[_warp()] = value;\n  __syncthreads();",
-        "told[_warp()] = value;\n  if (_warp() != 3) __syncthreads();",
+        "warp_scratch[warp_index()] = value;\n  __syncthreads();",
+        "warp_scratch[warp_index()] = value;\n  if (warp_index() != 3) __syncthreads();",
         "where others wait",
     ),
-    "one row of numbers": ("WARPS * (turn ^= 1)", "0", "a wrong draw|where others wait"),
-    "a mask of half a warp": ("ALL = 0xFFFFFFFF", "ALL = 0xFFFF", "not in the mask"),
+    "one buffer": ("WARPS * (turn ^= 1)", "0", "a wrong draw|where others wait"),
+    "a mask of half a warp": ("ALL_LANES = 0xFFFFFFFF", "ALL_LANES = 0xFFFF", "not in the mask"),
     "a shuffle for some": (
-        "value = _max(value, __shfl_xor_sync(ALL, value, distance))",
-        "value = _lane() < 9 ? value : _max(value, __shfl_xor_sync(ALL, value, distance))",
+        "value = max(value, __shfl_xor_sync(ALL_LANES, value, distance))",
+        "value = lane_index() < 9 ? value : "
+        "max(value, __shfl_xor_sync(ALL_LANES, value, distance))",
         "where others wait|no thread can go on",
     ),
     "flushed subnormals": (
-        "_multiply(_multiply(tile[k], first), second)",
-        "tile[k] * first * second",
+        "multiply(multiply(values[k], first), second)",
+        "values[k] * first * second",
         "a wrong draw",
     ),
 }
@@ -79,7 +81,7 @@ def test_planted_faults_are_caught(fault: str, monkeypatch: pytest.MonkeyPatch) 
 
 def run(*changes: str, sanitized: bool = True) -> subprocess.CompletedProcess[str]:
     """Run sweep.py, with the sanitizers' libraries in front of all others if it is to be so."""
-    here, source = Path(__file__).parent, Path(cuda.__file__).parents[2]
+    here, source = Path(__file__).parent, Path(cuda.__file__).parents[3]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent, source)))}
     if sanitized:
         libraries = [
@@ -107,8 +109,8 @@ def test_sanitizers_find_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("((u64*)out)[place] = k=>((u64*)out)[place + 1] = k", "heap-buffer-overflow"),
-        ("u64* told = room + WARPS=>u64* told = room + 9 + WARPS", "heap-buffer-overflow"),
+        ("((u64*)out)[position] = k=>((u64*)out)[position + 1] = k", "heap-buffer-overflow"),
+        ("= shared_memory + WARPS=>= shared_memory + 9 + WARPS", "heap-buffer-overflow"),
         ("(u64)x % 16 == 0=>true", "misaligned address"),
     ],
 )

@@ -1,16 +1,15 @@
-// The words of draws: section 1 of docs/draw.md.
+// Random words: section 1 of docs/draw.md.
+
+#include "types.cuh"
 
 namespace anycat {
 
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-struct Words {
+struct RandomWords {
   u64 even, odd;
 };
 
-// Return the two words of a Philox4x32-10 block: those of draws 2 block and 2 block + 1.
-__device__ inline Words _philox(u64 block, u64 key, u64 counter) {
+// Return the two words of a Philox4x32-10 block: of draw indices 2 block and 2 block + 1.
+__device__ inline RandomWords philox(u64 block, u64 key, u64 counter) {
   u32 k0 = (u32)key, k1 = (u32)(key >> 32);
   u32 c0 = (u32)block, c1 = (u32)(block >> 32), c2 = (u32)counter, c3 = (u32)(counter >> 32);
 #pragma unroll

@@ -1,4 +1,4 @@
-"""Where there is no way to draw on a GPU, an error says what to do."""
+"""Where this machine cannot draw on a GPU, an error says what to do."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def machine(
         (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: pip install"),
     ],
 )
-def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons(cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     reason = cuda.unavailable_reason()
     assert reason is not None
@@ -69,7 +69,7 @@ def test_obstacles(cupy: ModuleType | None, message: str, monkeypatch: pytest.Mo
     assert "\n" not in reason
 
 
-def test_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", machine())
     assert cuda.unavailable_reason() is None
 

@@ -1,0 +1,11 @@
+"""The CUDA kernels and their launches: the twin of ``cpu``.
+
+Everything is queued on the current stream of the array's own device, and nothing waits for it. Each
+kernel is compiled when it is first needed for a type of parameters, and CuPy keeps it on disk.
+"""
+
+from .diagnose import array_module, unavailable_reason
+from .draw import sample
+from .streams import context
+
+__all__ = ["array_module", "context", "sample", "unavailable_reason"]

@@ -1,0 +1,62 @@
+"""Whether this machine can draw on a GPU, and what to do if not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def array_module() -> Any:
+    """Return CuPy."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(unavailable_reason()) from error
+    return cupy
+
+
+def unavailable_reason() -> str | None:
+    """Return why this machine cannot draw on a GPU, and what to do; None if it can."""
+    return next(_problems(), None)
+
+
+def _problems() -> Iterator[str]:
+    try:
+        import cupy
+    except ImportError as error:
+        yield (
+            f"CuPy cannot be imported ({error}): pip install 'anycat[cupy-cuda13x]', or "
+            "'anycat[cupy-cuda12x]' for a driver of CUDA 12"
+        )
+        return
+    runtime = cupy.cuda.runtime
+    if runtime.is_hip:
+        yield (
+            "CuPy is built for AMD GPUs, and the kernels are for those of NVIDIA: draw on the CPU, "
+            "from cupy.asnumpy(x)"
+        )
+        return
+    built, driver = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000
+    if driver == 0:
+        yield "there is no NVIDIA driver: install one, and see that nvidia-smi finds the GPU"
+    elif driver < built:
+        yield (
+            f"CuPy is built for CUDA {built}, but the driver knows CUDA {driver} at most: update "
+            f"the driver, or replace CuPy: pip uninstall cupy-cuda{built}x, then "
+            f"pip install 'anycat[cupy-cuda{driver}x]'"
+        )
+    try:
+        runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        yield f"no CUDA device can be used ({error}): see nvidia-smi and CUDA_VISIBLE_DEVICES"
+    suffix = "" if built > 12 else f"-cu{built}"
+    wheels = f"pip install 'nvidia-cuda-nvrtc{suffix}=={built}.*'"
+    try:
+        found = cupy.cuda.nvrtc.getVersion()[0]
+    except Exception as error:  # CuPy has had different ones
+        yield f"CuPy finds no NVRTC to compile kernels with ({type(error).__name__}): {wheels}"
+    else:
+        if found != built:
+            yield f"CuPy is built for CUDA {built}, but finds NVRTC of CUDA {found}: {wheels}"

@@ -1,0 +1,74 @@
+"""`sample`: which kernels draw, and from which pieces of the input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anycat._kernels.grid import DrawGrid
+
+from .costs import Costs
+from .launch import grid_struct, launch
+from .rows import RowType, pieces
+from .strategy import select_strategy
+from .table import cached_table, draw_from_table, guide_bits, make_table
+
+if TYPE_CHECKING:
+    from anycat._kernels.grid import DrawRange
+
+    Array = Any
+
+PIECE_ELEMENTS = 1 << 23  # that are converted at once, or prepared in tables at once
+
+
+def sample(
+    params: Array, logits: bool, key: Array, draws: DrawRange, out: Array, cache: dict[str, Any]
+) -> None:
+    """Draw from each row of ``params``: see the docstring of `anycat._kernels`."""
+    with params.device:
+        row_type, out = RowType.of(params, logits), out.reshape(-1)
+        costs = _costs(row_type, draws)
+        # The longer axis is the inner one: threads of `draw_table` share its draws.
+        grid = DrawGrid.of(draws, samples_inside=draws.samples > draws.repeats)
+        if draws.rows > 1 and costs.table < costs.direct:
+            bits = guide_bits(min(2 * row_type.size, grid.runs * grid.draws))
+            _draw_from_tables(row_type, params, bits, grid, key, out)
+        elif draws.rows == 1 and (table := cached_table(row_type, params, costs, cache)):
+            draw_from_table(row_type, table, 1, grid, key, out)
+        else:
+            _draw_directly(row_type, params, grid, key, out)
+
+
+def _costs(row_type: RowType, draws: DrawRange) -> Costs:
+    strategy = select_strategy(row_type)
+    rows_in_progress = strategy.rows_in_progress(row_type)
+    n = draws.samples * draws.repeats
+    return Costs.of(row_type.size, draws.rows, n, strategy.ns_per_draw, rows_in_progress)
+
+
+def _draw_from_tables(
+    row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Array, out: Array
+) -> None:
+    for begin, piece in pieces(params, PIECE_ELEMENTS):
+        x = row_type.contiguous(piece)
+        table, rows = make_table(row_type, x, bits), x.size // row_type.size
+        draw_from_table(row_type, table, rows, grid.from_row(begin), key, out)
+
+
+def _draw_directly(
+    row_type: RowType, params: Array, grid: DrawGrid, key: Array, out: Array
+) -> None:
+    """Draw without tables; what must be converted is converted piece by piece."""
+    strategy = select_strategy(row_type)
+    zero_copy = row_type.is_zero_copy(params)
+    for begin, piece in [(0, params)] if zero_copy else pieces(params, PIECE_ELEMENTS):
+        x = row_type.contiguous(piece)
+        rows = x.size // row_type.size
+        blocks, shared_bytes, args = strategy.geometry(row_type, x, rows)
+        launch(
+            *(strategy.kernel, (blocks,), row_type, x, rows),
+            *(grid_struct(grid.from_row(begin), key), out, np.uint32(out.itemsize), *args),
+            threads=strategy.threads,
+            shared_bytes=shared_bytes,
+        )

@@ -1,0 +1,44 @@
+"""Launches of kernels, and their arguments in the form that CuPy passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .compile import kernel
+
+if TYPE_CHECKING:
+    from anycat._kernels.grid import DrawGrid
+
+    from .rows import RowType
+
+    Array = Any
+
+BLOCK_THREADS = 256  # of all kernels but `draw_short_rows`
+WARP_SCRATCH_BYTES = 16 * BLOCK_THREADS // 32  # shared memory in which warps exchange values
+_LOW_64 = (1 << 64) - 1
+
+
+def launch(
+    name: str,
+    blocks: tuple[int, ...],
+    row_type: RowType,
+    x: Array,
+    rows: int,
+    *args: Any,
+    threads: int = BLOCK_THREADS,
+    shared_bytes: int = WARP_SCRATCH_BYTES,
+) -> None:
+    """Queue a kernel on the current stream; all kernels begin with ``x``, K and the rows."""
+    function = kernel(name, row_type.c_type, row_type.logits)
+    sizes = np.uint64(row_type.size), np.uint64(rows)
+    function(blocks, (threads,), (x, *sizes, *args), shared_mem=shared_bytes)
+
+
+def grid_struct(grid: DrawGrid, key: Array) -> Array:
+    """Return the struct ``DrawGrid`` of ``grid.cuh``: CuPy passes it by value."""
+    k0, k1, s0, s1 = (int(k) for k in key)
+    strides = *grid.counter_strides, *grid.out_strides
+    fields = k0 | k1 << 32, s0 | s1 << 32, *strides, grid.runs, grid.draws
+    return np.array([field & _LOW_64 for field in fields], np.uint64).view("V96")
