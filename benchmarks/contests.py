@@ -17,7 +17,8 @@ import numba
 import numpy as np
 
 from anycat import Categorical
-from anycat._kernels import cpu, cpu_kernels
+from anycat._kernels import cpu
+from anycat._kernels.cpu.jit import kernels as cpu_kernels
 
 Contest = dict[str, Callable[[], Any]]
 KEY = np.arange(4, dtype=np.uint64)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from anycat._kernels import cpu
-from anycat._kernels.grid import DrawRange
+
+if TYPE_CHECKING:
+    from anycat._kernels.grid import DrawRange
 
 Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ import rows
 from numba import njit
 
 from anycat._kernels import cpu
-from anycat._kernels import cpu_kernels as kernels
+from anycat._kernels.cpu.jit import kernels
 
 Array = np.ndarray[Any, Any]
 

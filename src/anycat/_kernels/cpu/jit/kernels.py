@@ -1,8 +1,5 @@
 """The draw in Numba: stream version 1, as ``docs/draw.md`` defines it.
 
-Everything that Numba compiles is in this one file, because Numba's disk cache trusts the
-modification time of the file that holds the entry point, and of no other.
-
 The type of the weights chooses the lane: float32 takes the float32 exponential, float64 the
 float64 one. Nothing of which a draw depends may be reordered or contracted: no fastmath there.
 Indices are unsigned and arrays are not sliced, since Numba's test for negative indices would stop
@@ -16,6 +13,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload, register_jitable
+
+from .entry import entry, inner
 
 TILE = np.uint64(4096)  # categories that share an exponent: part of the definition
 BLOCK = np.uint64(64)  # categories between two remembered partial sums of a tile
@@ -31,9 +30,6 @@ HALF, BYTE = np.uint64(32), np.uint64(8)
 ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 BEYOND = np.uint64(2**63 - 1)  # more than any boundary
 TWO_52 = np.uint64(0x4330000000000000)  # bits of 2**52: x + 2**52 holds x, rounded, below them
-
-entry = njit(nogil=True, cache=True)
-inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 # --- bits -----------------------------------------------------------------------------------
@@ -997,7 +993,7 @@ def summarize(x, size, logits, tops, totals, logs, entropies):
         tops[r], totals[r], logs[r], entropies[r] = top, total, log, log - by_log / total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@entry(error_model="numpy")
 def summarize_short_rows(x, size, logits, tops, totals, logs, entropies):
     """Do what `summarize` does, LANES rows at once, of which there must be as many or more."""
     rows = np.uint64(x.size) // size

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numba import config
 
-from . import cpu_kernels as kernels
-from .grid import table_pays_off
+from anycat._kernels.grid import table_pays_off
+
+from .jit import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from .grid import DrawRange
+    from anycat._kernels.grid import DrawRange
 
     Array = np.ndarray[Any, Any]
 
