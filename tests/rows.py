@@ -84,7 +84,7 @@ def draw(
     dtype: Any = np.int64,
     cache: dict[str, Any] | None = None,
 ) -> Array:
-    """Draw by the CPU room; nothing of the result is left as it was."""
+    """Draw by the CPU kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
     cpu.sample(x, form == "logits", KEY, draws, out, {} if cache is None else cache)
     return out

@@ -15,11 +15,11 @@ import anycat
 DRAW = """
 import numpy as np
 from anycat import Categorical
-from anycat._kernels.cpu.jit.kernels import draw_rows
+from anycat._kernels.cpu.jit.draw import draw_rows
 draws = Categorical(np.ones((5, 100), np.float32)).sample(rng=1)
 print(*draws.ravel(), sum(draw_rows.stats.cache_hits.values()), draw_rows.stats.cache_path)
 """
-HELPER = Path("_kernels", "cpu", "jit", "kernels.py")
+HELPER = Path("_kernels", "cpu", "jit", "philox.py")  # another file than that of `draw_rows`
 
 
 @pytest.fixture

@@ -199,13 +199,13 @@ def _in_one_pass(name: str, xp: Namespace, params: Array, *args: Any) -> Any:
     """
     if not compat.is_numpy_namespace(xp) or params.size < LARGE:
         return None
-    with _cpu().with_subnormals():
+    with _cpu().default_float_env():
         return getattr(_cpu(), name)(params, *args)
 
 
 def vouch(xp: Namespace, params: Array, logits: bool, cache: dict[str, Any]) -> bool:
     """Tell whether kernels have found all rows to be distributions. If not, they may be yet."""
-    return bool(_in_one_pass("vouch", xp, params, logits, cache))
+    return bool(_in_one_pass("rows_valid", xp, params, logits, cache))
 
 
 def summarize(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
@@ -214,7 +214,7 @@ def summarize(xp: Namespace, params: Array, logits: bool) -> tuple[Array, ...]:
     The sum is that of the probabilities as shares of the largest. Results keep the last axis.
     Nothing is returned where the operations of the array API are to do it.
     """
-    return _in_one_pass("summarize", xp, params, logits) or ()
+    return _in_one_pass("row_stats", xp, params, logits) or ()
 
 
 def normalizer(
@@ -226,7 +226,7 @@ def normalizer(
 
 def look_up(xp: Namespace, params: Array, values: Array) -> Array | None:
     """Return the rows' entries at values, or None where the array API's operations are to do it."""
-    return _in_one_pass("look_up", xp, params, values)
+    return _in_one_pass("gather", xp, params, values)
 
 
 def checked(
@@ -339,7 +339,7 @@ def _reach(xp: Namespace, x: Array) -> tuple[Any, Any, Any]:
             f"array is on device {compat.device(x)}: move it to the CPU first, by {library.to_cpu}"
         ) from None
     if memory == "CPU":
-        return _cpu(), np, _cpu().with_subnormals()
+        return _cpu(), np, _cpu().default_float_env()
     from ._kernels import cuda
 
     return cuda, cuda.array_module(), _on_device(xp, cuda.array_module(), index, x)
