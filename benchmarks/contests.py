@@ -17,7 +17,9 @@ import numba
 import numpy as np
 
 from anycat import Categorical
-from anycat._kernels import cpu, cpu_kernels
+from anycat._kernels.cpu.jit.philox import fill_random_words
+from anycat._kernels.cpu.sizes import SPARE_WORDS
+from anycat._kernels.cpu.threads import parallel_for
 
 Contest = dict[str, Callable[[], Any]]
 KEY = np.arange(4, dtype=np.uint64)
@@ -51,15 +53,15 @@ def add_up(x: Any) -> Any:
 
 def read(x: np.ndarray) -> Callable[[], Any]:
     numbers = x.reshape(-1).view(np.int32)
-    return lambda: cpu._in_parallel(
-        lambda begin, end: add_up(numbers[begin:end]), numbers.size, x.nbytes / 1e5
+    return lambda: parallel_for(
+        lambda begin, end: add_up(numbers[begin:end]), numbers.size, 1.5 * x.nbytes
     )
 
 
 def write(n: int) -> Callable[[], Any]:
     def fill() -> None:
         out = np.empty(n, np.int64)
-        cpu._in_parallel(lambda begin, end: out[begin:end].fill(1), n, n / 1e5)
+        parallel_for(lambda begin, end: out[begin:end].fill(1), n, 1.5 * n)
 
     return fill
 
@@ -67,14 +69,14 @@ def write(n: int) -> Callable[[], Any]:
 @numba.njit(nogil=True)
 def fill_again(words: Any, times: Any, key: Any) -> None:
     for i in range(times):
-        cpu_kernels.fill_words(words, np.uint64(1024), key, np.uint64(i * 1024), np.uint64(1))
+        fill_random_words(words, np.uint64(1024), key, np.uint64(i * 1024), np.uint64(1))
 
 
 def make_words(n: int) -> Callable[[], Any]:
     def make(begin: int, end: int) -> None:
-        fill_again(np.empty(1024 + cpu.SPARE, np.uint64), -(-(end - begin) // 1024), KEY)
+        fill_again(np.empty(1024 + SPARE_WORDS, np.uint64), -(-(end - begin) // 1024), KEY)
 
-    return lambda: cpu._in_parallel(make, n, n / 5e4)
+    return lambda: parallel_for(make, n, 3 * n)
 
 
 # --- what an experienced Numba user would write ---------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from anycat._kernels import cpu
-from anycat._kernels.grid import DrawRange
+
+if TYPE_CHECKING:
+    from anycat._kernels.grid import DrawRange
 
 Array = np.ndarray[Any, Any]
 
@@ -82,7 +84,7 @@ def draw(
     dtype: Any = np.int64,
     cache: dict[str, Any] | None = None,
 ) -> Array:
-    """Draw by the CPU room; nothing of the result is left as it was."""
+    """Draw by the CPU kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
     cpu.sample(x, form == "logits", KEY, draws, out, {} if cache is None else cache)
     return out

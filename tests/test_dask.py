@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from anycat import Categorical, _validation, kl_divergence
 from anycat._backends import registry
 from anycat._kernels import cpu, cuda
+from anycat._kernels.cpu.table import Table
 from anycat._kernels.grid import DrawRange
 from anycat._kernels.layout import Block, plan
 
@@ -257,8 +258,8 @@ def test_parts_of_long_rows() -> None:
 
 def test_a_table_is_made_once_for_all_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    prepare = cpu._prepare
-    monkeypatch.setattr(cpu, "_prepare", lambda *args: made.append(1) or prepare(*args))
+    prepare = Table.prepare
+    monkeypatch.setattr(Table, "prepare", lambda *args: made.append(1) or prepare(*args))
     with dask.config.set({"array.chunk-size": "800 kB"}):
         draws = Categorical(lazy(RNG.random(1000), 1000)).sample(10**6, rng=0)
     assert draws.npartitions == 10

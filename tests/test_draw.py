@@ -1,4 +1,4 @@
-"""The CPU room equals the oracle, whichever way to a draw it takes."""
+"""The CPU kernels equal the oracle, whichever strategy they take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ import pytest
 import rows
 
 from anycat import Categorical
-from anycat._kernels import cpu
+from anycat._kernels.cpu import rows as cpu_rows
+from anycat._kernels.cpu import threads, tiles
+from anycat._kernels.cpu.costs import Costs
+from anycat._kernels.cpu.draw import SHORT_ROW_MAX_K
+from anycat._kernels.cpu.rows import Rows
+from anycat._kernels.cpu.sizes import LANES, TILE
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -20,17 +25,17 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-WAYS = ("chosen", *cpu.Costs._fields)
+STRATEGIES = ("chosen", *Costs._fields)
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take each way to a draw, whatever the cost model says of it."""
+@pytest.fixture(params=STRATEGIES)
+def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each strategy, whatever the cost model says of it."""
     if request.param != "chosen":
-        costs = cpu.Costs(1e18, 1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
-        monkeypatch.setattr(cpu.Costs, "of", lambda *_: costs)
-        prepare = 0.0 if request.param == "table" else 1e30
-        monkeypatch.setattr(cpu.Costs, "prepare", lambda *_: prepare)
+        costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
+        monkeypatch.setattr(Costs, "of", lambda *_: costs)
+        setup = 0.0 if request.param == "table" else 1e30
+        monkeypatch.setattr(Costs, "table_setup", lambda *_: setup)
 
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
@@ -57,7 +62,7 @@ def expected(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int
     ).reshape(shape)
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 def test_every_size(form: str, kind: str, dtype: Any) -> None:
@@ -66,7 +71,7 @@ def test_every_size(form: str, kind: str, dtype: Any) -> None:
         np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3), f"K = {size}")
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 @pytest.mark.parametrize("n", [31, 32, 33, 100])
@@ -76,7 +81,7 @@ def test_many_rows(form: str, kind: str, n: int, dtype: Any) -> None:
         np.testing.assert_array_equal(draw(x, form), expected(x, form))
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("form", ["probs", "logits"])
 @pytest.mark.parametrize(("n", "size"), [(1, 5), (1, 70), (3, 5), (3, 70), (40, 5), (40, 70)])
 @pytest.mark.parametrize(("samples", "repeats"), [(1, 3), (4, 1), (3, 5), (1100, 1), (1, 1100)])
@@ -91,10 +96,10 @@ def test_several_draws(
     np.testing.assert_array_equal(actual, expected(x, form, samples, repeats, first))
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("form", ["probs", "logits"])
 @pytest.mark.parametrize("size", [3, 33, 5000])
-def test_void_rows(form: str, size: int) -> None:
+def test_invalid_rows(form: str, size: int) -> None:
     nan, inf = np.nan, np.inf
     ones = np.array(-1, np.int32).view(np.float32)  # a NaN with all of its bits set
     bad = {"probs": [nan, -nan, ones, inf, -1.0, -inf], "logits": [nan, -nan, ones, inf]}[form]
@@ -114,21 +119,21 @@ def test_blocks_are_contiguous(shape: tuple[int, ...]) -> None:
     """Or else Numba would compile all kernels once more."""
     x = np.ones(shape, np.float32)
     for y in (x, x[..., ::2], x[..., ::-1], np.asfortranarray(x), x.astype(">f4")):
-        assert cpu.Rows(y).block(0, 1).flags.c_contiguous
+        assert Rows(y).block(0, 1).flags.c_contiguous
 
 
 def test_lanes() -> None:
     """Integers are float64, whatever their width, and so is what is no float of NumPy's own."""
     ml_dtypes = pytest.importorskip("ml_dtypes")
     for dtype, lane in ((np.float16, "f4"), (ml_dtypes.bfloat16, "f4"), (ml_dtypes.int4, "f8")):
-        assert cpu.Rows(np.zeros((2, 3), dtype)).dtype == lane
+        assert Rows(np.zeros((2, 3), dtype)).dtype == lane
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_numbers_of_16_bits_are_widened_exactly(dtype: str) -> None:
     x = np.arange(2**16, dtype=np.uint16)
     x = x.view(pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype)
-    expected, actual = x.astype(np.float32), cpu.Rows(x).block(0, 1)
+    expected, actual = x.astype(np.float32), Rows(x).block(0, 1)
     np.testing.assert_array_equal(actual, expected)
     numbers = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(actual)[numbers], np.signbit(expected)[numbers])
@@ -160,7 +165,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("piece", [1, 100, 10**6])
 def test_layouts(layout: str, dtype: Any, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu, "PIECE", piece)
+    monkeypatch.setattr(cpu_rows, "CONVERTED_ELEMENTS", piece)
     for size in (9, 60):
         x = LAYOUTS[layout](rows.make("probs", "plain", (9, 8, size), dtype))
         np.testing.assert_array_equal(draw(x, "probs", 2), expected(x, "probs", 2))
@@ -188,33 +193,35 @@ def test_samples_may_be_further_apart_than_rows() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("kind", ["plain", "high"])
-def test_long_rows_are_measured_once(
+def test_tile_statistics_are_computed_once(
     kind: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = []
-    measure = cpu._measure
-    monkeypatch.setattr(cpu, "_measure", lambda *args: measured.append(1) or measure(*args))
+    computed = []
+    compute = tiles.compute_tile_stats
+    monkeypatch.setattr(
+        tiles, "compute_tile_stats", lambda *args: computed.append(1) or compute(*args)
+    )
     x = rows.make("logits", kind, (5, 9000), dtype)
     cache: dict[str, Any] = {}
     for first in range(3):
         actual = rows.draw(x, "logits", DrawRange(1, 5, 1, first, 5, 1), cache=cache)
         np.testing.assert_array_equal(actual, expected(x, "logits", first=first))
-    assert len(measured) == 1
+    assert len(computed) == 1
 
 
-@pytest.mark.usefixtures("way")
+@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
 def test_long_rows_that_threads_share(
     form: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "THREAD", 1.0)
+    monkeypatch.setattr(threads, "NS_PER_THREAD", 1.0)
     for shape in ((1, 5 * 4096 + 7), (3, 9000)):
         x = rows.make(form, kind, shape, np.float32)
         np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3))
 
 
-def test_more_long_rows_than_are_measured_at_once() -> None:
-    n, half = cpu.TILE + 3, 2000
+def test_more_long_rows_than_have_their_statistics_kept() -> None:
+    n, half = TILE + 3, 2000
     x = np.random.default_rng(0).random((n, 4097), np.float32)
     cache: dict[str, Any] = {}
     whole = rows.draw(x, "probs", DrawRange(1, n, 1, 0, n, 1), cache=cache)
@@ -241,7 +248,7 @@ def test_rows_that_change_lead_to_wrong_draws_at_worst() -> None:
         assert 0 <= draws.min() <= draws.max() < x.shape[1]
 
 
-def test_a_table_is_earned_once_and_changes_nothing() -> None:
+def test_a_table_is_prepared_once_and_changes_nothing() -> None:
     x = rows.make("probs", "plain", (1, 3000), np.float32)
     d = DrawRange(1, 1, 1, 5, 1, 1)
     cache: dict[str, Any] = {}
@@ -256,15 +263,15 @@ def test_a_table_is_earned_once_and_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [33, 100, 1000, 4096, 4097, 30_000])
-def test_borders_between_ways(size: int) -> None:
-    """Where one way of drawing gives way to another, the draws go on as they were."""
+def test_borders_between_strategies(size: int) -> None:
+    """Where one strategy takes over from another, the draws go on as they were."""
 
-    def way(draws: int) -> int:
-        costs = cpu.Costs.of(size, draws, 4)[:3]
+    def best(draws: int) -> int:
+        costs = Costs.of(size, draws, 4)[:3]
         return costs.index(min(costs))
 
-    borders = [n for n in range(2, 5000) if way(n) != way(n - 1)]
-    assert [way(n) for n in borders] == [1, 2]  # from finding to ranking to tables
+    borders = [n for n in range(2, 5000) if best(n) != best(n - 1)]
+    assert [best(n) for n in borders] == [1, 2]  # from finding to ranking to tables
     x = rows.make("logits", "plain", (2, size), np.float32)
     for n in borders:
         below, beyond = (Categorical(logits=x).sample(m, rng=8) for m in (n - 1, n))
@@ -277,11 +284,11 @@ def test_borders_of_lanes(samples: int, dtype: Any) -> None:
     """Up to some number of categories, many rows are taken at once, and then one by one."""
 
     def lanes_pay(size: int) -> bool:
-        costs = cpu.Costs.of(size, samples, np.dtype(dtype).itemsize)
-        return size <= cpu.SHORT and min(costs) == costs.lanes
+        costs = Costs.of(size, samples, np.dtype(dtype).itemsize)
+        return size <= SHORT_ROW_MAX_K and min(costs) == costs.lanes
 
     borders = [k for k in range(2, 1000) if lanes_pay(k) != lanes_pay(k - 1)]
     assert len(borders) == 1
     for size in (borders[0] - 1, borders[0]):
-        x = rows.make("logits", "plain", (cpu.LANES + 1, size), dtype)
+        x = rows.make("logits", "plain", (LANES + 1, size), dtype)
         np.testing.assert_array_equal(draw(x, "logits", samples), expected(x, "logits", samples))

@@ -12,6 +12,7 @@ import rows
 from anycat import Categorical
 from anycat._backends import numpy as backend
 from anycat._kernels import cpu
+from anycat._kernels.cpu import threads as cpu_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def params_of(form: str, kind: str, shape: tuple[int, ...], dtype: Any) -> Array
         x -= 3e6
     if form == "probs":
         x = np.exp(x - 15) if kind != "far" else np.exp(x + 980)
-        x[..., 0] += 0.01  # as narrow dtypes know no smaller ones, lest a row be void
+        x[..., 0] += 0.01  # as narrow dtypes know no smaller ones, so that no row is invalid
     return x.astype(dtype)
 
 
@@ -148,14 +149,14 @@ def test_arrays_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch, layout:
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
 def test_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(cpu.config, "NUMBA_NUM_THREADS", threads)
-    monkeypatch.setattr(cpu, "THREAD", 1)
+    monkeypatch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(cpu_threads, "NS_PER_THREAD", 1)
     x = logits_of("plain", (101, 30), np.float64)
     x[67, 3] = np.nan
-    assert not cpu.vouch(x, True, {})
+    assert not cpu.rows_valid(x, True, {})
     dist = Categorical(logits=x, validate_args=False)
     top, total, _ = dist._form.normalizer(np, x)
-    results = cpu.summarize(x, True)
+    results = cpu.row_stats(x, True)
     np.testing.assert_array_equal(results[0], top)
     np.testing.assert_allclose(results[1], total, rtol=1e-14)
     assert np.isnan(results[1]).ravel().nonzero()[0].tolist() == [67]
@@ -184,37 +185,37 @@ def test_a_bad_value_is_seen_wherever_it_is(form: str, value: Any, shape: Any, d
     x = np.random.default_rng(0).random(shape).astype(dtype)
     if value is ALL_ONES:
         value = np.full(x.itemsize, -1, np.int8).view(dtype)[0]
-    assert cpu.vouch(x, form == "logits", {})
+    assert cpu.rows_valid(x, form == "logits", {})
     for place in [(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 1)]:
         bad = x.copy()
         bad[place] = value
-        assert not cpu.vouch(bad, form == "logits", {})
+        assert not cpu.rows_valid(bad, form == "logits", {})
         with pytest.raises(ValueError, match=rf"{form}\[{place[0]}, {place[1]}\] is"):
             Categorical(**{form: np.tile(bad, (1 + backend.FUSED_MIN_SIZE // bad.size, 1))})
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (3, 100), (2, 5000)])
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_void_rows(form: str, shape: tuple[int, int]) -> None:
+def test_invalid_rows(form: str, shape: tuple[int, int]) -> None:
     logits = form == "logits"
-    void = -np.inf if logits else 0.0
+    no_weight = -np.inf if logits else 0.0
     x = np.random.default_rng(0).random(shape)
-    x[:, 1:] = void
-    assert cpu.vouch(x, logits, {})
-    x[shape[0] // 2] = void
-    assert not cpu.vouch(x, logits, {})
+    x[:, 1:] = no_weight
+    assert cpu.rows_valid(x, logits, {})
+    x[shape[0] // 2] = no_weight
+    assert not cpu.rows_valid(x, logits, {})
 
 
 def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
     x = np.full((2, 4), 1e38, np.float32)
-    assert not cpu.vouch(x, False, {})
+    assert not cpu.rows_valid(x, False, {})
     with pytest.raises(ValueError, match="finite"):
         Categorical(np.repeat(x, backend.FUSED_MIN_SIZE, 0))
 
 
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-def test_never_vouches_for_what_the_array_api_refuses(form: str, kind: str) -> None:
+def test_no_row_is_valid_that_the_array_api_refuses(form: str, kind: str) -> None:
     for shape in [(40, 9), (3, 300)]:
         x = rows.make(form, kind, shape, np.float64, 0)
-        if cpu.vouch(x, form == "logits", {}):
+        if cpu.rows_valid(x, form == "logits", {}):
             Categorical(**{form: x})

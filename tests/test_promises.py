@@ -24,7 +24,9 @@ from hypothesis.extra import numpy as hnp
 from libraries import each_library, each_place, get, put
 
 from anycat import Categorical
-from anycat._kernels import cpu
+from anycat._kernels.cpu import threads as cpu_threads
+from anycat._kernels.cpu.rows import Rows
+from anycat._kernels.cpu.table import Table
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -55,9 +57,9 @@ def regime(name: str, form: str = "probs", dtype: Any = np.float32) -> Categoric
 def threads(n: int) -> Iterator[None]:
     """Let calls use a number of threads, however small their work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu.config, "NUMBA_NUM_THREADS", n)
-        patch.setattr(cpu, "THREAD", 1.0)
-        patch.setattr(cpu, "_pool", None)
+        patch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", n)
+        patch.setattr(cpu_threads, "NS_PER_THREAD", 1.0)
+        patch.setattr(cpu_threads, "_pool", None)
         yield
 
 
@@ -177,7 +179,7 @@ def test_survives_a_fork() -> None:
     queue = context.Queue()
     with threads(3):
         draws = regime("few categories, many rows").sample(rng=3)
-        assert cpu._pool is not None  # the parent has threads that the child will not have
+        assert cpu_threads._pool is not None  # the parent has threads that the child will not have
         child = context.Process(target=_in_child, args=(queue,))
         child.start()
         np.testing.assert_array_equal(queue.get(timeout=60), draws)
@@ -202,9 +204,9 @@ def test_a_mode_without_subnormal_numbers_changes_nothing(name: str) -> None:
 
 def test_threads_that_start_in_that_mode_do_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr(cpu, "THREAD", 1.0)
-    monkeypatch.setattr(cpu.config, "NUMBA_NUM_THREADS", 3)
-    monkeypatch.setattr(cpu, "_pool", None)
+    monkeypatch.setattr(cpu_threads, "NS_PER_THREAD", 1.0)
+    monkeypatch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(cpu_threads, "_pool", None)
     x = rows.make("probs", "subnormal", (3000, 20), np.float64)
     assert torch.set_flush_denormal(True)
     try:
@@ -212,7 +214,7 @@ def test_threads_that_start_in_that_mode_do_not_keep_it(monkeypatch: pytest.Monk
         assert np.isfinite(dist.entropy()).all()
     finally:
         torch.set_flush_denormal(False)
-    assert cpu._pool is not None
+    assert cpu_threads._pool is not None
     assert dist.sample(rng=1).min() >= 0
 
 
@@ -298,9 +300,9 @@ def test_impossible_categories_are_never_drawn(data: st.DataObject) -> None:
 
 def realised(x: Array, form: str, k: int) -> Fraction:
     """Return the exact probability with which the kernels draw a category, from the integers."""
-    table = cpu._prepare(cpu.Rows(x).block(0, 1), form == "logits", {})
-    before = int(table.ends[k - 1]) if k else 0
-    return Fraction(int(table.ends[k]) - before, int(table.ends[-1]))
+    table = Table.prepare(Rows(x).block(0, 1), form == "logits", {})
+    before = int(table.cdf[k - 1]) if k else 0
+    return Fraction(int(table.cdf[k]) - before, int(table.cdf[-1]))
 
 
 @pytest.mark.parametrize("size", [4, 4096, 128256, 2**22])
@@ -319,9 +321,9 @@ def test_rare_category(size: int, dtype: str, form: str) -> None:
 def test_rare_categories_of_a_full_row() -> None:
     """All categories of a long row are drawn with their own probability, within its unit."""
     x = rows.weights("wide", (50000,), np.float64)
-    table = cpu._prepare(x, False, {})
-    ranges = np.diff(table.ends.astype(object), prepend=0)
-    total = int(table.ends[-1])
+    table = Table.prepare(x, False, {})
+    ranges = np.diff(table.cdf.astype(object), prepend=0)
+    total = int(table.cdf[-1])
     exact = [Fraction(v) for v in x.tolist()]
     scale = total / sum(exact)
     worst = max(abs(int(c) - p * scale) for c, p in zip(ranges, exact, strict=True))

@@ -15,44 +15,52 @@ import pytest
 import rows
 from numba import njit
 
-from anycat._kernels import cpu
-from anycat._kernels import cpu_kernels as kernels
+from anycat._kernels.cpu.jit import guide as guides
+from anycat._kernels.cpu.jit import search, table
+from anycat._kernels.cpu.jit.constants import BEYOND_CDF, ONE, ZERO
+from anycat._kernels.cpu.rows import Rows
+from anycat._kernels.cpu.sizes import TILE
+from anycat._kernels.cpu.table import Table
+from anycat._kernels.cpu.tiles import tile_stats
+from anycat._kernels.cpu.workspace import allocate
 
 Array = np.ndarray[Any, Any]
 
 
 @njit
-def look_up(ends: Array, guide: Array, words: Array, out: Array) -> None:
-    zero, one = kernels.ZERO, kernels.ONE
-    found, late = np.empty(words.size, np.uint64), np.empty(words.size, np.uint32)
+def search_table(cdf: Array, guide: Array, words: Array, out: Array) -> None:
+    found, deferred = np.empty(words.size, np.uint64), np.empty(words.size, np.uint32)
     n = np.uint64(words.size)
-    kernels._look_up(ends, guide, words, zero, n, out, zero, one, found, late)
+    table.search_table(cdf, guide, words, ZERO, n, out, ZERO, ONE, found, deferred)
 
 
 @njit
-def rank(ends: Array, lasts: Array, targets: Array, out: Array) -> None:
-    group = np.uint64(ends.size // lasts.size)
+def rank(cdf: Array, group_cdf: Array, targets: Array, out: Array) -> None:
+    group = np.uint64(cdf.size // group_cdf.size)
     for i in range(targets.size):
-        out[i] = kernels._rank(ends, lasts, group, targets[i])
+        out[i] = search.rank(cdf, group_cdf, group, targets[i])
 
 
 @njit
-def find(x: Array, logits: bool, targets: Array, room: Any, known: Any, out: Array) -> None:
-    tile, sums = room
-    tops, shifts, starts = known
-    zero, n = kernels.ZERO, np.uint64(x.size)
+def search_tiles(
+    x: Array, logits: bool, targets: Array, workspace: Any, stats: Any, out: Array
+) -> None:
+    weights, block_sums = workspace
+    tile_max, tile_shift, tile_offset = stats
+    n = np.uint64(x.size)
     for i in range(targets.size):
-        out[i] = kernels._find(
-            x, zero, n, logits, tile, sums, tops, shifts, starts, zero, targets[i]
-        )
+        out[i] = search.search_tiles(
+            x, ZERO, n, logits, weights, block_sums,
+            tile_max, tile_shift, tile_offset, ZERO, targets[i],
+        )  # fmt: skip
 
 
 @njit
 def cells_of(ends: Array, total: Any, bits: Any, out: Array) -> None:
-    last = (kernels.ONE << bits) - kernels.ONE
-    cells = np.float64(np.int64(last + kernels.ONE)) / np.float64(np.int64(total))
+    last = (ONE << bits) - ONE
+    cells = np.float64(np.int64(last + ONE)) / np.float64(np.int64(total))
     for i in range(ends.size):
-        out[i] = kernels._cell(ends[i], total, cells, last, np.uint64(64) - bits)
+        out[i] = guides.cell_of(ends[i], total, cells, last, np.uint64(64) - bits)
 
 
 @pytest.mark.parametrize("bits", [17, 28, 39])
@@ -73,12 +81,12 @@ def test_cells_where_ends_are_at_their_borders(bits: int, total: int) -> None:
 @pytest.mark.parametrize("kind", ["plain", "sparse", "single"])
 def test_a_guide_may_be_filled_in_parts(kind: str, size: int) -> None:
     """So threads may do it: in parts where nothing ends, and whose neighbours are filled later."""
-    ends, guide = cpu._prepare(rows.make("probs", kind, (size,), np.float64, size), False, {})
+    cdf, guide = Table.prepare(rows.make("probs", kind, (size,), np.float64, size), False, {})
     again = np.zeros_like(guide)
     borders = [0, 1, 2, *np.random.default_rng(0).integers(3, guide.size, 9), guide.size]
     parts = list(pairwise(np.sort(np.array(borders, np.uint64))))
     for begin, end in parts[::2] + parts[1::2]:
-        kernels.fill_guide(ends, again, begin, end)
+        guides.fill_guide(cdf, again, begin, end)
     np.testing.assert_array_equal(again, guide)
 
 
@@ -94,24 +102,24 @@ def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:
     words = [u for t in targets for u in (-(-(t << 64) // total) - 1, -(-(t << 64) // total))]
     words = [u for u in words if 0 <= u < 2**64]
 
-    block = cpu.Rows(x).block(0, 1)
-    table = cpu._prepare(block, form == "logits", {})
-    assert table.ends.tolist() == ends
+    block = Rows(x).block(0, 1)
+    prepared = Table.prepare(block, form == "logits", {})
+    assert prepared.cdf.tolist() == ends
     found = np.empty(len(targets), np.int64)
     expected = [bisect_right(ends, t) for t in targets]
-    padded, lasts = cpu._scratch(size, None, "padded lasts")
-    padded[:] = lasts[:] = kernels.BEYOND
-    padded[:size] = ends
-    groups = padded.reshape(lasts.size, -1)
-    lasts[:] = np.where(groups[:, 0] < kernels.BEYOND, groups[:, -1], kernels.BEYOND)
-    rank(padded, lasts, np.array(targets, np.uint64), found)
+    padded_cdf, group_cdf = allocate(size, None, "padded_cdf group_cdf")
+    padded_cdf[:] = group_cdf[:] = BEYOND_CDF
+    padded_cdf[:size] = ends
+    groups = padded_cdf.reshape(group_cdf.size, -1)
+    group_cdf[:] = np.where(groups[:, 0] < BEYOND_CDF, groups[:, -1], BEYOND_CDF)
+    rank(padded_cdf, group_cdf, np.array(targets, np.uint64), found)
     assert found.tolist() == expected
-    if size > cpu.TILE:
-        room = cpu._scratch(size, block.dtype, "tile sums")
-        known = cpu._measured(cpu.Rows(x), form == "logits", {}).part(0, 1)
-        find(block, form == "logits", np.array(targets, np.uint64), room, known, found)
+    if size > TILE:
+        workspace = allocate(size, block.dtype, "weights block_sums")
+        stats = tile_stats(Rows(x), form == "logits", {}).part(0, 1)
+        search_tiles(block, form == "logits", np.array(targets, np.uint64), workspace, stats, found)
         assert found.tolist() == expected
 
     found = np.empty(len(words), np.int64)
-    look_up(*table, np.array(words, np.uint64), found)
+    search_table(*prepared, np.array(words, np.uint64), found)
     assert found.tolist() == [oracle.outcome(ends, u) for u in words]

@@ -1,4 +1,4 @@
-"""Checks of arguments. Messages name the argument, the first bad place and its value."""
+"""Argument checks. Messages name the argument, the first invalid position and its value."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def check_parameters(name: str, x: Array) -> None:
 
 
 def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
-    """Check that each row of ``probs`` or ``logits`` is a distribution.
+    """Check that each row of ``probs`` or ``logits`` is valid.
 
-    The minimum and maximum of the whole array come first: they run at the speed of memory, NaN and
-    infinities show in them, and a device is waited for once. Only if they leave a doubt are rows
-    checked one by one. (No matrix product: the threads of a BLAS keep spinning when kernels want
-    their cores.)
+    The minimum and the maximum of the whole array settle most cases at memory bandwidth, with one
+    synchronization of the device; NaN and infinities propagate to them. Rows are examined only if
+    these leave a row in doubt. (No matrix product: BLAS threads would keep spinning on the cores
+    that the kernels need.)
     """
     backend = registry.backend_of(x)
     xp = backend.xp
@@ -115,15 +115,15 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
 def categories_of(
     backend: Backend, value: Array, num_categories: int, validate: bool
 ) -> tuple[Array, Array | bool]:
-    """Return ``value`` as indices, 0 where it is no category, and where it is one.
+    """Return ``value`` as indices, and a mask of the entries that are categories.
 
-    With ``validate``, ValueError is raised if any is no category.
+    The index is 0 where the mask is False. With ``validate``, any such entry raises ValueError.
     """
     xp, index_dtype = backend.xp, backend.traits(value).index
     if validate and backend.isdtype(value.dtype, "integral") and 0 not in value.shape:
         index = xp.astype(value, index_dtype, copy=False)
         if 0 <= int(xp.min(index)) <= int(xp.max(index)) < num_categories:
-            return index, True  # in two passes, not six
+            return index, True  # two passes instead of six
     index, good = _as_index(backend, value, num_categories)
     if validate and xp.all(good):
         return index, True
@@ -137,9 +137,9 @@ def categories_of(
 
 
 def _as_index(backend: Backend, value: Array, num_categories: int) -> tuple[Array, Array]:
-    """Return ``value`` as indices, and whether each is a category.
+    """Return ``value`` as indices, and a mask of the entries that are categories.
 
-    As integers they are compared with K exactly, which a narrow float may not hold.
+    Integers are compared with K: a narrow floating-point dtype may not represent it.
     """
     xp, traits = backend.xp, backend.traits(value)
     good = xp.ones(value.shape, dtype=xp.bool, device=backend.creation_device(value))
@@ -161,7 +161,7 @@ def check_quantile(backend: Backend, q: Array) -> None:
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
-    many = isinstance(shape, tuple)  # as most are
+    many = isinstance(shape, tuple)  # the usual case
     many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
     many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)
     try:
@@ -189,9 +189,9 @@ def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) 
 
 @functools.lru_cache
 def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: bool) -> None:
-    """Check that an array of draws can exist, and hold all categories, and -1 if that can be drawn.
+    """Check that the output can exist and its dtype can represent all categories, and -1 if needed.
 
-    If it can, each draw index is below 2**64.
+    Every draw index is then below 2**64.
     """
     if math.prod(shape) * dtype.itemsize >= 2**63:
         raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
@@ -200,7 +200,7 @@ def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: boo
         raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
     if signed and dtype.kind == "u":
         raise ValueError(
-            "dtype must be signed with validate_args=False, since invalid rows give -1; "
+            "dtype must be signed if rows are not checked, because invalid rows give -1; "
             f"got {dtype}"
         )
 
@@ -223,4 +223,4 @@ def _number(backend: Backend, x: Array) -> float:
     number = float(x)
     if backend.isdtype(x.dtype, "real floating") and not number.is_integer():
         return number
-    return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch has no larger int
+    return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch cannot convert larger values to int

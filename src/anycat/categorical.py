@@ -1,4 +1,4 @@
-"""The categorical distribution: what it means. Backends and kernels compute it."""
+"""The categorical distribution: its public interface and its meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]
-    """A property that is computed once, unless the value must not outlive this call."""
+    """A cached property, except that values which must not outlive the call are not cached."""
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
@@ -51,34 +51,34 @@ class Categorical:
     Parameters
     ----------
     probs : array of shape (..., K), optional
-        Probabilities, or weights that need not sum to one. Real numbers, finite, not negative, with
-        a positive sum in each row. Integers and booleans count as floating-point numbers of the
-        library's default dtype; lists become NumPy arrays.
+        Probabilities, or weights that need not sum to one. They must be real, finite and
+        non-negative, with a positive sum in each row. Integers and booleans are converted to the
+        library's default floating-point dtype; lists become NumPy arrays.
     logits : array of shape (..., K), optional
-        Log-probabilities up to a constant for each row, in nats. Less than infinity; ``-inf`` is a
-        probability of zero, but not all of a row may be that.
+        Log-probabilities in nats, up to an additive constant per row. They must be less than
+        infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
     validate_args : bool, optional
-        Whether to check the values of parameters and arguments. None is True, but False under
-        ``python -O``. Without the checks, rows of which nothing can be drawn give draws of -1. So
-        it is where values cannot be seen: within functions that JAX compiles, say.
+        Whether to check the values of parameters and arguments. The default, None, means True, or
+        False under ``python -O``. Without these checks, draws from invalid rows are -1. Traced
+        values, as in functions that JAX compiles, are never checked.
     clamp_probs : bool, default True
-        Whether probabilities are moved into ``[eps, 1 - eps]``, with the ``eps`` of the dtype,
-        before their logarithm is taken, as PyTorch does it. If False, ``logits`` and `log_prob`
-        give the true ``-inf`` for a probability of zero. For a distribution given by ``probs``.
+        Whether to clamp probabilities to ``[eps, 1 - eps]``, with the ``eps`` of the dtype, before
+        taking their logarithm, as PyTorch does. If False, `logits` and `log_prob` return the exact
+        ``-inf`` for a probability of zero. Has no effect on a distribution given by ``logits``.
 
     Raises
     ------
     TypeError
-        If the parameter is no array or list of real numbers.
+        If the parameter is not an array or list of real numbers.
     ValueError
-        If not exactly one of ``probs`` and ``logits`` is given, if it has no categories, or if a
-        row is no distribution; the message names the first bad place.
+        If ``probs`` and ``logits`` are both given or both missing, if there are no categories, or
+        if a row is invalid; the message names the position of the first invalid value or row.
 
     Notes
     -----
-    The distribution shares memory with its parameter, as `numpy.asarray` does, and takes it to be
-    constant. Nothing is normalised until `probs` or `logits` is asked for, and draws never depend
-    on how that was rounded.
+    The distribution shares memory with its parameter, like `numpy.asarray`, and assumes that it is
+    not modified. Parameters are normalised only when this is needed, for example by `probs` or
+    `log_prob`. Draws never depend on the rounding of normalised values.
 
     Examples
     --------
@@ -168,7 +168,7 @@ class Categorical:
         return new._set(self._form, param, batch_shape, *self._options, cache)
 
     def _block_of(self, param: Array) -> Categorical:
-        """Return a distribution of the same kind over a block of the parameter, now computed."""
+        """Return the same kind of distribution for a computed block of the parameter."""
         new = Categorical.__new__(Categorical)
         return new._set(self._form, param, _batch_of(param), *self._options)
 
@@ -177,7 +177,7 @@ class Categorical:
         return _rebuild, (type(self), *state)
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
-        """Return the parameter with the whole batch, and all else: the way into a pytree."""
+        """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
         param = self._param
         if self._batch_shape != _batch_of(param):
             param = self._xp.broadcast_to(param, self.param_shape)
@@ -185,7 +185,7 @@ class Categorical:
 
     @classmethod
     def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
-        """Return the distribution again, with what has become of the parameter, unchecked."""
+        """Rebuild the distribution from a transformed parameter, without checks."""
         form, *rest = options
         return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
 
@@ -201,7 +201,7 @@ class Categorical:
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch of distributions: that of the parameter without its last axis."""
+        """Shape of the batch of distributions: the parameter's shape without the last axis."""
         return self._batch_shape
 
     @property
@@ -226,7 +226,7 @@ class Categorical:
 
     @property
     def device(self) -> Any:
-        """Device on which the parameter lies."""
+        """Device of the parameter."""
         return compat.device(self._param)
 
     def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
@@ -235,7 +235,7 @@ class Categorical:
         Parameters
         ----------
         batch_shape : int or tuple of ints
-            A shape to which the present one broadcasts.
+            New batch shape. The current `batch_shape` must broadcast to it.
 
         Returns
         -------
@@ -268,9 +268,9 @@ class Categorical:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: Any) -> Categorical:
-        """Return a part of the batch: ``dist[index]`` has the parameters of ``batch[index]``.
+        """Return part of the batch, selected as by indexing an array of shape `batch_shape`.
 
-        What is a view for the array library is a view here.
+        If the array library returns a view for this index, the parameters are not copied.
         """
         index = index if isinstance(index, tuple) else (index,)
         rest = () if any(i is Ellipsis for i in index) else (...,)
@@ -308,7 +308,7 @@ class Categorical:
 
     @cached_parameter
     def _row_stats(self) -> tuple[Array, ...]:
-        """Return the statistics of each row by a kernel, or nothing: see `Backend.row_stats`."""
+        """Return the row statistics computed by kernels, or an empty tuple."""
         return self._backend.row_stats(self._param, self._form is LOGITS)
 
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
@@ -333,7 +333,7 @@ class Categorical:
         return self._xp.astype(x, self.dtype, copy=False)
 
     def _to_param(self, x: Array) -> Array:
-        """Return a result for each entry of the parameter in the dtype and shape of `probs`."""
+        """Convert an elementwise result to the dtype and shape of `probs`."""
         return self._broadcast(self._to_dtype(x), self.param_shape)
 
     def _broadcast(self, x: Array, shape: tuple[int, ...]) -> Array:
@@ -349,32 +349,34 @@ class Categorical:
         Parameters
         ----------
         sample_shape : int or tuple of ints
-            How many draws of the whole batch to make.
+            Shape of the independent draws of the whole batch; an int is the length of one axis.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
-            Where the randomness comes from, as in SPEC 7; also a `torch.Generator`, a key of
-            `jax.random` or a `cupy.random.Generator`. A generator is advanced by 128 bits,
-            however many draws are made. The same ``rng`` gives the same draws on every library,
-            device and number of threads, and fewer draws are the first ones of more.
+            Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
+            `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
+            regardless of the number of draws. The same ``rng`` gives the same draws in every
+            library, on every device and for any number of threads; ``sample(n)`` returns the first
+            n draws of ``sample(m)``, n <= m. With None, draws are not reproducible.
         dtype : integer dtype, optional
-            Of the result. Default: the library's index dtype.
+            Dtype of the result. The default is the library's index dtype.
 
         Returns
         -------
         array of shape ``sample_shape + batch_shape``
-            Whole numbers from 0 to K - 1, never one of probability zero. -1 in rows of which
-            nothing can be drawn, which are met with ``validate_args=False`` alone, or where values
-            cannot be seen, as under `jax.jit`.
+            Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
+            -1. These occur only with ``validate_args=False`` or if values are traced, as under
+            `jax.jit`.
 
         Raises
         ------
         TypeError
-            If ``rng`` or ``dtype`` is of the wrong kind.
+            If ``rng`` or ``dtype`` has an unsupported type.
         ValueError
-            If ``sample_shape`` is negative, or if ``dtype`` cannot hold all categories.
+            If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
+            categories, or -1 where invalid rows may occur.
 
         Notes
         -----
-        The draw is defined, to the bit, in the documentation under "The draw, defined".
+        The page "Draw specification" of the documentation specifies draws bit for bit.
 
         Examples
         --------
@@ -416,7 +418,7 @@ class Categorical:
 
         Parameters
         ----------
-        value : array of integers, or of whole floating-point numbers
+        value : array of integers, or of integer-valued floating-point numbers
             Must broadcast with `batch_shape`.
 
         Returns
@@ -426,10 +428,10 @@ class Categorical:
         Raises
         ------
         TypeError
-            If ``value`` is no array of this distribution's library.
+            If ``value`` is an array of another library.
         ValueError
-            If it does not broadcast, or holds a number that is no category. (Without
-            ``validate_args`` that has the log-probability ``-inf``.)
+            If ``value`` does not broadcast, or contains a number that is not a category. (Without
+            checks, the log-probability of such a number is ``-inf``.)
 
         Examples
         --------
@@ -443,7 +445,7 @@ class Categorical:
 
         Parameters
         ----------
-        value : array of integers, or of whole floating-point numbers
+        value : array of integers, or of integer-valued floating-point numbers
             Must broadcast with `batch_shape`.
 
         Returns
@@ -453,7 +455,7 @@ class Categorical:
         return self._at("value", value, self._prob_at)
 
     def _at(self, name: str, x: Any, function: Callable[[Array], Array]) -> Array:
-        """Return what a function of the batch gives at an argument that broadcasts with it."""
+        """Evaluate a function of the batch at an argument that broadcasts with the batch."""
         x = _validation.as_array(name, x, self._param)
         shape = _validation.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
         return self._broadcast(function(x), shape)
@@ -467,9 +469,9 @@ class Categorical:
         return self._of_value(value, self._probs_of, 0.0)
 
     def _of_value(self, value: Array, function: Any, outside: float) -> Array:
-        """Look up the parameter at ``value``, and apply a function to what was found.
+        """Gather the parameter at ``value``, then apply ``function`` to the gathered entries.
 
-        So the logarithm, for one, is taken of the entries found, not of all entries.
+        The logarithm, for example, is computed only for the entries needed, not for all of them.
         """
         backend, inside = self._backend, True
         validate = self._validate and backend.has_values(value)
@@ -486,7 +488,7 @@ class Categorical:
         return self._to_dtype(result)
 
     def _gather(self, table: Array, index: Array) -> Array:
-        """Return the entries of ``table``, of shape (..., K), at ``index`` along its last axis."""
+        """Gather the entries of ``table``, of shape (..., K), at ``index`` along the last axis."""
         xp, batch = self._xp, tuple(table.shape[:-1])
         rows = math.prod(batch)
         if rows != 1:
@@ -498,19 +500,20 @@ class Categorical:
 
     @cached_parameter
     def _cumulative(self) -> Array:
-        """Return the distribution function at each category, added up in the widest dtype."""
+        """Return the CDF at each category, accumulated in the widest dtype."""
         xp, device = self._xp, self._backend.creation_device(self._param)
         weights = self._probs_of(self._wide_param, self._normalizer)
         sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, device))
         return self._to_dtype(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
-        """Return the probability of a category up to and including ``value``.
+        """Return the cumulative distribution function: the probability of ``category <= value``.
 
         Parameters
         ----------
         value : array of real numbers
-            Must broadcast with `batch_shape`. 0 below all categories, 1 from K - 1 on.
+            Must broadcast with `batch_shape`. The result is 0 for ``value < 0`` and 1 for
+            ``value >= K - 1``.
 
         Returns
         -------
@@ -539,7 +542,7 @@ class Categorical:
         return self._to_dtype(result)
 
     def icdf(self, q: Any) -> Array:
-        """Return the smallest category whose `cdf` is ``q`` or more.
+        """Return the inverse of `cdf`: the smallest category whose `cdf` is at least ``q``.
 
         Parameters
         ----------
@@ -548,8 +551,8 @@ class Categorical:
 
         Returns
         -------
-        array of the broadcast shape, of the library's index dtype
-            Without ``validate_args``, -1 where ``q`` is NaN or out of range.
+        array of the broadcast shape, in the library's index dtype
+            Without checks, -1 where ``q`` is NaN or outside [0, 1].
         """
         return self._at("q", q, self._icdf_at)
 
@@ -579,7 +582,7 @@ class Categorical:
         Returns
         -------
         array of shape `batch_shape`, in `dtype`
-            ``-sum(p * log(p))``, where ``0 * log(0)`` is 0.
+            ``-sum(p * log(p))``, with ``0 * log(0) = 0``.
         """
         return self._broadcast(self._to_dtype(self._entropy), self._batch_shape)
 
@@ -591,7 +594,7 @@ class Categorical:
 
     @rowwise
     def perplexity(self) -> Array:
-        """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
+        """Return the perplexity, ``exp(entropy)``: K if uniform, 1 if deterministic.
 
         Returns
         -------
@@ -618,25 +621,25 @@ class Categorical:
     @property
     @rowwise
     def mode(self) -> Array:
-        """The first of the most probable categories, in an array of shape `batch_shape`."""
+        """Most probable category of each distribution, the first one in case of ties."""
         first = self._xp.argmax(self._wide_param, axis=-1)
         return self._broadcast(first, self._batch_shape)
 
     @property
     @rowwise
     def mean(self) -> Array:
-        """NaN in an array of shape `batch_shape`: categories are no numbers."""
+        """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         device = self._backend.creation_device(self._param)
         return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
 
     @property
     def variance(self) -> Array:
-        """NaN in an array of shape `batch_shape`: categories are no numbers."""
+        """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
 
 
 def _batch_of(param: Any) -> tuple[int, ...]:
-    return tuple(getattr(param, "shape", ())[:-1])  # a pytree may hold what is no array
+    return tuple(getattr(param, "shape", ())[:-1])  # the leaf of a pytree need not be an array
 
 
 def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
@@ -644,19 +647,19 @@ def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
 
 
 def kl_divergence(p: Categorical, q: Categorical) -> Array:
-    """Return the Kullback-Leibler divergence of ``q`` from ``p``, in nats.
+    """Return the Kullback-Leibler divergence KL(p || q), in nats.
 
     Parameters
     ----------
     p, q : Categorical
-        Of one library, on one device, with the same number of categories, and with batches that
-        broadcast.
+        Distributions of the same library, on the same device, with the same number of categories.
+        Their batch shapes must broadcast.
 
     Returns
     -------
     array of the broadcast batch shape
-        ``sum(p * log(p / q))``: a category with ``p = 0`` adds nothing, one with ``q = 0`` alone
-        makes it infinite.
+        ``sum(p * log(p / q))``. Categories with ``p = 0`` contribute nothing. The result is
+        infinite if ``q = 0`` and ``p > 0`` for any category.
 
     Examples
     --------

@@ -13,7 +13,7 @@ import pytest
 import rows
 from cases import DTYPES, LAYOUTS, SIZES, STRATEGIES, check, force, make, one_after_another, widened
 
-from anycat._kernels import cpu
+from anycat._kernels.cpu.table import Table
 from anycat._kernels.cuda import compile as compiling
 from anycat._kernels.cuda import draw, table
 from anycat._kernels.cuda.rows import RowType
@@ -86,7 +86,7 @@ def test_boundaries_of_many_tiles(
         x[:, 4096:8192] = -np.inf if form == "logits" else 0.0  # and one has none
         y = cupy.asarray(x)
         made = table.make_table(RowType.of(y, form == "logits"), y, 13)
-        expected = cpu._prepare(x[0], form == "logits", {}).ends
+        expected = Table.prepare(x[0], form == "logits", {}).cdf
         np.testing.assert_array_equal(cupy.asnumpy(made.cdf), expected)
         check(x, form, one_after_another(x, 50))
 

@@ -1,0 +1,37 @@
+"""The floating-point mode in which kernels run: that of a new process.
+
+XLA calls back in a mode of the CPU in which subnormal numbers are zero; `torch.set_flush_denormal`
+sets it too. New threads inherit the mode, so none may be started in another than the default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NO_CHANGE = contextlib.nullcontext()
+_SUBNORMAL = 5e-324  # which is zero in that mode
+
+
+def default_float_env() -> contextlib.AbstractContextManager[None]:
+    """Restore the default: without subnormal numbers, draws and checks of them would differ."""
+    return _NO_CHANGE if _SUBNORMAL > 0 else _default_float_env()
+
+
+@contextlib.contextmanager
+def _default_float_env() -> Iterator[None]:
+    libc, saved = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    default = ctypes.c_void_p(-1)  # FE_DFL_ENV of <fenv.h>
+    if sys.platform == "darwin":
+        default = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(libc, "_FE_DFL_ENV")))
+    libc.fegetenv(saved)
+    libc.fesetenv(default)
+    try:
+        yield
+    finally:
+        libc.fesetenv(saved)

@@ -1,0 +1,97 @@
+"""Bits of floats and integers: what Numba has no function for."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from .constants import ONE
+from .entry import inner
+
+
+@intrinsic
+def bits_of(context, x):
+    """Return the bits of a float as a signed integer of the same width."""
+    integer = {types.float32: types.int32, types.float64: types.int64}[x]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return integer(x), codegen
+
+
+@intrinsic
+def from_bits(context, x):
+    """Return the float with the bits of an integer of the same width."""
+    real = {32: types.float32, 64: types.float64}[x.bitwidth]
+
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return real(x), codegen
+
+
+@intrinsic
+def fma(context, x, y, z):
+    """Return ``x * y + z``, rounded once."""
+
+    def codegen(context, builder, signature, args):
+        t = args[0].type
+        name = {types.float32: "llvm.fma.f32", types.float64: "llvm.fma.f64"}[x]
+        function = ir.FunctionType(t, [t, t, t])
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+    return x(x, x, x), codegen
+
+
+@intrinsic
+def multiply_high(context, word, total):
+    """Return ``floor(word * total / 2**64)``."""
+
+    def codegen(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(a, wide) for a in args))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+def flip_negative(bits):
+    """Turn the bits of floats into integers that sort as the floats do, and back.
+
+    0.0 is 0 and -0.0 is -1; NaN lies beyond both infinities.
+    """
+
+
+@overload(flip_negative)
+def _flip_negative_for(bits):
+    integer = {32: np.int32, 64: np.int64}[bits.bitwidth]
+    sign, rest = integer(bits.bitwidth - 1), np.iinfo(integer).max
+    return lambda bits: integer(bits ^ ((bits >> sign) & integer(rest)))
+
+
+def largest_finite(x):
+    """Return the largest finite number of the type of ``x``."""
+
+
+@overload(largest_finite)
+def _largest_finite_for(x):
+    largest = np.finfo(np.float32 if x is types.float32 else np.float64).max
+    return lambda x: largest
+
+
+@inner
+def bit_length(n):
+    """Return the number of bits of an integer."""
+    result = 0
+    while n:
+        n >>= ONE
+        result += 1
+    return result
+
+
+@inner
+def ceil_log2(n):
+    """Return the smallest m with ``2**m >= n``."""
+    return bit_length(n - ONE)

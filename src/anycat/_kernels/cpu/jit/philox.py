@@ -1,0 +1,46 @@
+"""Random words: Philox4x32-10, one 64-bit word for each draw index."""
+
+import numpy as np
+from numba import njit
+
+from .constants import HALF, LOW, ONE, THREE, TWO, ZERO
+from .entry import entry
+
+
+@njit(inline="always")
+def philox(block, k0, k1, s0, s1):
+    """Return the two words of a Philox4x32-10 block: of draw indices 2 block and 2 block + 1.
+
+    Each 32-bit number is held in 64 bits, and masked where it is multiplied: LLVM's vectorizer
+    then knows that a widening vector multiplication is enough. It must see the masks, so this is
+    inlined.
+    """
+    c0, c1, c2, c3 = block, block >> HALF, s0, s1
+    for _ in range(10):
+        p0, p1 = np.uint64(0xD2511F53) * (c0 & LOW), np.uint64(0xCD9E8D57) * (c2 & LOW)
+        c0, c1, c2, c3 = (p1 >> HALF) ^ (c1 ^ k0), p1 & LOW, (p0 >> HALF) ^ (c3 ^ k1), p0 & LOW
+        k0 = (k0 + np.uint64(0x9E3779B9)) & LOW
+        k1 = (k1 + np.uint64(0xBB67AE85)) & LOW
+    return c0 | (c1 << HALF), c2 | (c3 << HALF)
+
+
+@entry
+def fill_random_words(random_words, n, key, first, step):
+    """Generate the random words of draw indices first, first + step, ...
+
+    Returns where in ``random_words`` they begin; it must hold ``n + SPARE_WORDS``.
+    """
+    k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
+    if step == ONE:
+        block, skip = first >> ONE, first & ONE
+        half = (skip + n + THREE) >> TWO
+        for i in range(half):  # two blocks at once: one alone waits for its own multiplications
+            j = half + i
+            random_words[TWO * i], random_words[TWO * i + ONE] = philox(block + i, k0, k1, s0, s1)
+            random_words[TWO * j], random_words[TWO * j + ONE] = philox(block + j, k0, k1, s0, s1)
+        return skip
+    for i in range(n):
+        index = first + i * step
+        even, odd = philox(index >> ONE, k0, k1, s0, s1)
+        random_words[i] = odd if index & ONE else even
+    return ZERO

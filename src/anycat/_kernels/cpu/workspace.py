@@ -1,0 +1,41 @@
+"""What kernels write into: arrays by name."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from .sizes import BLOCK, SPARE_WORDS, TILE, WORD_BUFFER
+
+MIN_GUIDE_ENTRIES = 2048
+
+
+def allocate(size: int, dtype: Any, names: str) -> tuple[np.ndarray[Any, Any], ...]:
+    """Return new arrays, by their names, for rows of ``size`` categories."""
+    return tuple([np.empty(*spec) for spec in _specs(size, dtype, names)])
+
+
+@functools.lru_cache
+def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
+    guide_entries = max(size // 2, MIN_GUIDE_ENTRIES)
+    group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
+    groups = _round_up(-(-size // group), 16) if group else 0
+    specs: dict[str, tuple[int, Any]] = {
+        "random_words": (WORD_BUFFER + SPARE_WORDS, np.uint64),
+        "found": (WORD_BUFFER, np.uint64),
+        "deferred": (WORD_BUFFER, np.uint32),
+        "weights": (min(size, TILE), dtype),
+        "block_sums": (TILE // BLOCK, np.uint64),
+        "cdf": (size, np.uint64),
+        "padded_cdf": (group * groups, np.uint64),
+        "group_cdf": (groups, np.uint64),
+        "guide": (1 << (guide_entries - 1).bit_length(), np.uint64),
+    }
+    return [specs[name] for name in names.split()]
+
+
+def _round_up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
