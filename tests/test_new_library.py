@@ -1,8 +1,10 @@
-"""A library that anycat does not know: the class works on it, alone and by a row of the table."""
+"""A library that anycat does not know works by itself, and with the example of CONTRIBUTING.md."""
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 class Array:
     """An array of the library "toy", which wraps one of NumPy."""
 
+    pending = False
+
     def __init__(self, x: Any) -> None:
-        self.x = np.asarray(x)
+        self.data = np.asarray(x)
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
         return sys.modules["toy"]
@@ -30,23 +34,36 @@ class Array:
     def __getattr__(self, name: str) -> Any:
         if name not in ("shape", "ndim", "dtype", "size", "device"):
             raise AttributeError(name)
-        return getattr(self.x, name)
+        return getattr(self.data, name)
 
     def __getitem__(self, index: Any) -> Array:
-        return Array(self.x[unwrapped(index)])
+        return Array(self.data[unwrapped(index)])
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self.x.__dlpack_device__()
+        return self.data.__dlpack_device__()
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self.x.__dlpack__(**options)
+        return self.data.__dlpack__(**options)
 
     def to_device(self, device: Any, /, *, stream: Any = None) -> Array:
         return self
 
 
+class Generator:
+    """Its random number generator."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def next(self) -> int:
+        self.count += 2**40 + 1
+        return self.count
+
+
 def unwrapped(x: Any) -> Any:
-    return x.x if isinstance(x, Array) else tuple(map(unwrapped, x)) if isinstance(x, tuple) else x
+    return (
+        x.data if isinstance(x, Array) else tuple(map(unwrapped, x)) if isinstance(x, tuple) else x
+    )
 
 
 def wrapped(function: Any) -> Any:
@@ -73,6 +90,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         setattr(module, name, wrapped(value) if function else value)
     module.from_dlpack = lambda x, **_: Array(np.from_dlpack(x))  # type: ignore[attr-defined]
     module.__array_namespace_info__ = np.__array_namespace_info__  # type: ignore[attr-defined]
+    module.Array, module.Generator = Array, Generator  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy", module)
     yield module
     registry._BY_TYPE.pop(Array, None)
@@ -85,15 +103,15 @@ def check(dist: Categorical) -> None:
     expected = Categorical(X)
     draws = dist.sample(4, rng=0)
     assert isinstance(draws, Array)
-    assert_array_equal(draws.x, expected.sample(4, rng=0))
+    assert_array_equal(draws.data, expected.sample(4, rng=0))
     value = Array(expected.sample(4, rng=0))
     for name, args in [("log_prob", [value]), ("cdf", [value]), ("entropy", []), ("icdf", [0.5])]:
         found = getattr(dist, name)(*args)
         assert isinstance(found, Array)
-        assert_allclose(found.x, getattr(expected, name)(*map(unwrapped, args)))
-    assert_allclose(dist.logits.x, expected.logits)
-    assert_allclose(kl_divergence(dist, dist[:1]).x, kl_divergence(expected, expected[:1]))
-    assert_array_equal(dist[1, 1:].expand((4, 2)).mode.x, expected[1, 1:].expand((4, 2)).mode)
+        assert_allclose(found.data, getattr(expected, name)(*map(unwrapped, args)))
+    assert_allclose(dist.logits.data, expected.logits)
+    assert_allclose(kl_divergence(dist, dist[:1]).data, kl_divergence(expected, expected[:1]))
+    assert_array_equal(dist[1, 1:].expand((4, 2)).mode.data, expected[1, 1:].expand((4, 2)).mode)
 
 
 @pytest.mark.usefixtures("toy")
@@ -107,38 +125,30 @@ def test_any_library_with_dlpack_works() -> None:
         dist.log_prob(np.zeros(3, int))
 
 
-class ToyGenerator:
-    def next(self) -> list[int]:
-        return [1, 2, 3, 4]
+PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
 
-class ToyBackend(Backend):
-    """What the library's file would hold."""
-
-    def reads(self, rng: Any) -> bool:
-        return isinstance(rng, ToyGenerator)
-
-    def random_words(self, rng: Any) -> list[int]:
-        return rng.next()
-
-    def to_numpy(self, x: Any) -> Any:
-        return x.x
-
-
-def test_a_row_of_the_table_and_a_file_add_a_library(
-    toy: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = Library("toy", "Toy", "toy", "ToyBackend", ("CPU",), "x.x", rng="toy.Generator")
+def example() -> tuple[ModuleType, Library]:
+    """Return the file and the row of the table that CONTRIBUTING.md shows."""
+    text = PAGE.read_text(encoding="utf-8")
+    file_text, row_text = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
     file = ModuleType("anycat._backends.toy")
-    file.ToyBackend = ToyBackend  # type: ignore[attr-defined]
+    exec(file_text, vars(file))
+    return file, eval(row_text, {"Library": Library})
+
+
+def test_the_example_of_the_documentation(toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, row = example()
     monkeypatch.setitem(sys.modules, file.__name__, file)
-    monkeypatch.setattr(Library, "owns", owns := lambda self, xp: xp.__name__ == self.name)
+    monkeypatch.setattr(Library, "owns", lambda self, xp: xp.__name__ == self.name)
     monkeypatch.setattr(registry, "LIBRARIES", (*registry.LIBRARIES, row))
     dist = Categorical(Array(X))
-    assert owns(row, toy)
-    assert type(dist._backend) is ToyBackend
+    assert type(dist._backend) is file.ToyBackend
     check(dist)
-    draws = dist.sample(4, rng=ToyGenerator())
-    assert_array_equal(draws.x, Categorical(X).sample(4, rng=ToyGenerator()))
+    draws, again = (dist.sample(4, rng=Generator()) for _ in range(2))
+    assert_array_equal(dist._backend.to_numpy(draws), again.data)
     with pytest.raises(TypeError, match=r"a key of jax\.random, a toy\.Generator; got str"):
         dist.sample(rng="0")
+    pending = Array(-X)  # its values are not looked at
+    pending.pending = True
+    assert (Categorical(pending).sample(rng=0).data == -1).all()
