@@ -27,13 +27,14 @@ QUICK = {
 def main() -> int:
     committed = json.loads((RESULTS / "cpu.json").read_text())["median seconds"]
     failed = 0
-    for name, peer in QUICK.items():
-        contest = GROUPS[name].make()
-        times = compete({who: contest[who] for who in ("anycat", peer)}, 3)
-        now, then = (t[peer] / t["anycat"] for t in (times, committed[name]))
+    for name, alternative in QUICK.items():
+        case = GROUPS[name].make()
+        times = compete({who: case[who] for who in ("anycat", alternative)}, 3)
+        now, then = (t[alternative] / t["anycat"] for t in (times, committed[name]))
         bad = now < TOLERATED * then
         failed += bad
-        print(f"{name:<32} {now:6.2f} times as fast as {peer}; was {then:6.2f}{'  SLOWER' * bad}")
+        note = "  SLOWER" * bad
+        print(f"{name:<32} {now:6.2f} times as fast as {alternative}; was {then:6.2f}{note}")
     return 1 if failed else 0
 
 

@@ -48,13 +48,13 @@ PACKAGES = (
     *("torch", "jax", "jaxlib", "flashinfer-python"),
 )
 
-Contest = dict[str, Callable[[], Any]]
+Case = dict[str, Callable[[], Any]]
 
 
 class Group(NamedTuple):
     """What to time, and the goals for anycat besides being the fastest."""
 
-    contest: Contest
+    case: Case
     bytes: int  # to be read or written at least
     floor: str  # the bandwidth to compare with: "copy" or "write"
     share: float = 0.0  # of that bandwidth, at least
@@ -90,19 +90,19 @@ def batch(lib: SimpleNamespace, rows: int, size: int, form: str) -> Group:
     host = np.random.default_rng(0).standard_normal((rows, size), np.float32)
     x = lib.cupy.asarray(np.exp(host) if form == "probs" else host)
     generator = np.random.default_rng(0)
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: Categorical(**{form: x}, validate_args=False).sample(rng=generator),
         "anycat, checked": lambda: Categorical(**{form: x}).sample(rng=generator),
     }
-    invite(contest, lib.torch, torch_batch, x, form)
-    invite(contest, lib.jax, jax_batch, x, form)
-    invite(contest, lib.torch and lib.flashinfer, flashinfer_batch, lib.torch, x, form)
+    invite(case, lib.torch, torch_batch, x, form)
+    invite(case, lib.jax, jax_batch, x, form)
+    invite(case, lib.torch and lib.flashinfer, flashinfer_batch, lib.torch, x, form)
     goals = {}
     if rows == 1:
         goals["seconds"] = 20e-6
     elif size > TILE:
         goals["share"] = 0.8 if form == "probs" else 0.7
-    return Group(contest, x.nbytes + 8 * rows, "copy", **goals)
+    return Group(case, x.nbytes + 8 * rows, "copy", **goals)
 
 
 def one_row(lib: SimpleNamespace, size: int) -> Group:
@@ -111,64 +111,64 @@ def one_row(lib: SimpleNamespace, size: int) -> Group:
     draws, generator = DRAWS if fits else DRAWS // 10, np.random.default_rng(0)
     p = lib.cupy.asarray(generator.random(size, np.float32) + np.float32(0.01))
     dist = Categorical(p, validate_args=False)
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: dist.sample(draws, rng=generator),
         "anycat, set-up included": lambda: Categorical(p).sample(draws, rng=generator),
     }
-    invite(contest, lib.cupy, cupy_choice, p, draws)
-    invite(contest, lib.torch, torch_one_row, p, draws)
-    invite(contest, lib.jax, jax_one_row, p, draws)
-    return Group(contest, 8 * draws, "write", share=0.6)
+    invite(case, lib.cupy, cupy_choice, p, draws)
+    invite(case, lib.torch, torch_one_row, p, draws)
+    invite(case, lib.jax, jax_one_row, p, draws)
+    return Group(case, 8 * draws, "write", share=0.6)
 
 
-def invite(contest: Contest, library: Any, make: Callable[..., Contest], *args: Any) -> None:
+def invite(case: Case, library: Any, make: Callable[..., Case], *args: Any) -> None:
     """Add an alternative if it is installed and its set-up succeeds."""
     if library:
         try:
-            contest |= make(library, *args)
+            case |= make(library, *args)
         except Exception as error:
             print(f"without {make.__name__}: {short(error)}")
 
 
-def torch_batch(torch: Any, x: Any, form: str) -> Contest:
-    t, peer = torch.from_dlpack(x), torch.distributions.Categorical
+def torch_batch(torch: Any, x: Any, form: str) -> Case:
+    t, distribution = torch.from_dlpack(x), torch.distributions.Categorical
     weights = (lambda: t) if form == "probs" else (lambda: torch.softmax(t, -1))
     return {
-        "torch": lambda: peer(**{form: t}).sample(),
-        "torch, unchecked": lambda: peer(**{form: t}, validate_args=False).sample(),
+        "torch": lambda: distribution(**{form: t}).sample(),
+        "torch, unchecked": lambda: distribution(**{form: t}, validate_args=False).sample(),
         "torch multinomial": lambda: torch.multinomial(weights(), 1, True),
     }
 
 
-def jax_batch(jax: Any, x: Any, form: str) -> Contest:
+def jax_batch(jax: Any, x: Any, form: str) -> Case:
     key, y = jax.random.key(0), jax.dlpack.from_dlpack(x)
     log = jax.numpy.log if form == "probs" else lambda y: y
     draw = jax.jit(lambda key, y: jax.random.categorical(key, log(y)))
     return {"jax categorical, jitted": lambda: draw(key, y).block_until_ready()}
 
 
-def flashinfer_batch(flashinfer: Any, torch: Any, x: Any, form: str) -> Contest:
+def flashinfer_batch(flashinfer: Any, torch: Any, x: Any, form: str) -> Case:
     t = torch.from_dlpack(x)
     y = t / t.sum(-1, keepdim=True) if form == "probs" else t
     sample = getattr(flashinfer.sampling, f"sampling_from_{form}")
     return {"flashinfer": lambda: sample(y)}
 
 
-def cupy_choice(cupy: Any, p: Any, draws: int) -> Contest:
+def cupy_choice(cupy: Any, p: Any, draws: int) -> Case:
     q = p.astype(np.float64)
     q /= q.sum()
     return {"cupy choice": lambda: cupy.random.choice(q.size, draws, p=q)}
 
 
-def torch_one_row(torch: Any, p: Any, draws: int) -> Contest:
-    t, peer = torch.from_dlpack(p), torch.distributions.Categorical
+def torch_one_row(torch: Any, p: Any, draws: int) -> Case:
+    t, distribution = torch.from_dlpack(p), torch.distributions.Categorical
     return {
-        "torch": lambda: peer(t).sample((draws,)),
+        "torch": lambda: distribution(t).sample((draws,)),
         "torch multinomial": lambda: torch.multinomial(t, draws, True),
     }
 
 
-def jax_one_row(jax: Any, p: Any, draws: int) -> Contest:
+def jax_one_row(jax: Any, p: Any, draws: int) -> Case:
     key, y = jax.random.key(0), jax.dlpack.from_dlpack(p)
     choice = jax.jit(lambda key, y: jax.random.choice(key, y.size, (draws,), p=y))
     return {"jax choice, jitted": lambda: choice(key, y).block_until_ready()}
@@ -228,7 +228,7 @@ class Clock:
 
 def compete(
     time_of: Callable[[Callable[[], Any], bool], float],
-    contest: Contest,
+    case: Case,
     seconds: float,
     free: Callable[[], Any],
 ) -> dict[str, float]:
@@ -237,18 +237,18 @@ def compete(
     ``seconds`` limits the total time of the rounds. Functions that need more for one call are not
     run again.
     """
-    times: dict[str, list[float]] = {name: [] for name in contest}
+    times: dict[str, list[float]] = {name: [] for name in case}
 
     def turn(name: str) -> None:
         try:
-            times[name].append(time_of(contest[name], name.startswith("jax")))
+            times[name].append(time_of(case[name], name.startswith("jax")))
         except Exception as error:
             if name.startswith("anycat"):
                 raise
             print(f"  {name} is out: {short(error)}")
             del times[name]
 
-    for name in contest:
+    for name in case:
         for _ in range(2):  # the first compiles, the second allocates
             if name in times:
                 turn(name)
@@ -334,7 +334,7 @@ def driver() -> str:
 
 def record(group: Group, times: dict[str, float], floors: dict[str, float]) -> dict[str, Any]:
     """Return the results of a group, as they are saved."""
-    contest = {
+    case = {
         name: {
             "seconds": seconds,
             "bytes/s": group.bytes / seconds,
@@ -342,19 +342,19 @@ def record(group: Group, times: dict[str, float], floors: dict[str, float]) -> d
         }
         for name, seconds in times.items()
     }
-    goals, ours = ["ahead"], contest["anycat"]
+    goals, ours = ["ahead"], case["anycat"]
     if group.share:
         goals.append(f"{group.share:.0%} of {group.floor}")
     if group.seconds < math.inf:
         goals.append(f"{group.seconds * 1e6:.0f} us")
-    peers = [s for name, s in times.items() if not name.startswith("anycat")]
-    met = ours["seconds"] <= min([group.seconds, *peers]) and ours["share"] >= group.share
-    return {"floor": group.floor, "goal": ", ".join(goals), "met": met, "contest": contest}
+    alternatives = [s for name, s in times.items() if not name.startswith("anycat")]
+    met = ours["seconds"] <= min([group.seconds, *alternatives]) and ours["share"] >= group.share
+    return {"floor": group.floor, "goal": ", ".join(goals), "met": met, "case": case}
 
 
 def report(name: str, result: dict[str, Any]) -> None:
     print(f"\n{name}")
-    for who, r in sorted(result["contest"].items(), key=lambda item: item[1]["seconds"]):
+    for who, r in sorted(result["case"].items(), key=lambda item: item[1]["seconds"]):
         print(
             f"  {who:<26} {r['seconds'] * 1e6:12.1f} us {r['bytes/s'] / 1e9:9.0f} GB/s "
             f"{r['share']:7.1%} of {result['floor']}",
@@ -369,19 +369,21 @@ def summary(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
-        contest = result["contest"]
-        ours = contest["anycat"]
-        peers = {who: r["seconds"] for who, r in contest.items() if not who.startswith("anycat")}
-        best = min(peers, key=lambda who: peers[who], default=None)
+        case = result["case"]
+        ours = case["anycat"]
+        alternatives = {
+            who: r["seconds"] for who, r in case.items() if not who.startswith("anycat")
+        }
+        best = min(alternatives, key=lambda who: alternatives[who], default=None)
         cells = [
             name,
             f"{ours['seconds'] * 1e6:.1f}",
             f"{ours['share']:.0%} of {result['floor']}",
             result["goal"],
             "met" if result["met"] else "MISSED",
-            f"{peers[best] * 1e6:.1f}" if best else "",
+            f"{alternatives[best] * 1e6:.1f}" if best else "",
             best or "none took part",
-            f"{peers[best] / ours['seconds']:.1f}" if best else "",
+            f"{alternatives[best] / ours['seconds']:.1f}" if best else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -455,7 +457,7 @@ def main() -> None:
 
     def find(name: str) -> dict[str, Any]:
         group = GROUPS[name](lib)
-        result = record(group, compete(clock.time, group.contest, args.seconds, free), floors)
+        result = record(group, compete(clock.time, group.case, args.seconds, free), floors)
         report(name, result)
         return result
 

@@ -22,28 +22,28 @@ from typing import Any
 # Keep idle OpenMP threads from spinning on cores that the next function needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from contests import GROUPS, Contest, Group
+from regimes import GROUPS, Case, Group
 
 RESULTS = Path(__file__).with_name("results")
 TURN = 20e-3  # seconds of calls in one turn, or a single call if that takes longer
 Times = dict[str, float]
 
 
-def compete(contest: Contest, seconds: float) -> Times:
+def compete(case: Case, seconds: float) -> Times:
     """Return the median time of each function, in seconds.
 
     Each turn starts with an untimed call, because the caches, the clock and the memory allocator
     are still in the state that the previous function left.
     """
-    times: dict[str, list[float]] = {name: [] for name in contest}
-    loops = dict.fromkeys(contest, 1)
+    times: dict[str, list[float]] = {name: [] for name in case}
+    loops = dict.fromkeys(case, 1)
     order = random.Random(0)
-    for function in contest.values():
+    for function in case.values():
         function()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
-        for name in order.sample(list(contest), len(contest)):
-            function = contest[name]
+        for name in order.sample(list(case), len(case)):
+            function = case[name]
             function()
             start = time.perf_counter()
             for _ in range(loops[name]):
@@ -99,13 +99,13 @@ def table(results: dict[str, Times]) -> str:
     for name, times in results.items():
         group = GROUPS[name]
         best, torch, floors = ratios(group, times)
-        peers = peers_of(times)
-        peer = min(peers, key=lambda p: peers[p])
+        alternatives = peers_of(times)
+        alternative = min(alternatives, key=lambda p: alternatives[p])
         cells = [
             name,
             f"{times[group.ours] * 1e3:.3g}",
-            f"{peers[peer] * 1e3:.3g}",
-            peer,
+            f"{alternatives[alternative] * 1e3:.3g}",
+            alternative,
             f"{best:.1f} ({group.best:g})",
             f"{torch:.1f} ({group.torch:g})" if torch else "",
             (f"x {floors:.1f}" if floors else "")
@@ -150,8 +150,8 @@ def main() -> None:
         same = (r for other, r in results.items() if GROUPS[other].make is group.make)
         results[name] = next(same, None) or compete(group.make(), args.seconds)
         print(f"\n{name}")
-        for contestant, seconds in sorted(results[name].items(), key=lambda item: item[1]):
-            print(f"  {contestant:<26} {seconds * 1e3:10.4f} ms")
+        for alternative, seconds in sorted(results[name].items(), key=lambda item: item[1]):
+            print(f"  {alternative:<26} {seconds * 1e3:10.4f} ms")
     print("\n" + table(results))
     if not args.groups:
         RESULTS.mkdir(exist_ok=True)

@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from contests import Contest, parameters, torch
 from numba import config
+from regimes import Case, parameters, torch
 from run import RESULTS, compete, machine
 
 from anycat import Categorical
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 0.6  # for each point
-Point = tuple[float, Contest]
+Point = tuple[float, Case]
 
 
 def ours(x: np.ndarray, form: str, draws: int) -> Any:
@@ -34,21 +34,21 @@ def theirs(x: np.ndarray, form: str, draws: int) -> Any:
     return lambda: distribution(**{form: t}, validate_args=False).sample((draws,))
 
 
-def contest(shape: tuple[int, int], draws: int, peers: bool = True) -> Contest:
+def case(shape: tuple[int, int], draws: int, alternatives: bool = True) -> Case:
     """Return anycat in each dtype and form, and torch unless it fails or is too slow."""
-    made: Contest = {}
+    made: Case = {}
     for dtype in ("float32", "float64", "float16"):
         for form in ("probs", "logits"):
             if dtype == "float32" or form == "probs":
                 made[f"anycat, {form}, {dtype}"] = ours(parameters(shape, form, dtype), form, draws)
-    if torch and peers and shape[1] < 1 << 24:
+    if torch and alternatives and shape[1] < 1 << 24:
         made["torch, probs, float32"] = theirs(parameters(shape, "probs"), "probs", draws)
     return made
 
 
 def categories() -> Iterator[Point]:
     for size in (2, 10, 48, 49, 100, 1000, 4096, 4097, 30_000, 10**5, 10**6, 10**7, 10**8):
-        made = contest((1, size), 10**5)
+        made = case((1, size), 10**5)
         if size == 10**8:  # the only one of interest at this size
             made = {name: f for name, f in made.items() if name == "anycat, probs, float32"}
         yield size, made
@@ -57,24 +57,24 @@ def categories() -> Iterator[Point]:
 def categories_of_rows() -> Iterator[Point]:
     """The same number of parameters each time, split into rows of K."""
     for size in (2, 5, 10, 20, 32, 48, 49, 100, 300, 1000, 4096, 4097, 8192, 30_000, 10**5):
-        yield size, contest((2 * 10**6 // size, size), 1)
+        yield size, case((2 * 10**6 // size, size), 1)
 
 
 def draws_of_rows() -> Iterator[Point]:
     for draws in (1, 2, 3, 5, 10, 20, 50, 100, 300, 1000):
-        yield draws, contest((1000, 300), draws)
+        yield draws, case((1000, 300), draws)
 
 
 def draws_of_one() -> Iterator[Point]:
     for draws in (1, 10, 100, 1000, 10**4, 10**5, 10**6, 10**7):
-        yield draws, contest((1, 1000), draws)
+        yield draws, case((1, 1000), draws)
 
 
 def threads() -> Iterator[Point]:
     whole = config.NUMBA_NUM_THREADS
     for n in range(1, whole + 1):
         config.NUMBA_NUM_THREADS = n
-        yield n, contest((1000, 10_000), 1, peers=False)
+        yield n, case((1000, 10_000), 1, alternatives=False)
     config.NUMBA_NUM_THREADS = whole
 
 

@@ -223,4 +223,6 @@ def _number(backend: Backend, x: Array) -> float:
     number = float(x)
     if backend.isdtype(x.dtype, "real floating") and not number.is_integer():
         return number
-    return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch cannot convert larger values to int
+    return (
+        int(x) if abs(number) < 2.0**63 else int(number)
+    )  # PyTorch cannot convert larger values to int

@@ -31,7 +31,7 @@ class Clock:
 
 
 def libraries() -> SimpleNamespace:
-    """Return libraries that take NumPy's arrays for CuPy's, one peer that fails, and one absent."""
+    """Return libraries that take NumPy's arrays for CuPy's; one fails, and one is absent."""
     runtime = SimpleNamespace(
         memGetInfo=lambda: (10**12, 10**12),
         deviceSynchronize=lambda: None,
@@ -82,7 +82,7 @@ def test_all_of_it(few: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "without flashinfer_batch" in capsys.readouterr().out
     kept = json.loads((tmp_path / "results" / "gpu-nvidia-slow-1.json").read_text())
     assert list(kept["results"]) == ["probs", "logits", "row"]
-    row = kept["results"]["row"]["contest"]
+    row = kept["results"]["row"]["case"]
     assert {"anycat", "anycat, set-up included", "cupy choice", "torch"} <= set(row)
     text = (tmp_path / "results" / "gpu-nvidia-slow-1.md").read_text()
     assert text == gpu.page(kept)
@@ -143,11 +143,11 @@ def test_who_fails_is_out(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -
 
     freed: list[int] = []
     late = iter([1, 2, 3, fail])
-    contest = {
+    case = {
         "anycat": lambda: None,
-        "peer": fail,
+        "alternative": fail,
         "later": lambda: next(late) is fail and fail(),
-        "jax peer": lambda: None,
+        "jax alternative": lambda: None,
         "slow": lambda: None,
     }
     asked: list[bool] = []
@@ -155,23 +155,23 @@ def test_who_fails_is_out(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -
     def time_of(call: Any, on_host: bool) -> float:
         asked.append(on_host)
         call()
-        return 9.0 if call is contest["slow"] else 2.0
+        return 9.0 if call is case["slow"] else 2.0
 
-    times = gpu.compete(time_of, contest, 3.0, lambda: freed.append(1))
-    assert times == {"anycat": 2.0, "jax peer": 2.0, "slow": 9.0}
+    times = gpu.compete(time_of, case, 3.0, lambda: freed.append(1))
+    assert times == {"anycat": 2.0, "jax alternative": 2.0, "slow": 9.0}
     rounds = gpu.ROUNDS
     assert sum(asked) == 2 + rounds
     assert len(asked) == 2 * (2 + rounds) + 1 + 4 + 2  # all but who fails or is slow in all rounds
     assert len(freed) == 5
     out = capsys.readouterr().out
-    assert "  peer is out: MemoryError: too little" in out
+    assert "  alternative is out: MemoryError: too little" in out
     assert "  later is out: MemoryError: too little" in out
     with pytest.raises(MemoryError):
         gpu.compete(time_of, {"anycat": fail}, 0.0, lambda: None)
 
 
 @pytest.mark.parametrize(
-    ("group", "seconds", "peer", "met"),
+    ("group", "seconds", "alternative", "met"),
     [
         ({"share": 0.8}, 1.0, 2.0, True),  # all of the bandwidth
         ({"share": 0.8}, 2.0, 3.0, False),  # half of it
@@ -183,17 +183,17 @@ def test_who_fails_is_out(gpu: ModuleType, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_goals(
-    group: dict[str, float], seconds: float, peer: float | None, met: bool, gpu: ModuleType
+    group: dict[str, float], seconds: float, alternative: float | None, met: bool, gpu: ModuleType
 ) -> None:
     times = {"anycat": seconds, "anycat, checked": 9.0}
-    times |= {} if peer is None else {"slow": 50.0, "peer": peer}
+    times |= {} if alternative is None else {"slow": 50.0, "alternative": alternative}
     result = gpu.record(gpu.Group({}, 10**12, "copy", **group), times, FLOORS)
     assert result["met"] is met
-    assert result["contest"]["anycat"]["bytes/s"] == 1e12 / seconds
+    assert result["case"]["anycat"]["bytes/s"] == 1e12 / seconds
     line = gpu.summary({"regime": result}).splitlines()[-1].split(" | ")
     assert line[:3] == ["| regime", f"{seconds * 1e6:.1f}", f"{1 / seconds:.0%} of copy"]
     assert line[4] == ("met" if met else "MISSED")
-    assert line[6] == ("peer" if peer else "none took part")
-    if peer:
-        assert line[5] == f"{peer * 1e6:.1f}"
-        assert line[7] == f"{peer / seconds:.1f} |"
+    assert line[6] == ("alternative" if alternative else "none took part")
+    if alternative:
+        assert line[5] == f"{alternative * 1e6:.1f}"
+        assert line[7] == f"{alternative / seconds:.1f} |"

@@ -21,7 +21,7 @@ from anycat._kernels.cpu.jit.philox import fill_random_words
 from anycat._kernels.cpu.sizes import SPARE_WORDS
 from anycat._kernels.cpu.threads import parallel_for
 
-Contest = dict[str, Callable[[], Any]]
+Case = dict[str, Callable[[], Any]]
 KEY = np.arange(4, dtype=np.uint64)
 
 
@@ -108,14 +108,14 @@ def numba_row(p: Any, draws: int) -> Any:
 # --- benchmark cases ------------------------------------------------------------------------
 
 
-def one_row(size: int, draws: int = 1_000_000) -> Contest:
+def one_row(size: int, draws: int = 1_000_000) -> Case:
     """Many draws from one row, with all set-up done beforehand."""
     p = parameters((size,), "probs", "float64")
     p /= p.sum()
     generator = np.random.default_rng(0)
     dist = Categorical(p)
     ends = np.cumsum(p)
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: dist.sample((draws,), rng=generator),
         "anycat, set-up included": lambda: Categorical(p).sample((draws,), rng=generator),
         "numpy choice": lambda: generator.choice(size, draws, p=p),
@@ -126,25 +126,25 @@ def one_row(size: int, draws: int = 1_000_000) -> Contest:
     }
     if size <= 1000:
         listed = p.cumsum().tolist()
-        contest["random.choices"] = lambda: random.choices(range(size), cum_weights=listed, k=draws)
+        case["random.choices"] = lambda: random.choices(range(size), cum_weights=listed, k=draws)
     if scipy_sampling and size < 10**6:  # the alias method warns about round-off for more
         alias = scipy_sampling.DiscreteAliasUrn(p, random_state=generator)
-        contest["scipy alias"] = lambda: alias.rvs(draws)
+        case["scipy alias"] = lambda: alias.rvs(draws)
     if scipy_sampling:
         guide = scipy_sampling.DiscreteGuideTable(p, random_state=generator)
-        contest["scipy guide table"] = lambda: guide.rvs(draws)
+        case["scipy guide table"] = lambda: guide.rvs(draws)
     if torch:
         t = torch.from_numpy(p)
-        contest["torch"] = lambda: torch.distributions.Categorical(t).sample((draws,))
-        contest["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
+        case["torch"] = lambda: torch.distributions.Categorical(t).sample((draws,))
+        case["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
     if jax:
         key, q = jax.random.key(0), jax.numpy.asarray(p, "float32")
         choice = jax.jit(lambda key, q: jax.random.choice(key, size, (draws,), p=q))
-        contest["jax choice, jitted"] = lambda: choice(key, q).block_until_ready()
-    return contest
+        case["jax choice, jitted"] = lambda: choice(key, q).block_until_ready()
+    return case
 
 
-def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Contest:
+def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Case:
     """A few draws from each of many rows."""
     x = parameters(shape, form)
     generator = np.random.default_rng(0)
@@ -157,7 +157,7 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Contest:
         return (ends <= u).sum(-1)
 
     unchecked = functools.partial(Categorical, **{form: x}, validate_args=False)
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: Categorical(**{form: x}).sample((draws,), rng=generator),
         "anycat, unchecked": lambda: unchecked().sample((draws,), rng=generator),
         "numba by hand": lambda: numba_rows(x, logits, draws),
@@ -166,25 +166,25 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Contest:
         "floor: write": write(draws * shape[0]),
     }
     if draws * x.size <= 2e7:
-        contest["numpy cumsum"] = cumsum
+        case["numpy cumsum"] = cumsum
     if torch:
         t = torch.from_numpy(x)
         distribution = functools.partial(torch.distributions.Categorical, **{form: t})
-        contest["torch"] = lambda: distribution().sample((draws,))
-        contest["torch, unchecked"] = lambda: distribution(validate_args=False).sample((draws,))
+        case["torch"] = lambda: distribution().sample((draws,))
+        case["torch, unchecked"] = lambda: distribution(validate_args=False).sample((draws,))
         if not logits and shape[1] < 1 << 24:
-            contest["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
+            case["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
     if jax and draws * x.size <= 2e7:
         key, y = jax.random.key(0), jax.numpy.asarray(x)
         log = (lambda y: y) if logits else jax.numpy.log
         gumbel = jax.jit(
             lambda key, y: jax.random.categorical(key, log(y), shape=(draws, shape[0]))
         )
-        contest["jax categorical, jitted"] = lambda: gumbel(key, y).block_until_ready()
-    return contest
+        case["jax categorical, jitted"] = lambda: gumbel(key, y).block_until_ready()
+    return case
 
 
-def values(shape: tuple[int, int], member: str) -> Contest:
+def values(shape: tuple[int, int], member: str) -> Case:
     """``log_prob`` or ``entropy`` of raw logits."""
     x = parameters(shape, "logits")
     value = np.random.default_rng(0).integers(0, shape[1], shape[0])
@@ -201,7 +201,7 @@ def values(shape: tuple[int, int], member: str) -> Contest:
     def ask(dist: Any, v: Any) -> Any:
         return dist.log_prob(v) if by_log_prob else dist.entropy()
 
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: ask(Categorical(logits=x), value),
         "anycat, unchecked": lambda: ask(Categorical(logits=x, validate_args=False), value),
         "numpy": numpy_values,
@@ -210,8 +210,8 @@ def values(shape: tuple[int, int], member: str) -> Contest:
     if torch:
         t, v = torch.from_numpy(x), torch.from_numpy(value)
         distribution = functools.partial(torch.distributions.Categorical, logits=t)
-        contest["torch"] = lambda: ask(distribution(), v)
-        contest["torch, unchecked"] = lambda: ask(distribution(validate_args=False), v)
+        case["torch"] = lambda: ask(distribution(), v)
+        case["torch, unchecked"] = lambda: ask(distribution(validate_args=False), v)
     if jax:
 
         def jax_values(y: Any, v: Any) -> Any:
@@ -222,15 +222,15 @@ def values(shape: tuple[int, int], member: str) -> Contest:
 
         y, v_jax = jax.numpy.asarray(x), jax.numpy.asarray(value)
         jitted = jax.jit(jax_values)
-        contest["jax, jitted"] = lambda: jitted(y, v_jax).block_until_ready()
-    return contest
+        case["jax, jitted"] = lambda: jitted(y, v_jax).block_until_ready()
+    return case
 
 
-def tiny() -> Contest:
+def tiny() -> Case:
     """One draw from six categories, including construction of the distribution."""
     p = np.full(6, 1 / 6)
     generator = np.random.default_rng(0)
-    contest: Contest = {
+    case: Case = {
         "anycat": lambda: Categorical(p).sample(rng=generator),
         "anycat, unchecked": lambda: Categorical(p, validate_args=False).sample(rng=generator),
         "by hand, numpy": lambda: np.cumsum(p).searchsorted(generator.random(), "right"),
@@ -239,15 +239,15 @@ def tiny() -> Contest:
     if torch:
         t = torch.from_numpy(p)
         distribution = functools.partial(torch.distributions.Categorical, t)
-        contest["torch"] = lambda: distribution().sample()
-        contest["torch, unchecked"] = lambda: distribution(validate_args=False).sample()
-    return contest
+        case["torch"] = lambda: distribution().sample()
+        case["torch, unchecked"] = lambda: distribution(validate_args=False).sample()
+    return case
 
 
 class Group(NamedTuple):
     """A benchmark case, and the speedups that are the goals."""
 
-    make: Callable[[], Contest]
+    make: Callable[[], Case]
     best: float
     """Over the best alternative at its best settings; in `tiny`, "by hand" does not count."""
     torch: float
