@@ -6,7 +6,6 @@ a library overrides what differs.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,9 +122,11 @@ class Backend:
 
     def integer_dtype(self, dtype: Any) -> np.dtype[Any]:
         """Return NumPy's dtype for an integer dtype of the library."""
-        found: np.dtype[Any] | None = None
-        with contextlib.suppress(TypeError, ValueError):
+        found: np.dtype[Any] | None
+        try:
             found = np.dtype(self._numpy_name(dtype))
+        except (TypeError, ValueError):
+            found = None
         if found is None or found.kind not in "iu" or not found.isnative:
             raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
         return found

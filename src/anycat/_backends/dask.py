@@ -83,7 +83,7 @@ class DaskBackend(Backend):
         cache: dict[str, Any],
     ) -> Array:
         """Return draws that are made when they are computed. The bits are taken now."""
-        return _sample(params, logits, shape, bits.key(), dtype)
+        return _sample(params, logits, shape, bits, dtype)
 
     def from_numpy(self, x: Any, memory: str) -> Array:
         """Return a Dask array of one block."""
@@ -250,7 +250,9 @@ class CachedRows:
         return int(self.params.nbytes)
 
 
-def _sample(params: Array, logits: bool, shape: Shape, key: Key, dtype: np.dtype[Any]) -> Array:
+def _sample(
+    params: Array, logits: bool, shape: Shape, bits: RandomBits, dtype: np.dtype[Any]
+) -> Array:
     """Return draws of the given shape that are made when they are computed.
 
     Each block of parameters is one node of the graph, and all blocks of its draws depend on it. So
@@ -258,12 +260,13 @@ def _sample(params: Array, logits: bool, shape: Shape, key: Key, dtype: np.dtype
     """
     params = _whole_rows(params)
     batch = params.chunks[:-1]
+    chunks = _chunks(batch, shape, dtype)
     meta = np.empty((0,) * len(batch), object)
     rows = _map_blocks("rows", _keep, batch, meta, (params, range(params.ndim)))
-    task = functools.partial(_draw, logits, key, dtype)
     meta = np.empty_like(params._meta, shape=(0,) * len(shape), dtype=dtype)
     axes = range(len(shape) - len(batch), len(shape))
-    return _map_blocks("sample", task, _chunks(batch, shape, dtype), meta, (rows, axes))
+    task = functools.partial(_draw, logits, bits.key(), dtype)
+    return _map_blocks("sample", task, chunks, meta, (rows, axes))
 
 
 def _keep(_: Block, params: Array) -> CachedRows:

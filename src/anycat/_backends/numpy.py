@@ -78,9 +78,9 @@ class NumPyBackend(Backend):
             return np.frombuffer(os.urandom(16), np.uint32)
         bit_generator = _bit_generator(rng)
         interface = bit_generator.ctypes
+        next_uint64, state = interface.next_uint64, interface.state
         with bit_generator.lock:  # the same way for generators of 32 and of 64 bits
-            low, high = (interface.next_uint64(interface.state) for _ in range(2))
-        return split_words(low, high)
+            return split_words(next_uint64(state), next_uint64(state))
 
 
 def _in_one_pass(name: str, x: Array, *args: Any) -> Any:
