@@ -14,6 +14,8 @@ from anycat._random import split_words
 from .base import Backend
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from anycat._random import RNG
 
     Array = np.ndarray[Any, Any]
@@ -26,6 +28,9 @@ _STATEFUL = np.random.Generator, np.random.BitGenerator
 
 class NumPyBackend(Backend):
     """NumPy."""
+
+    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
+        return ("cpu",)
 
     def check_supported(self, name: str, x: Array) -> None:
         """Refuse masked arrays, whose masks would get lost."""
