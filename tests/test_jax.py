@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import rows
 from numpy.testing import assert_array_equal
 
 from anycat import Categorical, kl_divergence
+from anycat._backends import registry
 from anycat._kernels import cpu
 
 jax = pytest.importorskip("jax")
@@ -448,6 +450,13 @@ def test_structures_differ_where_options_do() -> None:
 
 
 # --- memory and devices
+
+
+def test_only_outputs_on_the_cpu_are_aligned_for_jax() -> None:
+    backend = registry.backend_of(jnp.zeros(1))
+    cupy = SimpleNamespace(empty=lambda *args: args)
+    assert backend.empty(cupy, (2, 3), np.dtype("i4")) == ((2, 3), np.dtype("i4"))
+    assert backend.empty(np, (2, 3), np.dtype("i4")).ctypes.data % 64 == 0
 
 
 def test_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:

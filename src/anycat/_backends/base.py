@@ -250,7 +250,7 @@ class Backend:
         kernels, index = self._select_kernels(params)
         with self.context(kernels, index, params):
             view = self.to_kernel(params, kernels.array_module())
-            out = _kernels.draw(kernels, view, logits, block, key, dtype, cache, self.empty_host)
+            out = _kernels.draw(kernels, view, logits, block, key, dtype, cache, self.empty)
             return self.from_kernel(out, params)
 
     def _select_kernels(self, x: Array) -> tuple[Any, int]:
@@ -276,8 +276,9 @@ class Backend:
             x = self.detach(self.xp.astype(x, self.xp.float32))
         return module.from_dlpack(x)
 
-    empty_host: Callable[..., Array] | None = None
-    """Makes the output of kernels, if those of the array module will not do."""
+    def empty(self, module: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an output for kernels, as an array of their array module."""
+        return module.empty(shape, dtype)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return draws as an array of the library, on the device of the parameters."""

@@ -9,6 +9,7 @@ import cupy
 from .base import Backend
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from contextlib import AbstractContextManager
 
     Array = Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 class CuPyBackend(Backend):
     """CuPy."""
+
+    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
+        return (None,)  # its devices have no hash, and the same dtypes
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
         """Work on the device of the array. CuPy itself keeps what its streams still read."""

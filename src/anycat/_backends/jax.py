@@ -82,8 +82,10 @@ class JAXBackend(Backend):
             return _sample_later(params, logits, shape, bits, dtype)
         return super().sample(params, logits, shape, bits, dtype, cache)
 
-    def empty_host(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Return an array as `numpy.empty` does, where JAX can take it over without a copy."""
+    def empty(self, module: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an output for kernels, on the CPU aligned so that JAX needs no copy of it."""
+        if module is not np:
+            return super().empty(module, shape, dtype)
         size, line = math.prod(shape) * dtype.itemsize, 64
         buffer = np.empty(size + line, np.uint8)
         start = -buffer.ctypes.data % line

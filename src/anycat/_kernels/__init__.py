@@ -74,13 +74,13 @@ def draw(
     key
         Returns the four random words. It is called once, after everything that can fail.
     empty
-        Makes the output from a shape and a dtype. Default: that of the kernels' array module.
+        Makes the output from the array module, a shape and a dtype. Default: that of the module.
     """
     module = kernels.array_module()
     cuts = plan(block, params.shape[:-1])
     if cuts.batch != params.shape[:-1]:
         params = module.broadcast_to(params, (*cuts.batch, params.shape[-1]))
-    out = (empty or module.empty)(block.shape, dtype)
+    out = empty(module, block.shape, dtype) if empty else module.empty(block.shape, dtype)
     words = key()
     for place, rows, draws in cuts.parts() if out.size else ():
         part = out[place].transpose(cuts.order).reshape(draws[:3])
