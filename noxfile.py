@@ -1,7 +1,9 @@
 """Sessions for contributors and for CI: `nox -l` lists them, plain `nox` runs what CI runs."""
 
+import os
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -10,6 +12,11 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARIES = ["strict", "torch", "jax", "dask"]
 CUDAS = ["12", "13"]
+QUICK = ["-m", "not slow"]
+
+# pyenv puts only the Pythons that are chosen on PATH, and stand-ins that fail for the others.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] = os.pathsep.join([*map(str, PYENV.glob("versions/3*/bin")), os.environ["PATH"]])
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "venv"

@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, _dask, _dispatch, _random, _validation, kl_divergence
+from anycat import Categorical, _dispatch, _random, _validation, kl_divergence
 from anycat._kernels import cpu, cuda
 from anycat._kernels.grid import DrawRange
 from anycat._kernels.layout import Block, plan
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
+_dask = pytest.importorskip("anycat._dask")
 
 RNG = np.random.default_rng(20261123)
 PARAMS = RNG.random((6, 4, 5))

@@ -16,7 +16,7 @@ import rows
 from anycat._kernels import cuda
 from anycat._kernels.grid import DrawRange
 
-pytestmark = pytest.mark.usefixtures("on_cpu")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_cpu")]
 
 
 def plant(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
