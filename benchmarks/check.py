@@ -1,7 +1,7 @@
 """Compare anycat's speed with the committed figures: ``python benchmarks/check.py``.
 
-Times a few contestants of a few groups again, for about a minute. Ratios are compared, never
-times; a ratio that has fallen below the tolerated part of the committed one fails the check.
+Repeats a few of the benchmark cases, for about a minute. Only ratios are compared, never times. The
+check fails if a ratio falls below ``TOLERATED`` times the committed one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 
 from run import GROUPS, RESULTS, compete
 
-TOLERATED = 0.6  # machines differ, and so do spells of one machine
-# Each group with a peer: plain NumPy, which differs least from machine to machine.
+TOLERATED = 0.6  # speed varies between machines, and over time on one machine
+# Each case with an alternative in plain NumPy, which varies least between machines.
 QUICK = {
     "one row, K = 6, 1e6 draws": "numpy searchsorted",
     "one row, K = 1000, 1e6 draws": "numpy searchsorted",
@@ -33,7 +33,7 @@ def main() -> int:
         now, then = (t[peer] / t["anycat"] for t in (times, committed[name]))
         bad = now < TOLERATED * then
         failed += bad
-        print(f"{name:<32} {now:6.2f} times {peer}; was {then:6.2f}{'  SLOWER' * bad}")
+        print(f"{name:<32} {now:6.2f} times as fast as {peer}; was {then:6.2f}{'  SLOWER' * bad}")
     return 1 if failed else 0
 
 

@@ -1,8 +1,8 @@
-"""Who is timed at what: anycat, its peers at their best and at their defaults, and floors.
+"""The benchmark cases: anycat, its alternatives at their best and default settings, and floors.
 
-A contest is a dict from names to functions without arguments. Names that begin with "anycat" are
-ours; those that begin with "floor" are no contestants, but what no one can do without: reading the
-input once, writing the output once, making the random words.
+A benchmark case is a dict from names to functions without arguments. Names that start with "anycat"
+are anycat's own. Names that start with "floor" are lower bounds that every implementation must pay:
+reading the input once, writing the output once, generating the random words.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def make_words(n: int) -> Callable[[], Any]:
     return lambda: cpu._in_parallel(make, n, n / 5e4)
 
 
-# --- what a good user of Numba would write --------------------------------------------------
+# --- what an experienced Numba user would write ---------------------------------------------
 
 
 @numba.njit(parallel=True)
@@ -103,11 +103,11 @@ def numba_row(p: Any, draws: int) -> Any:
     return out
 
 
-# --- contests -------------------------------------------------------------------------------
+# --- benchmark cases ------------------------------------------------------------------------
 
 
 def one_row(size: int, draws: int = 1_000_000) -> Contest:
-    """Many draws from one row, with what can be prepared prepared."""
+    """Many draws from one row, with all set-up done beforehand."""
     p = parameters((size,), "probs", "float64")
     p /= p.sum()
     generator = np.random.default_rng(0)
@@ -125,7 +125,7 @@ def one_row(size: int, draws: int = 1_000_000) -> Contest:
     if size <= 1000:
         listed = p.cumsum().tolist()
         contest["random.choices"] = lambda: random.choices(range(size), cum_weights=listed, k=draws)
-    if scipy_sampling and size < 10**6:  # its alias method warns of round-off beyond
+    if scipy_sampling and size < 10**6:  # the alias method warns about round-off for more
         alias = scipy_sampling.DiscreteAliasUrn(p, random_state=generator)
         contest["scipy alias"] = lambda: alias.rvs(draws)
     if scipy_sampling:
@@ -225,7 +225,7 @@ def values(shape: tuple[int, int], member: str) -> Contest:
 
 
 def tiny() -> Contest:
-    """One draw from six categories, the distribution made anew."""
+    """One draw from six categories, including construction of the distribution."""
     p = np.full(6, 1 / 6)
     generator = np.random.default_rng(0)
     contest: Contest = {
@@ -243,16 +243,16 @@ def tiny() -> Contest:
 
 
 class Group(NamedTuple):
-    """A contest, and how many times as fast as others anycat is to be."""
+    """A benchmark case, and the speedups that are the goals."""
 
     make: Callable[[], Contest]
     best: float
-    """As fast as the best peer at its best settings; by-hand code does not count for `tiny`."""
+    """Over the best alternative at its best settings; in `tiny`, "by hand" does not count."""
     torch: float
-    """As torch at its defaults."""
+    """Over torch at its default settings."""
     ours: str = "anycat"
     floors: float | None = None
-    """At most so many times the floors' sum."""
+    """Upper limit of the time, as a multiple of the sum of the floors."""
 
 
 one_row_of_a_million = functools.partial(one_row, 10**6)

@@ -1,7 +1,8 @@
 """Time the first draw: ``python benchmarks/first_draw.py``.
 
-In new processes: the import beyond NumPy's own, and the first draw of the worked example with an
-empty and with a full cache of compiled kernels. Writes ``benchmarks/results/first-draw.json``.
+Measures, in new processes, the import time in addition to that of NumPy, and the first draw of the
+worked example, with an empty cache of compiled kernels and with a filled one. Writes
+``benchmarks/results/first-draw.json``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ print(numpy_ - start, import_ - numpy_, time.perf_counter() - import_)
 """
 
 
-# An installed package has its bytecode beside it; that of a checkout may have none.
+# An installed package comes with bytecode files; a checkout may have none.
 BYTECODE = tempfile.mkdtemp()
 
 
@@ -42,7 +43,7 @@ def measure(cache: str) -> list[float]:
 
 def main() -> None:
     cold, warm = [], []
-    measure(BYTECODE)  # which writes it
+    measure(BYTECODE)  # writes the bytecode files
     for _ in range(5):
         with tempfile.TemporaryDirectory() as cache:
             cold.append(measure(cache))

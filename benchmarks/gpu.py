@@ -1,13 +1,14 @@
-"""Time draws on a GPU beside those of peers: ``python benchmarks/gpu.py [group ...]``.
+"""Time draws on a GPU, with anycat and alternatives: ``python benchmarks/gpu.py [group ...]``.
 
-Contestants take turns, round by round, each with a cold cache. Times are medians of the rounds, and
-those of the GPU, between two events; JAX has a stream of its own, so its times are those of the
-host, from the call until the result is there. Beside each time stands the bandwidth that it amounts
-to, counting what must be read and written once, and its share of what a copy (or for many draws,
-writing) reaches in the same run. Peers that are not installed, or fail, are left out.
+The functions of a group run in turn, round by round, each with a cold cache. Times are medians over
+the rounds, measured on the GPU between two events. JAX uses its own stream, so its times are
+measured on the host, from the call until the result is ready. Each time is also given as an
+effective bandwidth, which counts the bytes that must be read and written once, and as a share of
+the bandwidth that a copy (or, for many draws, a write) reaches in the same run. Alternatives that
+are not installed, or that fail, are left out.
 
-Writes ``gpu-<device>.json`` and ``.md`` to ``benchmarks/results``, anew after each group, so that
-a run that is cut off leaves what it found. Groups that fail, or come too late, are named there.
+Writes ``gpu-<device>.json`` and ``.md`` to ``benchmarks/results`` after each group, so that an
+interrupted run keeps its results. The files also name groups that failed or started too late.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from anycat import Categorical, __version__
 from anycat._kernels import cuda
 
 RESULTS = Path(__file__).with_name("results")
-MINUTES = 8.0  # after which nothing more is begun
+MINUTES = 8.0  # after which no group is started
 DRAWS = 10**8  # from one row
 ROUNDS = 30  # at most
 PACKAGES = (
@@ -50,17 +51,17 @@ Contest = dict[str, Callable[[], Any]]
 
 
 class Group(NamedTuple):
-    """Whom to time, and what is asked of anycat beside being first."""
+    """What to time, and the goals for anycat besides being the fastest."""
 
     contest: Contest
-    bytes: int  # that must be read or written
+    bytes: int  # to be read or written at least
     floor: str  # the bandwidth to compare with: "copy" or "write"
-    share: float = 0.0  # of it
+    share: float = 0.0  # of that bandwidth, at least
     seconds: float = math.inf  # at most
 
 
 def libraries() -> SimpleNamespace:
-    """Return CuPy, and each peer that can use the GPU, or None in its place."""
+    """Return CuPy and the alternatives; None for those that cannot use the GPU."""
     found = SimpleNamespace()
     for name in ("cupy", "torch", "jax", "flashinfer"):
         try:
@@ -69,7 +70,7 @@ def libraries() -> SimpleNamespace:
                 library = None
             if name == "jax" and library.default_backend() != "gpu":
                 library = None
-        except Exception as error:  # it may be there, and not work with this GPU
+        except Exception as error:  # it may be installed but not work with this GPU
             print(f"without {name}: {short(error)}")
             library = None
         setattr(found, name, library)
@@ -104,7 +105,7 @@ def batch(lib: SimpleNamespace, rows: int, size: int, form: str) -> Group:
 
 
 def one_row(lib: SimpleNamespace, size: int) -> Group:
-    """Many draws from one row, with what can be prepared prepared."""
+    """Many draws from one row, with all set-up done beforehand."""
     fits = lib.cupy.cuda.runtime.memGetInfo()[0] > 60 * DRAWS
     draws, generator = DRAWS if fits else DRAWS // 10, np.random.default_rng(0)
     p = lib.cupy.asarray(generator.random(size, np.float32) + np.float32(0.01))
@@ -120,7 +121,7 @@ def one_row(lib: SimpleNamespace, size: int) -> Group:
 
 
 def invite(contest: Contest, library: Any, make: Callable[..., Contest], *args: Any) -> None:
-    """Let a peer take part, if it is there and does not fail at once."""
+    """Add an alternative if it is installed and its set-up succeeds."""
     if library:
         try:
             contest |= make(library, *args)
@@ -198,7 +199,7 @@ extern "C" __global__ void spin(unsigned long long nanoseconds) {
 
 
 class Clock:
-    """Times calls with a cold cache, and what a host needs to queue them hidden where it can be."""
+    """Times calls with a cold cache, hiding the host's launch overhead where possible."""
 
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
@@ -207,7 +208,7 @@ class Clock:
         self.spin = cupy.RawKernel(SPIN, "spin")
 
     def time(self, call: Callable[[], Any], on_host: bool = False) -> float:
-        """Return the seconds of one call."""
+        """Return the time of one call, in seconds."""
         start, end = self.cupy.cuda.Event(), self.cupy.cuda.Event()
         self.filler += 1
         if on_host:
@@ -230,9 +231,10 @@ def compete(
     seconds: float,
     free: Callable[[], Any],
 ) -> dict[str, float]:
-    """Return the median seconds of each contestant; a peer that fails is left out.
+    """Return the median time of each function, in seconds; alternatives that fail are left out.
 
-    ``seconds`` are for all rounds. Who needs more for one call takes part in none.
+    ``seconds`` limits the total time of the rounds. Functions that need more for one call are not
+    run again.
     """
     times: dict[str, list[float]] = {name: [] for name in contest}
 
@@ -246,7 +248,7 @@ def compete(
             del times[name]
 
     for name in contest:
-        for _ in range(2):  # the first compiles, the second finds memory
+        for _ in range(2):  # the first compiles, the second allocates
             if name in times:
                 turn(name)
         free()
@@ -262,7 +264,7 @@ def compete(
 
 
 def bandwidths(clock: Clock) -> dict[str, float]:
-    """Return what a copy moves, and what writing does, in bytes a second."""
+    """Return the bandwidths of a copy and of a write, in bytes per second."""
     a, b = (clock.cupy.zeros(1 << 28, np.float32) for _ in range(2))
     copy = statistics.median(clock.time(lambda: clock.cupy.copyto(b, a)) for _ in range(11))
     write = statistics.median(clock.time(lambda: b.fill(2)) for _ in range(11))
@@ -270,7 +272,7 @@ def bandwidths(clock: Clock) -> dict[str, float]:
 
 
 def call_after_call(cupy: Any, calls: int = 300) -> float:
-    """Return the seconds of a call of one long row when calls follow each other."""
+    """Return the time per call for one long row in back-to-back calls, in seconds."""
     x, generator = cupy.ones((1, 128256), np.float32), np.random.default_rng(0)
     for n in (20, calls):
         cupy.cuda.runtime.deviceSynchronize()
@@ -293,7 +295,7 @@ print(time.perf_counter() - begin)
 
 
 def first_draws() -> list[float]:
-    """Return the seconds of the first draw ever, and of that of the next process."""
+    """Return the times of the first draw ever and of the first draw of a later process."""
     with tempfile.TemporaryDirectory() as folder:
         command, env = [sys.executable, "-c", FIRST_DRAW], {**os.environ, "CUPY_CACHE_DIR": folder}
         run = partial(subprocess.run, command, env=env, check=True, timeout=120)
@@ -330,7 +332,7 @@ def driver() -> str:
 
 
 def record(group: Group, times: dict[str, float], floors: dict[str, float]) -> dict[str, Any]:
-    """Return what is to be kept of a group."""
+    """Return the results of a group, as they are saved."""
     contest = {
         name: {
             "seconds": seconds,
@@ -360,9 +362,9 @@ def report(name: str, result: dict[str, Any]) -> None:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """Return a table of times, shares and ratios, and of the goals that are met or missed."""
+    """Return a table of times, shares, speedups and goals."""
     lines = [
-        "| regime | anycat, us | share | goal | | best peer, us | | times as fast |",
+        "| benchmark case | anycat, us | share | goal | | best alternative, us | | speedup |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
@@ -392,13 +394,13 @@ def page(kept: dict[str, Any]) -> str:
     text = (
         f"{info['device']}, driver {info['driver']}, NVRTC {info['NVRTC']}, "
         f"Python {info['python']}, {versions}; {info['date']}.\n\n"
-        f"Of this device, in the same run: {rates}.\n\n"
+        f"Bandwidths of this device, in the same run: {rates}.\n\n"
         f"{summary(kept['results'])}"
     )
     if seconds := calls.get("call after call"):
-        text += f"\n1 x 128256, call after call with a warm cache: {seconds * 1e6:.1f} us.\n"
+        text += f"\n1 x 128256, back-to-back calls with a warm cache: {seconds * 1e6:.1f} us.\n"
     if both := calls.get("first draws"):
-        text += f"\nThe first draw ever: {both[0]:.1f} s; of the next process: {both[1]:.2f} s.\n"
+        text += f"\nThe first draw ever: {both[0]:.1f} s; of a later process: {both[1]:.2f} s.\n"
     if kept["left out"]:
         text += "\nLeft out:\n\n"
         text += "".join(f"- {name}: {why}\n" for name, why in kept["left out"].items())
@@ -414,9 +416,9 @@ def write(kept: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each group")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="for all of it")
+    parser.add_argument("groups", nargs="*", help="substrings of group names; default: all groups")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each group")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="time for the whole run")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes
@@ -437,14 +439,14 @@ def main() -> None:
     kept |= {"seconds": {}, "results": {}, "left out": {}}
 
     def keep(where: str, name: str, find: Callable[[], Any]) -> None:
-        """Keep what is found, or why nothing is, and write all there is so far."""
+        """Save a result, or the reason for its absence, and write all results so far."""
         free()
         if time.monotonic() > end:
             kept["left out"][name] = f"{args.minutes:g} minutes were over"
         else:
             try:
                 kept[where][name] = find()
-            except Exception as error:  # the others may do
+            except Exception as error:  # the others may succeed
                 traceback.print_exc()
                 kept["left out"][name] = short(error)
         if not args.groups:

@@ -1,9 +1,9 @@
-"""Time anycat and its peers side by side: ``python benchmarks/run.py [group ...]``.
+"""Time anycat and its alternatives side by side: ``python benchmarks/run.py [group ...]``.
 
-Contestants of a group take turns, round by round: a slow spell of the machine hits them all. Each
-round has an order of its own: the threads of some go on spinning in the turn of the next.
-Figures are medians; the ones to quote are ratios. Writes ``cpu.json``, ``cpu.md`` and ``cpu.svg``
-to ``benchmarks/results``.
+The functions of a group run in turn, round by round, so that slow periods of the machine affect all
+of them. Each round has a different order, because threads of one function may still spin while the
+next one runs. All times are medians; quote ratios, not times. Writes ``cpu.json``, ``cpu.md`` and
+``cpu.svg`` to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Idle threads of OpenMP shall not spin on cores that the next contestant needs.
+# Keep idle OpenMP threads from spinning on cores that the next function needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from contests import GROUPS, Contest, Group
 
 RESULTS = Path(__file__).with_name("results")
-TURN = 20e-3  # seconds that a contestant is timed for at once, or one call of it if that is longer
+TURN = 20e-3  # seconds of calls in one turn, or a single call if that takes longer
 Times = dict[str, float]
 
 
 def compete(contest: Contest, seconds: float) -> Times:
-    """Return the median time of each contestant, in seconds.
+    """Return the median time of each function, in seconds.
 
-    A turn begins with a call that is not timed, which finds the caches, the clock and the memory
-    allocator as the contestant before has left them.
+    Each turn starts with an untimed call, because the caches, the clock and the memory allocator
+    are still in the state that the previous function left.
     """
     times: dict[str, list[float]] = {name: [] for name in contest}
     loops = dict.fromkeys(contest, 1)
@@ -77,13 +77,13 @@ def machine() -> dict[str, Any]:
 
 
 def peers_of(times: Times) -> Times:
-    """Return the times of the contestants that anycat is to beat."""
+    """Return the times of the alternatives that anycat is compared with."""
     others = ("anycat", "floor", "by hand")
     return {name: t for name, t in times.items() if not name.startswith(others)}
 
 
 def ratios(group: Group, times: Times) -> tuple[float, float | None, float | None]:
-    """Return how many times as fast as the best peer and torch anycat is, and floors' share."""
+    """Return the speedups over the best alternative and torch, and the multiple of the floors."""
     ours = times[group.ours]
     torch = times["torch"] / ours if "torch" in times else None
     floors = [t for name, t in times.items() if name.startswith("floor")]
@@ -91,9 +91,9 @@ def ratios(group: Group, times: Times) -> tuple[float, float | None, float | Non
 
 
 def table(results: dict[str, Times]) -> str:
-    """Return the table of ratios, with the goals in brackets."""
+    """Return the table of ratios, with the goals in parentheses."""
     lines = [
-        "| regime | anycat, ms | best peer, ms | | times as fast | than torch | floors |",
+        "| benchmark case | anycat, ms | best alternative, ms | | speedup | over torch | floors |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, times in results.items():
@@ -116,7 +116,7 @@ def table(results: dict[str, Times]) -> str:
 
 
 def plot(results: dict[str, Times], path: Path) -> None:
-    """Draw each regime's ratios to its peers as bars."""
+    """Plot the speedups of each benchmark case as bars."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -124,21 +124,24 @@ def plot(results: dict[str, Times], path: Path) -> None:
 
     names = list(results)[::-1]
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(names) + 1), layout="constrained")
-    for shift, colour, label, which in ((0.2, "C0", "best peer", 0), (-0.2, "C1", "torch", 1)):
+    for shift, colour, label, which in (
+        (0.2, "C0", "best alternative", 0),
+        (-0.2, "C1", "torch", 1),
+    ):
         lengths = [ratios(GROUPS[name], results[name])[which] or 0 for name in names]
         places = [i + shift for i in range(len(names))]
         bars = axes.barh(places, lengths, 0.38, color=colour, label=label)
         axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=7)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="times as fast as")
+    axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="speedup over")
     axes.legend(loc="lower right")
     figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", help="parts of the names of groups; default: all")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each group")
+    parser.add_argument("groups", nargs="*", help="substrings of group names; default: all groups")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time for each group")
     args = parser.parse_args()
     results: dict[str, Times] = {}
     for name, group in GROUPS.items():

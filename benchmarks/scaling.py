@@ -1,6 +1,6 @@
 """Time draws against K, draws, rows and threads: ``python benchmarks/scaling.py``.
 
-Shows how cost grows, and whether there is a cliff where one way of drawing gives way to another.
+Shows how cost grows, and whether it jumps where one sampling strategy replaces another.
 Writes ``scaling.json`` and ``scaling.svg`` to ``benchmarks/results``.
 """
 
@@ -35,7 +35,7 @@ def theirs(x: np.ndarray, form: str, draws: int) -> Any:
 
 
 def contest(shape: tuple[int, int], draws: int, peers: bool = True) -> Contest:
-    """Return anycat in each dtype and form, and torch where it can and is not too slow."""
+    """Return anycat in each dtype and form, and torch unless it fails or is too slow."""
     made: Contest = {}
     for dtype in ("float32", "float64", "float16"):
         for form in ("probs", "logits"):
@@ -49,13 +49,13 @@ def contest(shape: tuple[int, int], draws: int, peers: bool = True) -> Contest:
 def categories() -> Iterator[Point]:
     for size in (2, 10, 48, 49, 100, 1000, 4096, 4097, 30_000, 10**5, 10**6, 10**7, 10**8):
         made = contest((1, size), 10**5)
-        if size == 10**8:  # the one that matters there
+        if size == 10**8:  # the only one of interest at this size
             made = {name: f for name, f in made.items() if name == "anycat, probs, float32"}
         yield size, made
 
 
 def categories_of_rows() -> Iterator[Point]:
-    """As many numbers each time, cut into rows of K."""
+    """The same number of parameters each time, split into rows of K."""
     for size in (2, 5, 10, 20, 32, 48, 49, 100, 300, 1000, 4096, 4097, 8192, 30_000, 10**5):
         yield size, contest((2 * 10**6 // size, size), 1)
 

@@ -1,7 +1,7 @@
-"""Count ten billion draws, or as many of them as you have time for, on all processes of a cluster.
+"""Count ten billion draws, or as many of them as you have time for, on a Dask cluster.
 
-The draws are planned as one Dask array of 80 GB, and no process ever holds more than a few of its
-chunks. More draws begin with the fewer, whichever worker makes them::
+All draws form one lazy Dask array of 80 GB. No process ever holds more than a few of its chunks.
+The first n draws are the same for any total, whichever worker makes them::
 
     python examples/dask_draws.py --draws 1e9 --seed 1
 """
@@ -30,32 +30,34 @@ WEIGHTS = 1 / np.arange(1, 1001)  # Zipf's law: category k is as likely as 1 / (
 
 
 def plan(seed: int) -> da.Array:
-    """Return all draws, of which none is made yet."""
+    """Return all draws as a lazy array."""
     return Categorical(da.from_array(WEIGHTS)).sample(PLANNED, rng=seed)
 
 
 def count(draws: da.Array) -> da.Array:
-    """Return how often each category was drawn; each chunk is counted where it is made."""
+    """Return how often each category was drawn; each chunk is counted where it is drawn."""
     return da.bincount(draws, minlength=WEIGHTS.size)
 
 
 def largest_deviation(counts: NDArray[np.int64]) -> float:
-    """Return how far a count is from what is expected of it, at most, in standard deviations."""
+    """Return the largest deviation of a count from its expectation, in standard deviations."""
     p = WEIGHTS / WEIGHTS.sum()
     n = counts.sum()
     return float((np.abs(counts - n * p) / np.sqrt(n * p * (1 - p))).max())
 
 
 def peak_memory() -> float:
-    """Return the most memory that this process ever had, in MB."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Count draws on a cluster of two processes, and print what it took."""
+    """Count draws on a local cluster, and print the time, the memory and the counts."""
     parser = argparse.ArgumentParser(description="Count draws on a Dask cluster.")
-    parser.add_argument("--draws", type=float, default=2e8, help=f"how many of {PLANNED:.0e}")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same counts")
+    parser.add_argument(
+        "--draws", type=float, default=2e8, help=f"how many to count, up to {PLANNED:.0e}"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same counts")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(arguments)
 
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cluster = LocalCluster(
         n_workers=options.processes,
         threads_per_worker=1,
-        env={"NUMBA_NUM_THREADS": "1"},  # there are processes enough for all cores
+        env={"NUMBA_NUM_THREADS": "1"},  # the processes already use all cores
         host="127.0.0.1",
         dashboard_address=None,
     )
@@ -80,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds = time.perf_counter() - begin
         peak = max(client.run(peak_memory).values())
     print(f"\n{counts.sum():.0e} draws made and counted in {seconds:.1f} s")
-    print(f"{peak:.0f} MB of memory at most in each of {options.processes} processes")
+    print(f"peak memory: {peak:.0f} MB in each of {options.processes} processes")
     print("counts:", *counts[:6], "...")
-    print(f"largest deviation: {largest_deviation(counts):.1f} sigma, of {counts.size} counts")
+    print(f"largest deviation of {counts.size} counts: {largest_deviation(counts):.1f} sigma")
 
 
 if __name__ == "__main__":

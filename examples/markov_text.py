@@ -1,7 +1,7 @@
-"""Write text as a Markov chain does: each character is drawn by the one before it.
+"""Generate text from a Markov chain: the distribution of each character depends on the one before.
 
-The text to learn from is there on every machine: the source of Python's own standard library.
-One `Categorical` holds the whole chain, a row for each of the 256 values of a byte::
+The training text is available on every machine: the source of Python's standard library. One
+`Categorical` holds the whole chain, with one row for each of the 256 byte values::
 
     python examples/markov_text.py --length 400 --seed 1
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def read_sources(files: int) -> Bytes:
-    """Return the first `files` modules of the standard library, by name, as one text."""
+    """Return the first `files` modules of the standard library, in order of name, as one text."""
     paths = sorted(Path(os.__file__).parent.glob("*.py"))[:files]
     return np.frombuffer(b"".join(path.read_bytes() for path in paths), dtype=np.uint8)
 
@@ -36,41 +36,42 @@ def read_sources(files: int) -> Bytes:
 def count_pairs(text: Bytes) -> Counts:
     """Count how often each byte (column) follows each byte (row).
 
-    The first byte is taken to follow the last. So each byte is left as often as it is reached,
-    and how often it occurs is the stationary distribution of the chain.
+    The text is treated as circular: the first byte follows the last. Each byte is then left as
+    often as it is reached, so the byte frequencies are the stationary distribution of the chain.
     """
     pairs = 256 * text.astype(np.int64) + np.roll(text, -1)
     return np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
 
 
 def fit(counts: Counts) -> Categorical:
-    """Return the chain, one distribution for each byte: counts need no normalisation.
+    """Return the chain, with one distribution for each byte; counts need no normalisation.
 
-    A byte that never occurs has no counts, and a row without weight is no distribution. It gets
-    a uniform row, which no chain that starts at a known byte can reach.
+    A byte that never occurs has only zero counts, which is not a valid distribution. Its row is
+    made uniform instead. A chain that starts at a byte of the text never reaches such a row.
     """
     seen = counts.sum(axis=1, keepdims=True) > 0
     return Categorical(np.where(seen, counts, 1))
 
 
 def bits_per_character(chain: Categorical, counts: Counts) -> float:
-    """Return the mean of -log2 of the probabilities that the chain gives to the text."""
+    """Return the mean of -log2(p) over the text, with p the probability under the chain."""
     before, after = counts.nonzero()
     nats = -chain[before].log_prob(after)
     return float(np.average(nats, weights=counts[before, after])) / math.log(2)
 
 
 def entropy_rate(chain: Categorical, counts: Counts) -> float:
-    """Return the bits of new information in each character that the chain writes."""
+    """Return the entropy rate of the chain, in bits per character."""
     return float(np.average(chain.entropy(), weights=counts.sum(axis=1))) / math.log(2)
 
 
 def write(chain: Categorical, start: int, length: int, rng: int | np.random.Generator) -> bytes:
-    """Return `length` bytes that follow `start`.
+    """Generate `length` bytes that follow `start`.
 
-    One call draws a successor of every byte for every step, and the text is the walk from one to
-    the next. Most draws go unused, but they are cheaper than `length` calls. A longer text from
-    the same seed begins with the shorter one, as more draws begin with the fewer.
+    One call draws, for every step, a successor of each possible byte; the text follows these
+    successors from step to step. Most draws are not used, but this is cheaper than `length` calls.
+    With the same seed, a shorter text is the start of a longer one, because `sample(n)` returns the
+    first n draws of `sample(m)` for n <= m.
     """
     successors = chain.sample(length, rng=rng)
     text = bytearray()
@@ -81,11 +82,11 @@ def write(chain: Categorical, start: int, length: int, rng: int | np.random.Gene
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Learn from the standard library, and print figures and a new text."""
-    parser = argparse.ArgumentParser(description="Write text as a Markov chain does.")
-    parser.add_argument("--files", type=int, default=50, help="modules to learn from")
-    parser.add_argument("--length", type=int, default=400, help="characters to write")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same text")
+    """Fit a chain to the standard library, and print its statistics and a new text."""
+    parser = argparse.ArgumentParser(description="Generate text from a Markov chain.")
+    parser.add_argument("--files", type=int, default=50, help="number of modules to fit")
+    parser.add_argument("--length", type=int, default=400, help="number of characters to generate")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same text")
     options = parser.parse_args(arguments)
 
     text = read_sources(options.files)

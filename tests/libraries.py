@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from anycat import __main__ as program
-from anycat._dispatch import LIBRARIES
+from anycat._backends import registry
+from anycat._backends.registry import LIBRARIES, backend_of
 from anycat._kernels import cuda
 
 if TYPE_CHECKING:
     import numpy as np
 
-get = program.get
 BY_NAME = {library.name: library for library in LIBRARIES}
 REASON = cuda.unavailable_reason()
 GPU = [pytest.mark.gpu, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
@@ -35,7 +34,17 @@ each_place = pytest.mark.parametrize(
 def put(x: np.ndarray[Any, Any], library: str, memory: str | None = None) -> Any:
     """Return a copy of an array in a library, and in a kind of memory: by default its first."""
     memory = memory or BY_NAME[library].memory[0]
-    if reason := program.obstacle(BY_NAME[library], memory):
+    if reason := registry.unavailable_reason(BY_NAME[library], memory):
         pytest.skip(f"{library} in {memory} memory: {reason}")
-    y = program.put(x.copy(), BY_NAME[library], memory)
+    y = registry.load(BY_NAME[library]).from_numpy(x.copy(), memory)
     return y.rechunk(tuple(-(-n // 3) for n in y.shape)) if library == "dask" else y
+
+
+def get(x: Any) -> Any:
+    """Return an array of any library as one of NumPy."""
+    return backend_of(x).to_numpy(x)
+
+
+def key(rng: Any) -> Any:
+    """Return the 128 bits that a call takes from ``rng``."""
+    return registry.random_bits(rng).key()

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from libraries import key
 from numpy.random import MT19937, PCG64, PCG64DXSM, SFC64, Generator, Philox, SeedSequence
 from numpy.testing import assert_array_equal
 
 from anycat import Categorical
-from anycat._random import key
 
 BIT_GENERATORS = [PCG64, PCG64DXSM, MT19937, Philox, SFC64]
 DIST = Categorical(np.ones(1000))

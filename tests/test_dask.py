@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, _dispatch, _random, _validation, kl_divergence
+from anycat import Categorical, _validation, kl_divergence
+from anycat._backends import registry
 from anycat._kernels import cpu, cuda
 from anycat._kernels.grid import DrawRange
 from anycat._kernels.layout import Block, plan
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
-_dask = pytest.importorskip("anycat._dask")
 
 RNG = np.random.default_rng(20261123)
 PARAMS = RNG.random((6, 4, 5))
@@ -156,7 +156,7 @@ def test_numbers_past_32_bits() -> None:
         draws = Categorical(lazy([0.1, 0.2, 0.7])).sample((2**33 + 5,), rng=0)
     last = np.empty((1, 1, 105), np.int64)
     numbers = DrawRange(1, 1, 105, 2**33 - 100, 105, 105)
-    cpu.sample(np.array([0.1, 0.2, 0.7]), False, _random.key(0), numbers, last, {})
+    cpu.sample(np.array([0.1, 0.2, 0.7]), False, registry.random_bits(0).key(), numbers, last, {})
     assert_array_equal(draws[-105:].compute(), last[0, 0])
 
 
@@ -248,8 +248,7 @@ def test_parts_of_long_rows() -> None:
     block = Block((2, 3, 4), (1, 8, 8), (9, 50, 60))
     cut = plan(block, x.shape[:-1])
     assert len(list(cut.parts())) == 3
-    xp = _dispatch.default_namespace()
-    draws = _dispatch.draw(xp, x, False, block, lambda: key, np.dtype(int), {})
+    draws = registry.default().draw(x, False, block, lambda: key, np.dtype(int), {})
     for s, i, j in np.ndindex(block.shape):
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
         cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})
@@ -365,7 +364,9 @@ def test_copies(copier: Callable[[Any], Any]) -> None:
 
 
 def test_what_is_kept_for_speed_is_not_moved() -> None:
-    kept = _dask.Rows(RNG.random(1000))
+    from anycat._backends.dask import CachedRows
+
+    kept = CachedRows(RNG.random(1000))
     kept.cache["table"] = np.empty(10**6)
     assert len(pickle.dumps(kept)) < 9000
     assert dask.sizeof.sizeof(kept) >= 8000

@@ -353,7 +353,7 @@ def test_keys(impl: str) -> None:
 
 
 def test_the_words_of_a_key() -> None:
-    from anycat._random import key
+    from libraries import key
 
     assert key(KEY).tolist() == jax.random.bits(KEY, (4,), "uint32").tolist()
     assert key(jnp.asarray(5)).tolist() == key(5).tolist()  # a number is a seed

@@ -16,7 +16,7 @@ from libraries import BY_NAME, GPU, each_library, get, put
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, kl_divergence
-from anycat._dispatch import ANY_OTHER, LIBRARIES, library_of
+from anycat._backends.registry import ANY_OTHER, LIBRARIES, library_of
 
 X = rows.make("probs", "plain", (2, 3, 5), np.float32)
 VALUE = np.array([[[4, 0, 2]], [[1, 1, 3]]])

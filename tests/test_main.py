@@ -8,7 +8,9 @@ import numpy as np
 
 import anycat
 from anycat import __main__ as program
-from anycat._dispatch import LIBRARIES
+from anycat import _kernels
+from anycat._backends import registry
+from anycat._backends.registry import LIBRARIES
 
 if TYPE_CHECKING:
     import pytest
@@ -22,7 +24,11 @@ def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line for line in shown.splitlines() if line.endswith("equal")]
     assert lines[0].split()[:3] == ["numpy", np.__version__, "cpu"]
     assert all("[2, 0] [0, 2] [3, 0] [2, 2] [3, 1]" in line for line in lines)
-    served = {name for x in LIBRARIES if (name := x.name) and not program.obstacle(x, x.memory[0])}
+    served = {
+        name
+        for x in LIBRARIES
+        if (name := x.name) and not registry.unavailable_reason(x, x.memory[0])
+    }
     assert {line.split()[0] for line in lines} == served
     assert "times as fast" in shown
 
@@ -30,10 +36,12 @@ def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_tells_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = program.find_spec
-    monkeypatch.setattr(program, "find_spec", lambda name: found(name) if name == "numpy" else None)
+    found = registry.find_spec
     monkeypatch.setattr(
-        program.cuda, "unavailable_reason", lambda: "there is no driver: install one"
+        registry, "find_spec", lambda name: found(name) if name == "numpy" else None
+    )
+    monkeypatch.setattr(
+        _kernels.load("cuda"), "unavailable_reason", lambda: "there is no driver: install one"
     )
     assert program.main() == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]

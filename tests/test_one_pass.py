@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import rows
 
-from anycat import Categorical, _dispatch
+from anycat import Categorical
+from anycat._backends import numpy as backend
 from anycat._kernels import cpu
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ DTYPES = [np.float16, np.float32, np.float64]
 
 def both(monkeypatch: pytest.MonkeyPatch, function: Callable[[], Any]) -> tuple[Any, Any]:
     """Return the result of a function with kernels, and without."""
-    monkeypatch.setattr(_dispatch, "LARGE", 0)
+    monkeypatch.setattr(backend, "FUSED_MIN_SIZE", 0)
     ours = function()
-    monkeypatch.setattr(_dispatch, "LARGE", 1 << 60)
+    monkeypatch.setattr(backend, "FUSED_MIN_SIZE", 1 << 60)
     return ours, function()
 
 
@@ -189,7 +190,7 @@ def test_a_bad_value_is_seen_wherever_it_is(form: str, value: Any, shape: Any, d
         bad[place] = value
         assert not cpu.vouch(bad, form == "logits", {})
         with pytest.raises(ValueError, match=rf"{form}\[{place[0]}, {place[1]}\] is"):
-            Categorical(**{form: np.tile(bad, (1 + _dispatch.LARGE // bad.size, 1))})
+            Categorical(**{form: np.tile(bad, (1 + backend.FUSED_MIN_SIZE // bad.size, 1))})
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (3, 100), (2, 5000)])
@@ -208,7 +209,7 @@ def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
     x = np.full((2, 4), 1e38, np.float32)
     assert not cpu.vouch(x, False, {})
     with pytest.raises(ValueError, match="finite"):
-        Categorical(np.repeat(x, _dispatch.LARGE, 0))
+        Categorical(np.repeat(x, backend.FUSED_MIN_SIZE, 0))
 
 
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)

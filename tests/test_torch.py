@@ -251,7 +251,7 @@ def test_generator() -> None:
 
 def test_a_call_takes_128_bits_of_a_generator() -> None:
     rng, twin = (torch.Generator().manual_seed(3) for _ in range(2))
-    from anycat._random import key
+    from libraries import key
 
     words = torch.empty(2, dtype=torch.int64).random_(-(2**63), None, generator=twin)
     halves = [int(w) >> shift & 0xFFFFFFFF for w in words for shift in (0, 32)]
@@ -264,7 +264,7 @@ def test_a_call_takes_128_bits_of_a_generator() -> None:
 
 
 def test_bits_of_a_generator_are_even() -> None:
-    from anycat._random import key
+    from libraries import key
 
     rng = torch.Generator().manual_seed(0)
     bits = np.array([key(rng) for _ in range(2000)], np.uint64).astype("<u4").view(np.uint8)

@@ -5,6 +5,6 @@ from .categorical import Categorical, kl_divergence
 __version__ = "0.1.0.dev0"
 
 STREAM_VERSION = 1
-"""Which definition of the draw this is: draws for given ``rng`` change with it, and never else."""
+"""Version of the draw specification: draws for a given ``rng`` change only when this changes."""
 
 __all__ = ["STREAM_VERSION", "Categorical", "__version__", "kl_divergence"]

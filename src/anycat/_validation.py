@@ -1,4 +1,4 @@
-"""Checks of what users pass in. Messages name the argument, the first bad place and its value."""
+"""Checks of arguments. Messages name the argument, the first bad place and its value."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import array_api_compat as compat
 
-from . import _dispatch, _parameters
+from ._backends import base, registry
 
 if TYPE_CHECKING:
+    from ._backends.base import Backend
+
     Array = Any
     Namespace = Any
 
 
 def as_array(name: str, x: Any, like: Array | None = None) -> Array:
-    """Return ``x`` as a real array: that of ``like``'s library if ``x`` is a number or a list.
+    """Return ``x`` as a real array; numbers and lists become arrays that can meet ``like``.
 
-    Nothing is moved from library to library or from device to device.
+    Nothing is moved between libraries or devices.
     """
-    if not compat.is_array_api_obj(x):
-        x = _from_sequence(name, x, like)
-    _dispatch.refuse_incomplete(name, x)
-    xp = compat.array_namespace(x)
+    backend = registry.find_backend(x)
+    if backend is None:
+        backend = registry.default() if like is None else registry.backend_of(like)
+        x = _from_sequence(backend, name, x, like)
+    backend.check_supported(name, x)
     if like is not None:
-        expected = compat.array_namespace(like)
-        if xp is not expected:
-            raise TypeError(
-                f"{name} is an array of {_library(xp)}, the distribution one of "
-                f"{_library(expected)}: convert one of them first"
-            )
-        if not _dispatch.share_device(x, like):
-            raise ValueError(
-                f"{name} is on device {compat.device(x)}, the distribution on "
-                f"{compat.device(like)}: move one of them first"
-            )
-    if not _dispatch.isdtype(xp, x.dtype, ("bool", "integral", "real floating")):
+        _check_like(backend, name, x, like)
+    if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}")
     return x
 
 
-def _from_sequence(name: str, x: Any, like: Array | None) -> Array:
+def _from_sequence(backend: Backend, name: str, x: Any, like: Array | None) -> Array:
     if not isinstance(x, bool | int | float | list | tuple):
         raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}")
-    xp = _dispatch.default_namespace() if like is None else compat.array_namespace(like)
     try:
-        x = xp.asarray(x, device=None if like is None else _dispatch.home_of(like))
-        return x if like is None else _dispatch.beside(x, like)
+        return backend.asarray(x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
 
 
-def _library(xp: Namespace) -> str:
-    return str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
+def _check_like(backend: Backend, name: str, x: Array, like: Array) -> None:
+    expected = registry.backend_of(like)
+    if backend is not expected:
+        raise TypeError(
+            f"{name} is an array of {backend.name}, the distribution one of {expected.name}: "
+            "convert one of them first"
+        )
+    if not backend.same_device(x, like):
+        raise ValueError(
+            f"{name} is on device {compat.device(x)}, the distribution on {compat.device(like)}: "
+            "move one of them first"
+        )
 
 
 def check_parameters(name: str, x: Array) -> None:
@@ -69,18 +70,20 @@ def check_parameters(name: str, x: Array) -> None:
 def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
     """Check that each row of ``probs`` or ``logits`` is a distribution.
 
-    First at the speed of memory: the least and the largest number of the whole array, through which
-    NaN and infinities show; a device is asked for the outcome once. Row by row only where that
-    leaves a doubt. (No matrix product: the threads of a BLAS go on spinning when kernels want their
-    cores.)
+    The minimum and maximum of the whole array come first: they run at the speed of memory, NaN and
+    infinities show in them, and a device is waited for once. Only if they leave a doubt are rows
+    checked one by one. (No matrix product: the threads of a BLAS keep spinning when kernels want
+    their cores.)
     """
-    xp = compat.array_namespace(x)
-    if 0 in x.shape or _dispatch.vouch(xp, x, name == "logits", cache):
+    backend = registry.backend_of(x)
+    xp = backend.xp
+    if 0 in x.shape or backend.rows_valid(x, name == "logits", cache):
         return
-    x = _parameters.widened(xp, x, _parameters.real_dtype(xp, x))
-    with _dispatch.silence():
+    traits = backend.traits(x)
+    x = xp.astype(x, traits.compute, copy=False)
+    with backend.errstate():
         if name == "probs":
-            if (xp.min(x) > 0) & (xp.max(x) <= _dispatch.finfo(xp, x.dtype).max / x.shape[-1]):
+            if (xp.min(x) > 0) & (xp.max(x) <= traits.max / x.shape[-1]):
                 return
             sums = xp.sum(x, axis=-1)
             good = (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
@@ -89,11 +92,11 @@ def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
                 return
             good = xp.isfinite(xp.max(x, axis=-1))
     if not xp.all(good):
-        _report_row(name, xp, x, _first_place(xp, good))
+        _report_row(backend, name, x, _first_place(xp, good))
 
 
-def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> NoReturn:
-    row = x[(*place, slice(None))]
+def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -> NoReturn:
+    xp, row = backend.xp, x[(*place, slice(None))]
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
@@ -101,7 +104,7 @@ def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> N
         raise ValueError(f"{name} must be {rule}; {name}{_index((*place, k))} is {float(row[k])}")
     if name == "logits":
         raise ValueError(f"logits must not all be -inf in a row; all of logits{_index(place)} are")
-    with _dispatch.silence():
+    with backend.errstate():
         total = float(xp.sum(row))
     raise ValueError(
         f"probs must have a sum in each row that is positive and finite in {x.dtype}; that of "
@@ -110,43 +113,50 @@ def _report_row(name: str, xp: Namespace, x: Array, place: tuple[int, ...]) -> N
 
 
 def categories_of(
-    xp: Namespace, value: Array, categories: int, validate: bool
+    backend: Backend, value: Array, num_categories: int, validate: bool
 ) -> tuple[Array, Array | bool]:
-    """Return ``value`` as indices, 0 where it is no whole number in 0..K-1, and where it is one.
+    """Return ``value`` as indices, 0 where it is no category, and where it is one.
 
-    With ``validate`` it is one everywhere, or ValueError is raised.
+    With ``validate``, ValueError is raised if any is no category.
     """
-    index_dtype = _dispatch.index_dtype(xp, value)
-    if validate and _dispatch.isdtype(xp, value.dtype, "integral") and 0 not in value.shape:
+    xp, index_dtype = backend.xp, backend.traits(value).index
+    if validate and backend.isdtype(value.dtype, "integral") and 0 not in value.shape:
         index = xp.astype(value, index_dtype, copy=False)
-        if 0 <= int(xp.min(index)) <= int(xp.max(index)) < categories:
+        if 0 <= int(xp.min(index)) <= int(xp.max(index)) < num_categories:
             return index, True  # in two passes, not six
-    given, whole = value, value
-    good = xp.ones(value.shape, dtype=xp.bool, device=_dispatch.home_of(value))
-    if _dispatch.isdtype(xp, value.dtype, "real floating"):
-        # As integers they are compared with K exactly, which a narrow float may not hold.
-        value = _parameters.widened(xp, value, value.dtype)
-        good = (value == xp.floor(value)) & (value >= 0) & (value <= float(categories))
-        whole = xp.where(good, value, xp.zeros_like(value))
-    index = xp.astype(whole, index_dtype)
-    good = good & (index >= 0) & (index < categories)
+    index, good = _as_index(backend, value, num_categories)
     if validate and xp.all(good):
         return index, True
     if validate:
         place = _first_place(xp, good)
         raise ValueError(
-            f"value must hold whole numbers from 0 to {categories - 1}; "
-            f"value{_index(place)} is {_number(xp, given[place])}"
+            f"value must hold whole numbers from 0 to {num_categories - 1}; "
+            f"value{_index(place)} is {_number(backend, value[place])}"
         )
     return xp.where(good, index, xp.zeros_like(index)), good
 
 
-def check_quantile(xp: Namespace, q: Array) -> None:
+def _as_index(backend: Backend, value: Array, num_categories: int) -> tuple[Array, Array]:
+    """Return ``value`` as indices, and whether each is a category.
+
+    As integers they are compared with K exactly, which a narrow float may not hold.
+    """
+    xp, traits = backend.xp, backend.traits(value)
+    good = xp.ones(value.shape, dtype=xp.bool, device=backend.creation_device(value))
+    if backend.isdtype(value.dtype, "real floating"):
+        value = xp.astype(value, traits.compute, copy=False)
+        good = (value == xp.floor(value)) & (value >= 0) & (value <= float(num_categories))
+        value = xp.where(good, value, xp.zeros_like(value))
+    index = xp.astype(value, traits.index)
+    return index, good & (index >= 0) & (index < num_categories)
+
+
+def check_quantile(backend: Backend, q: Array) -> None:
     """Check that all of ``q`` is in [0, 1]."""
     good = (q >= 0) & (q <= 1)
-    if not xp.all(good):
-        place = _first_place(xp, good)
-        raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(xp, q[place])}")
+    if not backend.xp.all(good):
+        place = _first_place(backend.xp, good)
+        raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(backend, q[place])}")
 
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
@@ -157,7 +167,7 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     try:
         axes: tuple[int, ...] = tuple(map(operator.index, shape if many else (shape,)))
     except TypeError:
-        if any(map(_dispatch.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
+        if any(map(registry.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
             raise TypeError(
                 f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
             ) from None
@@ -170,7 +180,7 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which ``name`` and the batch broadcast."""
     try:
-        return tuple(map(int, _dispatch.broadcast_shapes(shape, batch)))
+        return tuple(map(int, base.broadcast_shapes(shape, batch)))
     except ValueError:
         raise ValueError(
             f"{name} of shape {shape} does not broadcast with the batch shape {batch}"
@@ -181,7 +191,7 @@ def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) 
 def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: bool) -> None:
     """Check that an array of draws can exist, and hold all categories, and -1 if that can be drawn.
 
-    If it can, each draw has a number below 2**64.
+    If it can, each draw index is below 2**64.
     """
     if math.prod(shape) * dtype.itemsize >= 2**63:
         raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
@@ -190,7 +200,8 @@ def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: boo
         raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
     if signed and dtype.kind == "u":
         raise ValueError(
-            f"dtype must be signed with validate_args=False, since void rows give -1; got {dtype}"
+            "dtype must be signed with validate_args=False, since invalid rows give -1; "
+            f"got {dtype}"
         )
 
 
@@ -208,8 +219,8 @@ def _index(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]" if index else ""
 
 
-def _number(xp: Namespace, x: Array) -> float:
+def _number(backend: Backend, x: Array) -> float:
     number = float(x)
-    if _dispatch.isdtype(xp, x.dtype, "real floating") and not number.is_integer():
+    if backend.isdtype(x.dtype, "real floating") and not number.is_integer():
         return number
     return int(x) if abs(number) < 2.0**63 else int(number)  # PyTorch has no larger int

@@ -1,33 +1,48 @@
-"""The categorical distribution: what it means. How it is computed is told elsewhere."""
+"""The categorical distribution: what it means. Backends and kernels compute it."""
 
 from __future__ import annotations
 
 import math
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
 
-from . import _dispatch, _parameters, _validation
+from . import _parameters, _validation
+from ._backends import registry
 from ._parameters import LOGITS, PROBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
 
 
-class _kept(cached_property):  # type: ignore[type-arg]
-    """A property that is computed once, unless its value is good for the moment only."""
+class cached_parameter(cached_property):  # type: ignore[type-arg]
+    """A property that is computed once, unless the value must not outlive this call."""
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
         value = self.func(dist)
-        if _dispatch.is_lasting(value, dist._param):
+        if dist._backend.can_cache(value, dist._param):
             vars(dist)[self.attrname] = value
         return value
+
+
+def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
+    """Mark a method that does the same to each row, so that a backend may map it over blocks.
+
+    Its arguments are arrays that belong to the batch, or other distributions.
+    """
+
+    @wraps(method)
+    def mapped(dist: Categorical, *args: Any) -> Array:
+        return dist._backend.map_rows(method, dist, *args)
+
+    return mapped
 
 
 class Categorical:
@@ -97,11 +112,13 @@ class Categorical:
         param = _validation.as_array(form.name, given)
         _validation.check_parameters(form.name, param)
         validate = __debug__ if validate_args is None else bool(validate_args)
-        sound = validate and not _dispatch.is_traced(param)
+        backend = registry.backend_of(param)
         cache: dict[str, Any] = {}
         if validate:
-            param = _dispatch.checked(partial(_validation.check_rows, form.name), param, cache)
-        self._set(form, param, _batch_of(param), validate, clamp_probs, sound, cache)
+            check = partial(_validation.check_rows, form.name)
+            param = backend.validate_rows(check, param, cache)
+        valid = validate and not backend.is_traced(param)
+        self._set(form, param, _batch_of(param), validate, clamp_probs, valid, cache)
 
     def _set(
         self,
@@ -110,42 +127,54 @@ class Categorical:
         batch_shape: tuple[int, ...],
         validate: bool,
         clamp_probs: bool,
-        sound: bool,
+        rows_validated: bool,
         cache: dict[str, Any] | None = None,
     ) -> Categorical:
-        """Set what the rest follows from.
+        """Set the attributes from which all others are derived.
 
-        The batch of ``param`` may be yet to be broadcast. ``sound`` tells that no row is void, and
-        ``cache`` is the kernels' own.
+        The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
+        is invalid, and ``cache`` belongs to the kernels.
         """
         self._form = form
         self._param = param
         self._batch_shape = batch_shape
         self._validate = validate
         self._clamp_probs = clamp_probs
-        self._sound = sound
+        self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
-        _dispatch.introduce(type(self))
+        registry.register(type(self))
         return self
 
     @cached_property
-    def _xp(self) -> Namespace:
-        return compat.array_namespace(self._param)
+    def _backend(self) -> Backend:
+        return registry.backend_of(self._param)
 
-    def _like(
+    @property
+    def _xp(self) -> Namespace:
+        return self._backend.xp
+
+    @property
+    def _traits(self) -> Traits:
+        return self._backend.traits(self._param)
+
+    @property
+    def _options(self) -> tuple[bool, bool, bool]:
+        return self._validate, self._clamp_probs, self._rows_validated
+
+    def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
     ) -> Categorical:
-        options = self._validate, self._clamp_probs, self._sound
-        return Categorical.__new__(type(self))._set(self._form, param, batch_shape, *options, cache)
+        new = Categorical.__new__(type(self))
+        return new._set(self._form, param, batch_shape, *self._options, cache)
 
-    def _block(self, param: Array) -> Categorical:
+    def _block_of(self, param: Array) -> Categorical:
         """Return a distribution of the same kind over a block of the parameter, now computed."""
-        options = self._validate, self._clamp_probs, self._sound
-        return Categorical.__new__(Categorical)._set(self._form, param, _batch_of(param), *options)
+        new = Categorical.__new__(Categorical)
+        return new._set(self._form, param, _batch_of(param), *self._options)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self._param, self._batch_shape, self._validate, self._clamp_probs, self._sound)
-        return _rebuild, (type(self), self._form.name, *state)
+        state = self._form.name, self._param, self._batch_shape, *self._options
+        return _rebuild, (type(self), *state)
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the parameter with the whole batch, and all else: the way into a pytree."""
@@ -193,21 +222,12 @@ class Categorical:
     @property
     def dtype(self) -> Any:
         """Floating-point dtype of `probs` and `logits`."""
-        return _parameters.real_dtype(self._xp, self._param)
-
-    @property
-    def _index_dtype(self) -> Any:
-        return _dispatch.index_dtype(self._xp, self._param)
+        return self._traits.real
 
     @property
     def device(self) -> Any:
         """Device on which the parameter lies."""
         return compat.device(self._param)
-
-    @property
-    def _home(self) -> Any:
-        """Where to make a new array."""
-        return _dispatch.home_of(self._param)
 
     def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
@@ -229,8 +249,8 @@ class Categorical:
         shape = _validation.shape_tuple("batch_shape", batch_shape)
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
-        new = self._like(self._param, shape, self._cache)
-        for name in ("probs", "logits", "_normalizer", "_summary", "_cumulative", "_entropy"):
+        new = self._with_params(self._param, shape, self._cache)
+        for name in ("probs", "logits", "_normalizer", "_row_stats", "_cumulative", "_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
@@ -256,60 +276,65 @@ class Categorical:
         rest = () if any(i is Ellipsis for i in index) else (...,)
         param = self._xp.broadcast_to(self._param, self.param_shape)
         part = param[(*index, *rest, slice(None))]
-        _dispatch.refuse_incomplete("the part of the batch", part)
-        return self._like(part, tuple(part.shape[:-1]))
+        self._backend.check_supported("the part of the batch", part)
+        return self._with_params(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
 
-    @_kept
-    @_dispatch.by_rows
+    @cached_parameter
+    @rowwise
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
-        return self._whole(self._probs_of(self._wide(self._param), self._normalizer))
+        return self._to_param(self._probs_of(self._wide_param, self._normalizer))
 
-    @_kept
-    @_dispatch.by_rows
+    @cached_parameter
+    @rowwise
     def logits(self) -> Array:
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
         ``clamp_probs`` is False.
         """
-        return self._whole(self._logits_of(self._wide(self._param), self._normalizer))
+        return self._to_param(self._logits_of(self._wide_param, self._normalizer))
 
-    @_kept
-    @_dispatch.silence()
+    @cached_parameter
     def _normalizer(self) -> Normalizer:
-        logits = self._form is LOGITS
-        known = _dispatch.normalizer(self._xp, self._param, logits, self._cache)
-        if logits:
-            known = known or self._summary[:3]
-        return known or self._form.normalizer(self._xp, self._wide(self._param))
+        backend, logits = self._backend, self._form is LOGITS
+        with backend.errstate():
+            known = backend.normalizer(self._param, logits, self._cache)
+            if logits:
+                known = known or self._row_stats[:3]
+            return known or self._form.normalizer(self._xp, self._wide_param)
 
-    @_kept
-    def _summary(self) -> tuple[Array, ...]:
-        """Return what kernels know of each row, or nothing: see `_dispatch.summarize`."""
-        return _dispatch.summarize(self._xp, self._param, self._form is LOGITS)
+    @cached_parameter
+    def _row_stats(self) -> tuple[Array, ...]:
+        """Return the statistics of each row by a kernel, or nothing: see `Backend.row_stats`."""
+        return self._backend.row_stats(self._param, self._form is LOGITS)
 
-    @_dispatch.silence()
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
-        return self._form.prob(self._xp, x, normalizer)
+        with self._backend.errstate():
+            return self._form.prob(self._xp, x, normalizer)
 
-    @_dispatch.silence()
     def _logits_of(self, x: Array, normalizer: Normalizer) -> Array:
-        if self._form is PROBS and self._clamp_probs:
-            return _parameters.clamped_log(self._xp, self._probs_of(x, normalizer), self.dtype)
-        return self._form.log_prob(self._xp, x, normalizer)
+        with self._backend.errstate():
+            if self._form is PROBS and self._clamp_probs:
+                p = self._form.prob(self._xp, x, normalizer)
+                return _parameters.clamped_log(self._xp, p, self._traits.eps)
+            return self._form.log_prob(self._xp, x, normalizer)
 
-    def _wide(self, x: Array) -> Array:
-        return _parameters.widened(self._xp, x, self.dtype)
+    @property
+    def _wide_param(self) -> Array:
+        return self._to_compute_dtype(self._param)
 
-    def _whole(self, x: Array) -> Array:
-        """Return a result for all entries of the parameter in the dtype and shape of `probs`."""
-        return self._broadcast(self._narrow(x), self.param_shape)
+    def _to_compute_dtype(self, x: Array) -> Array:
+        return self._xp.astype(x, self._traits.compute, copy=False)
 
-    def _narrow(self, x: Array) -> Array:
+    def _to_dtype(self, x: Array) -> Array:
         return self._xp.astype(x, self.dtype, copy=False)
+
+    def _to_param(self, x: Array) -> Array:
+        """Return a result for each entry of the parameter in the dtype and shape of `probs`."""
+        return self._broadcast(self._to_dtype(x), self.param_shape)
 
     def _broadcast(self, x: Array, shape: tuple[int, ...]) -> Array:
         return x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
@@ -358,20 +383,14 @@ class Categorical:
         >>> bool((a == dist.sample((1000,), rng=7)[:5]).all())
         True
         """
-        shape = _validation.shape_tuple("sample_shape", sample_shape)
-        dtype = _dispatch.numpy_dtype(self._xp, self._index_dtype if dtype is None else dtype)
-        whole = shape + self._batch_shape
-        _validation.check_draws(whole, dtype, self.num_categories, signed=not self._sound)
-        return _dispatch.sample(
-            self._xp,
-            self._param,
-            self._form is LOGITS,
-            self._batch_shape,
-            shape,
-            rng,
-            dtype,
-            self._cache,
-        )
+        shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
+        dtype = self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+        signed = not self._rows_validated
+        _validation.check_draws(shape, dtype, self.num_categories, signed=signed)
+        bits = registry.random_bits(rng)
+        backend = bits.reader if bits.is_traced else self._backend
+        logits = self._form is LOGITS
+        return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
 
     def enumerate_support(self, expand: bool = True) -> Array:
         """Return all categories along a new first axis.
@@ -385,10 +404,9 @@ class Categorical:
         -------
         array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
         """
-        xp, batch = self._xp, self._batch_shape
-        categories = xp.arange(self.num_categories, dtype=self._index_dtype, device=self._home)
-        categories = _dispatch.beside(categories, self._param)
-        column = xp.reshape(categories, (-1, *(1 for _ in batch)))
+        batch = self._batch_shape
+        categories = self._backend.arange(self.num_categories, self._param)
+        column = self._xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
 
     # --- probabilities of values ----------------------------------------------------------------
@@ -440,49 +458,51 @@ class Categorical:
         shape = _validation.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
         return self._broadcast(function(x), shape)
 
-    @_dispatch.by_rows
+    @rowwise
     def _log_prob_at(self, value: Array) -> Array:
         return self._of_value(value, self._logits_of, -math.inf)
 
-    @_dispatch.by_rows
+    @rowwise
     def _prob_at(self, value: Array) -> Array:
         return self._of_value(value, self._probs_of, 0.0)
 
     def _of_value(self, value: Array, function: Any, outside: float) -> Array:
-        """Look up the parameter at ``value``, and tell what it stands for there.
+        """Look up the parameter at ``value``, and apply a function to what was found.
 
-        So the logarithm, say, is taken of what was looked up, not of all that might have been.
+        So the logarithm, for one, is taken of the entries found, not of all entries.
         """
-        xp = self._xp
-        validate = self._validate and _dispatch.is_concrete(value)
-        entries, inside = _dispatch.look_up(xp, self._param, value), True
+        backend, inside = self._backend, True
+        validate = self._validate and backend.has_values(value)
+        entries = backend.gather(self._param, value)
         if entries is None:
-            index, inside = _validation.categories_of(xp, value, self.num_categories, validate)
-            real = _dispatch.isdtype(xp, self._param.dtype, "real floating")
-            entries = self._look_up(self._param if real else self._wide(self._param), index)
-        result = function(self._wide(entries), tuple(n[..., 0] for n in self._normalizer))
+            index, inside = _validation.categories_of(backend, value, self.num_categories, validate)
+            floating = backend.isdtype(self._param.dtype, "real floating")
+            table = self._param if floating else self._wide_param
+            entries = self._gather(table, index)
+        normalizer = tuple(n[..., 0] for n in self._normalizer)
+        result = function(self._to_compute_dtype(entries), normalizer)
         if inside is not True:
-            result = xp.where(inside, result, outside)
-        return self._narrow(result)
+            result = self._xp.where(inside, result, outside)
+        return self._to_dtype(result)
 
-    def _look_up(self, table: Array, index: Array) -> Array:
+    def _gather(self, table: Array, index: Array) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along its last axis."""
         xp, batch = self._xp, tuple(table.shape[:-1])
         rows = math.prod(batch)
         if rows != 1:
-            numbers = xp.arange(rows, dtype=index.dtype, device=self._home)
-            index = index + xp.reshape(numbers, batch) * table.shape[-1]
+            row = xp.reshape(self._backend.arange(rows, self._param), batch)
+            index = index + row * table.shape[-1]
         flat = xp.reshape(table, (math.prod(table.shape),))
         found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
         return xp.reshape(found, index.shape)
 
-    @_kept
+    @cached_parameter
     def _cumulative(self) -> Array:
         """Return the distribution function at each category, added up in the widest dtype."""
-        xp = self._xp
-        weights = self._probs_of(self._wide(self._param), self._normalizer)
-        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, self._home))
-        return self._narrow(sums / sums[..., -1:])
+        xp, device = self._xp, self._backend.creation_device(self._param)
+        weights = self._probs_of(self._wide_param, self._normalizer)
+        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, device))
+        return self._to_dtype(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
         """Return the probability of a category up to and including ``value``.
@@ -498,24 +518,25 @@ class Categorical:
         """
         return self._at("value", value, self._cdf_at)
 
-    @_dispatch.by_rows
+    @rowwise
     def _cdf_at(self, value: Array) -> Array:
-        xp, last = self._xp, self.num_categories - 1
-        if not _dispatch.isdtype(xp, value.dtype, "real floating"):
-            unsigned = _dispatch.isdtype(xp, value.dtype, "unsigned integer")
-            value = xp.astype(value, self._index_dtype)
+        xp, backend, last = self._xp, self._backend, self.num_categories - 1
+        index_dtype, floating = self._traits.index, backend.isdtype(value.dtype, "real floating")
+        if floating:
+            value = xp.astype(value, backend.traits(value).compute, copy=False)
+        else:
+            unsigned = backend.isdtype(value.dtype, "unsigned integer")
+            value = xp.astype(value, index_dtype)
             if unsigned:  # what has become negative was large
                 value = xp.where(value < 0, last, value)
-        else:
-            value = _parameters.widened(xp, value, value.dtype)
         between = (value >= 0) & (value < last)
         index = xp.floor(xp.where(between, value, xp.zeros_like(value)))
-        index = xp.astype(index, self._index_dtype)
-        result = self._wide(self._look_up(self._cumulative, index))
+        found = self._gather(self._cumulative, xp.astype(index, index_dtype))
+        result = self._to_compute_dtype(found)
         result = xp.where(between, result, xp.astype(value >= last, result.dtype))
-        if _dispatch.isdtype(xp, value.dtype, "real floating"):
+        if floating:
             result = xp.where(xp.isnan(value), xp.nan, result)
-        return self._narrow(result)
+        return self._to_dtype(result)
 
     def icdf(self, q: Any) -> Array:
         """Return the smallest category whose `cdf` is ``q`` or more.
@@ -532,26 +553,26 @@ class Categorical:
         """
         return self._at("q", q, self._icdf_at)
 
-    @_dispatch.by_rows
+    @rowwise
     def _icdf_at(self, q: Array) -> Array:
-        xp = self._xp
-        ends = self._cumulative
-        if not _dispatch.isdtype(xp, q.dtype, "real floating"):
-            q = xp.astype(q, ends.dtype)
-        if self._validate and _dispatch.is_concrete(q):
-            _validation.check_quantile(xp, q)
+        xp, backend, cdf = self._xp, self._backend, self._cumulative
+        if not backend.isdtype(q.dtype, "real floating"):
+            q = xp.astype(q, cdf.dtype)
+        if self._validate and backend.has_values(q):
+            _validation.check_quantile(backend, q)
         # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
-        low = xp.zeros(q.shape, dtype=self._index_dtype, device=self._home)
+        device = backend.creation_device(self._param)
+        low = xp.zeros(q.shape, dtype=self._traits.index, device=device)
         high = low + (self.num_categories - 1)
         for _ in range((self.num_categories - 1).bit_length()):
             middle = (low + high) // 2
-            below = self._wide(self._look_up(ends, middle)) < q
+            below = self._to_compute_dtype(self._gather(cdf, middle)) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
         return xp.where((q >= 0) & (q <= 1), low, -1)
 
     # --- summaries ------------------------------------------------------------------------------
 
-    @_dispatch.by_rows
+    @rowwise
     def entropy(self) -> Array:
         """Return the entropy of each distribution, in nats.
 
@@ -560,15 +581,15 @@ class Categorical:
         array of shape `batch_shape`, in `dtype`
             ``-sum(p * log(p))``, where ``0 * log(0)`` is 0.
         """
-        return self._broadcast(self._narrow(self._entropy), self._batch_shape)
+        return self._broadcast(self._to_dtype(self._entropy), self._batch_shape)
 
-    @_kept
+    @cached_parameter
     def _entropy(self) -> Array:
-        if self._summary:
-            return self._summary[3][..., 0]
+        if self._row_stats:
+            return self._row_stats[3][..., 0]
         return _parameters.entropy(self._xp, *self._exact())
 
-    @_dispatch.by_rows
+    @rowwise
     def perplexity(self) -> Array:
         """Return ``exp(entropy)`` of each distribution: K for a uniform one, 1 for a sure one.
 
@@ -576,18 +597,18 @@ class Categorical:
         -------
         array of shape `batch_shape`, in `dtype`
         """
-        return self._broadcast(self._narrow(self._xp.exp(self._entropy)), self._batch_shape)
+        return self._broadcast(self._to_dtype(self._xp.exp(self._entropy)), self._batch_shape)
 
-    @_dispatch.silence()
     def _exact(self) -> tuple[Array, Array]:
-        """Return p and log(p), neither clamped nor broadcast, wide enough to add up."""
-        x = self._wide(self._param)
-        return (
-            self._form.prob(self._xp, x, self._normalizer),
-            self._form.log_prob(self._xp, x, self._normalizer),
-        )
+        """Return p and log(p) in the compute dtype, neither clamped nor broadcast."""
+        x = self._wide_param
+        with self._backend.errstate():
+            return (
+                self._form.prob(self._xp, x, self._normalizer),
+                self._form.log_prob(self._xp, x, self._normalizer),
+            )
 
-    @_dispatch.by_rows
+    @rowwise
     def _divergence(self, other: Categorical) -> Array:
         xp = self._xp
         (p, log_p), (_, log_q) = self._exact(), other._exact()
@@ -595,17 +616,18 @@ class Categorical:
         return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
 
     @property
-    @_dispatch.by_rows
+    @rowwise
     def mode(self) -> Array:
         """The first of the most probable categories, in an array of shape `batch_shape`."""
-        first = self._xp.argmax(self._wide(self._param), axis=-1)
+        first = self._xp.argmax(self._wide_param, axis=-1)
         return self._broadcast(first, self._batch_shape)
 
     @property
-    @_dispatch.by_rows
+    @rowwise
     def mean(self) -> Array:
         """NaN in an array of shape `batch_shape`: categories are no numbers."""
-        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=self._home)
+        device = self._backend.creation_device(self._param)
+        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
 
     @property
     def variance(self) -> Array:

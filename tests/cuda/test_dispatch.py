@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from cases import LAYOUTS, make
 
-from anycat import Categorical, _dispatch
+from anycat import Categorical
+from anycat._backends import registry
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,7 +24,8 @@ def sample(
 ) -> np.ndarray[Any, Any]:
     """Draw as the class does for an array of CuPy's."""
     dtype, logits = np.dtype(np.int64), form == "logits"
-    draws = _dispatch.sample(cupy, x, logits, batch, shape, rng, dtype, {})
+    bits = registry.random_bits(rng)
+    draws = registry.backend_of(x).sample(x, logits, shape + batch, bits, dtype, {})
     assert type(draws) is harness.ndarray
     return np.asarray(draws)
 

@@ -7,6 +7,8 @@ Each of ``cpu`` and ``cuda`` has these functions:
     probabilities. ``key`` holds four 32-bit numbers as uint64. ``out``, which is not empty, takes
     the draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
+``context(index, x)``
+    A context in which the kernels can work on an array ``x`` of some library on device ``index``.
 ``array_module()``
     The module of the arrays that ``sample`` takes: NumPy or CuPy.
 ``unavailable_reason()``
@@ -14,7 +16,7 @@ Each of ``cpu`` and ``cuda`` has these functions:
 
 ``cpu`` has more, since NumPy would make several passes over memory: ``rows_valid`` checks
 parameters in one pass, ``normalizer`` and ``row_stats`` compute what `log_prob` and `entropy` need
-of each row, and ``gather`` looks entries up.
+of each row, and ``gather`` looks entries up. All of them want ``default_float_env()``.
 """
 
 from __future__ import annotations

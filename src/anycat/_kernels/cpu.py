@@ -550,3 +550,15 @@ def array_module() -> Any:
 
 def unavailable_reason() -> None:
     """Return None: there always is CPU memory."""
+
+
+def thread_count() -> int:
+    return int(config.NUMBA_NUM_THREADS)
+
+
+def context(index: int, x: Any) -> contextlib.AbstractContextManager[None]:
+    return with_subnormals()
+
+
+default_float_env = with_subnormals
+rows_valid, row_stats, gather = vouch, summarize, look_up

@@ -7,6 +7,7 @@ parameters, and kept on disk by CuPy.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import cache as cached
 from importlib.resources import files
@@ -370,3 +371,10 @@ def _obstacles() -> Iterator[str]:
     else:
         if found != built:
             yield f"CuPy is built for CUDA {built}, but finds NVRTC of CUDA {found}: {wheels}"
+
+
+@contextlib.contextmanager
+def context(index: int, x: Any) -> Iterator[None]:
+    with array_module().cuda.Device(index):
+        yield
+        hold(x)

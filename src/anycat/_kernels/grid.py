@@ -63,7 +63,7 @@ class DrawGrid(NamedTuple):
             (strides[0] + begin * strides[axis], *strides[1:])
             for strides in (self.counter_strides, self.out_strides)
         )
-        return self._replace(counter_strides=counter, out_strides=out)  # type: ignore[arg-type]
+        return self._replace(counter_strides=counter, out_strides=out)
 
 
 def table_pays_off(cache: dict[str, Any], cost: float, setup_cost: float) -> bool:

@@ -1,0 +1,1 @@
+"""What anycat knows of each array library: one file each, chosen by the type of an array."""

@@ -1,0 +1,335 @@
+"""`Backend`: what anycat asks of an array library, with answers that fit most of them.
+
+The answers here fit any library that follows the array API standard and exports DLPack. The file of
+a library overrides what differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import array_api_compat as compat
+import array_api_extra as xpx
+import numpy as np
+
+from anycat import _kernels
+from anycat._kernels.layout import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+    from contextlib import AbstractContextManager
+
+    from anycat._random import RNG, Key, RandomBits
+
+    Array = Any
+    Namespace = Any
+
+
+broadcast_shapes = np.broadcast_shapes  # of tuples of ints: the same for every library
+
+
+class Library(NamedTuple):
+    """A row of the table of libraries: see `registry.LIBRARIES`.
+
+    The tests, ``python -m anycat``, the documentation and error messages all read that table.
+    """
+
+    name: str
+    """The name of its package, and of its file here."""
+    title: str
+    namespace: str
+    """The module with its array API functions."""
+    backend: str
+    """The class in its file."""
+    memory: tuple[str, ...]
+    """The kinds of memory from which anycat draws."""
+    to_cpu: str
+    """How users move an array ``x`` to the CPU."""
+    gradients: bool = False
+    """Whether `log_prob` and the like are differentiable."""
+    traced: str = ""
+    """When values are traced, and so are not checked."""
+    rng: str = ""
+    """The library's own generators or keys that ``rng`` takes."""
+    pytrees: bool = False
+    """Whether it must know of classes of distributions, to take them apart."""
+
+    def owns(self, xp: Namespace) -> bool:
+        """Tell whether a namespace is that of the library."""
+        return bool(getattr(compat, f"is_{self.name}_namespace")(xp))
+
+
+class Traits(NamedTuple):
+    """What follows from the dtype and the device of an array."""
+
+    real: Any
+    """The floating-point dtype of results."""
+    compute: Any
+    """The dtype to compute in: ``real``, but float32 or wider."""
+    index: Any
+    """The default dtype of indices."""
+    eps: float
+    """Of ``real``."""
+    max: float
+    """Of ``compute``."""
+
+
+class Backend:
+    """An array library as anycat sees it.
+
+    Parameters
+    ----------
+    library
+        Its row in the table.
+    xp
+        Its array API namespace.
+    """
+
+    def __init__(self, library: Library, xp: Namespace) -> None:
+        self.library = library
+        self.xp = xp
+
+    @property
+    def name(self) -> str:
+        """The name of the library in messages."""
+        return self.library.name or str(self.xp.__name__)
+
+    # --- dtypes ---------------------------------------------------------------------------------
+
+    def traits(self, x: Array) -> Traits:
+        """Return what follows from the dtype and the device of an array."""
+        return _traits(self, x.dtype, *self._traits_key(x))
+
+    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
+        """Return the device, and then whatever settings of the library matter too."""
+        return (compat.device(x),)
+
+    def isdtype(self, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+        """Tell whether a dtype is of a kind, as the array API defines it, or is bfloat16.
+
+        NumPy, and so CuPy and Dask, have bfloat16 from ml_dtypes, and do not know its kind.
+        """
+        return _isdtype(self.xp, dtype, kind)
+
+    def finfo(self, dtype: Any) -> Any:
+        """Return what the array API's ``finfo`` does, for bfloat16 too."""
+        if str(dtype) == "bfloat16":
+            import ml_dtypes  # the dtype is from there
+
+            return ml_dtypes.finfo(dtype)
+        return self.xp.finfo(dtype)
+
+    def integer_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """Return NumPy's dtype for an integer dtype of the library."""
+        found: np.dtype[Any] | None = None
+        with contextlib.suppress(TypeError, ValueError):
+            found = np.dtype(self._numpy_name(dtype))
+        if found is None or found.kind not in "iu" or not found.isnative:
+            raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
+        return found
+
+    def _numpy_name(self, dtype: Any) -> Any:
+        """Return what `numpy.dtype` knows a dtype by."""
+        return dtype
+
+    # --- arrays ---------------------------------------------------------------------------------
+
+    def check_supported(self, name: str, x: Array) -> None:
+        """Raise if an array of the library cannot be used, whatever its values."""
+
+    def is_traced(self, x: Any) -> bool:
+        """Tell whether an array has no values yet, or stands for many at once."""
+        return False
+
+    def has_values(self, x: Array) -> bool:
+        """Tell whether the values of an array can be read now."""
+        return not self.is_traced(x)
+
+    def detach(self, x: Array) -> Array:
+        """Return an array without its gradient, which draws do not have."""
+        return x
+
+    def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
+        """Tell whether values computed from a parameter are as good for later calls."""
+        return True
+
+    def creation_device(self, x: Array) -> Any:
+        """Return the device on which to make an array that is to meet ``x``."""
+        return compat.device(x)
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        """Tell whether the library can compute with both arrays where they are."""
+        return bool(compat.device(x) == compat.device(y))
+
+    def asarray(self, values: Any, like: Array | None = None) -> Array:
+        """Return numbers as an array that can meet ``like``."""
+        return self.xp.asarray(values, device=None if like is None else self.creation_device(like))
+
+    def arange(self, n: int, like: Array) -> Array:
+        """Return the first ``n`` indices as an array that can meet ``like``."""
+        device = self.creation_device(like)
+        return self.xp.arange(n, dtype=self.traits(like).index, device=device)
+
+    def errstate(self) -> AbstractContextManager[Any]:
+        """Return a context without warnings of overflow and the like: many libraries use NumPy."""
+        return np.errstate(all="ignore")
+
+    def register(self, cls: type) -> None:
+        """Make a class of distributions known to the library."""
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def validate_rows(
+        self, check: Callable[[Array, dict[str, Any]], None], x: Array, cache: dict[str, Any]
+    ) -> Array:
+        """Return ``x`` once its rows have passed a check, unless they are traced.
+
+        ``cache`` takes what kernels learn of the rows.
+        """
+        if self.has_values(x):
+            check(x, cache)
+        return x
+
+    def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
+        """Call a method of a distribution that does the same to each row."""
+        return method(dist, *args)
+
+    # Kernels that do in one pass what array operations do in several. Each returns something false
+    # where there is none: the array operations, which are the reference, are to do it.
+
+    def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
+        """Tell whether a kernel has found all rows to be valid. If not, they may still be."""
+        return False
+
+    def normalizer(self, x: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
+        """Return a `Form`'s normalizer of each row."""
+        return ()
+
+    def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
+        """Return of each row the maximum, the sum relative to it, that sum's log, and the entropy.
+
+        Results keep the last axis.
+        """
+        return ()
+
+    def gather(self, x: Array, values: Array) -> Array | None:
+        """Return the entries of the rows at ``values``."""
+        return None
+
+    # --- draws ----------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        params: Array,
+        logits: bool,
+        shape: tuple[int, ...],
+        bits: RandomBits,
+        dtype: np.dtype[Any],
+        cache: dict[str, Any],
+    ) -> Array:
+        """Draw an array of the given shape, to whose last axes the batch of ``params`` broadcasts.
+
+        ``bits`` are read when nothing can fail any more.
+        """
+        return self.draw(params, logits, Block.all_of(shape), bits.key, dtype, cache)
+
+    def draw(
+        self,
+        params: Array,
+        logits: bool,
+        block: Block,
+        key: Callable[[], Key],
+        dtype: np.dtype[Any],
+        cache: dict[str, Any],
+    ) -> Array:
+        """Draw a block of what `sample` draws, from the parameters of that block."""
+        params = self.detach(params)
+        kernels, index = self._select_kernels(params)
+        with self.context(kernels, index, params):
+            view = self.to_kernel(params, kernels.array_module())
+            out = _kernels.draw(kernels, view, logits, block, key, dtype, cache, self.empty_host)
+            return self.from_kernel(out, params)
+
+    def _select_kernels(self, x: Array) -> tuple[Any, int]:
+        try:
+            return _kernels.select_kernels(x)
+        except (AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError):
+            raise TypeError(
+                "anycat draws from arrays in CPU and CUDA memory; this "
+                f"{self.library.title if self.library.name else self.name} array is on device "
+                f"{compat.device(x)}: move it to the CPU first, by {self.library.to_cpu}"
+            ) from None
+
+    def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
+        """Return the context in which kernels may read ``x`` and write what is made of it."""
+        return kernels.context(index, x)  # type: ignore[no-any-return]
+
+    def to_kernel(self, x: Array, module: Any) -> Array:
+        """Return an array as one of the kernels' array module, in the same memory.
+
+        NumPy's DLPack has no bfloat16, which is widened to float32, exactly, in a copy.
+        """
+        if module is np and str(x.dtype).endswith("bfloat16"):
+            x = self.detach(self.xp.astype(x, self.xp.float32))
+        return module.from_dlpack(x)
+
+    empty_host: Callable[..., Array] | None = None
+    """Makes the output of kernels, if those of the array module will not do."""
+
+    def from_kernel(self, out: Array, params: Array) -> Array:
+        """Return draws as an array of the library, on the device of the parameters."""
+        return compat.to_device(self.xp.from_dlpack(out), compat.device(params))
+
+    # --- random bits ----------------------------------------------------------------------------
+
+    def reads(self, rng: Any) -> bool:
+        """Tell whether ``rng`` is a generator or key of the library."""
+        return False
+
+    def is_stateless(self, rng: Any) -> bool:
+        """Tell whether such an ``rng`` gives the same bits each time it is read."""
+        return False
+
+    def random_words(self, rng: RNG) -> Any:
+        """Take 128 bits from such an ``rng``, as four 32-bit words."""
+        raise NotImplementedError
+
+    def random_key(self, rng: RNG) -> Key:
+        """Take those words as kernels want them."""
+        return np.asarray(self.random_words(rng), np.uint64)
+
+    # --- the way in and out, for ``python -m anycat`` and the tests -----------------------------
+
+    def unavailable_reason(self, memory: str) -> str | None:
+        """Tell why the library has no arrays in a kind of memory here; None if it has."""
+        return None
+
+    def from_numpy(self, x: Any, memory: str) -> Array:
+        """Return an array of NumPy as one of the library, in a kind of memory."""
+        return self.xp.asarray(x)
+
+    def to_numpy(self, x: Array) -> Any:
+        """Return an array of the library as one of NumPy."""
+        return np.asarray(x)
+
+
+@functools.cache
+def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
+    xp = backend.xp
+    floating = backend.isdtype(dtype, "real floating")
+    real = dtype if floating else xpx.default_dtype(xp)
+    compute = xp.float32 if backend.finfo(real).bits < 32 else real
+    return Traits(
+        real,
+        compute,
+        xpx.default_dtype(xp, "indexing", device=device),
+        float(backend.finfo(real).eps),
+        float(backend.finfo(compute).max),
+    )
+
+
+@functools.cache
+def _isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+    return "real floating" in kind if str(dtype) == "bfloat16" else bool(xp.isdtype(dtype, kind))

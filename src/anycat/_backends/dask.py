@@ -1,0 +1,275 @@
+"""Dask: everything is done to blocks of rows, when the result is computed.
+
+A row is never cut: chunks of the categories are merged first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat as compat
+import dask
+import dask.array as da
+import numpy as np
+from dask.array.core import normalize_chunks, unify_chunks
+from dask.array.utils import meta_from_array
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from dask.utils import parse_bytes
+
+from anycat._kernels.layout import Block
+
+from .base import Backend
+from .registry import backend_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from anycat._random import Key, RandomBits
+
+    Array = Any
+    Shape = tuple[int, ...]
+    Chunks = tuple[tuple[int, ...], ...]
+
+
+class DaskBackend(Backend):
+    """Dask."""
+
+    def check_supported(self, name: str, x: Array) -> None:
+        """Refuse arrays of unknown shape."""
+        if any(map(math.isnan, x.shape)):
+            raise ValueError(
+                f"{name} is a Dask array with chunks of unknown sizes, and so of shape {x.shape}: "
+                "call its compute_chunk_sizes() first"
+            )
+
+    def has_values(self, x: Array) -> bool:
+        """Return False: blocks have values when they are computed."""
+        return False
+
+    def asarray(self, values: Any, like: Array | None = None) -> Array:
+        """Return an array whose blocks are of the kind that those of ``like`` are."""
+        return _with_blocks_like(super().asarray(values, like), like)
+
+    def arange(self, n: int, like: Array) -> Array:
+        """Return indices in blocks of the kind that those of ``like`` are."""
+        return _with_blocks_like(super().arange(n, like), like)
+
+    def validate_rows(
+        self, check: Callable[[Array, dict[str, Any]], None], x: Array, cache: dict[str, Any]
+    ) -> Array:
+        """Return an array whose rows are checked when its blocks are computed."""
+        x, task = _whole_rows(x), functools.partial(_check, check)
+        return _map_blocks("checked", task, x.chunks, x._meta, (x, range(x.ndim)))
+
+    def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
+        """Return what the method, or property, gives for each block.
+
+        Other arguments are distributions, or arrays that belong to the batch.
+        """
+        return _map_rows(method.__name__, dist, *args)
+
+    def sample(
+        self,
+        params: Array,
+        logits: bool,
+        shape: Shape,
+        bits: RandomBits,
+        dtype: np.dtype[Any],
+        cache: dict[str, Any],
+    ) -> Array:
+        """Return draws that are made when they are computed. The bits are taken now."""
+        return _sample(params, logits, shape, bits.key(), dtype)
+
+    def from_numpy(self, x: Any, memory: str) -> Array:
+        """Return a Dask array of one block."""
+        if memory == "CUDA":
+            import cupy
+
+            x = cupy.asarray(x)
+        return da.asarray(x)
+
+    def to_numpy(self, x: Array) -> Any:
+        """Compute an array."""
+        block = x.compute()
+        return backend_of(block).to_numpy(block)
+
+
+def _with_blocks_like(x: Array, like: Array | None) -> Array:
+    if like is None or type(x._meta) is type(like._meta):
+        return x
+    return x.map_blocks(np.asarray, like=like._meta)
+
+
+def _whole_rows(x: Array) -> Array:
+    return x.rechunk({x.ndim - 1: -1})
+
+
+def _map_blocks(
+    name: str,
+    task: Callable[..., Any],
+    chunks: Chunks,
+    meta: Array,
+    *sources: tuple[Array, Sequence[int]],
+) -> Array:
+    """Return an array of the given chunks, each made by a call of the task.
+
+    The task takes the `Block` to make, and the corresponding block of each source. A source is an
+    array, and the axes of the result that its own axes correspond to. An axis that the result lacks
+    must be in one chunk, and so must an axis of length 1, which broadcasts.
+    """
+    name = f"categorical-{name.strip('_')}-{tokenize(task, chunks, *(x.name for x, _ in sources))}"
+    whole = tuple(map(sum, chunks))
+    starts = [list(itertools.accumulate(sizes, initial=0)) for sizes in chunks]
+    graph = {}
+    for index in itertools.product(*(range(len(sizes)) for sizes in chunks)):
+        shape = tuple(sizes[i] for sizes, i in zip(chunks, index, strict=True))
+        start = tuple(ends[i] for ends, i in zip(starts, index, strict=True))
+        blocks = (
+            (x.name, *(index[a] if n > 1 else 0 for a, n in zip(axes, x.numblocks, strict=True)))
+            for x, axes in sources
+        )
+        graph[name, *index] = (functools.partial(task, Block(shape, start, whole)), *blocks)
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[x for x, _ in sources])
+    return da.Array(layers, name, chunks, meta=meta)
+
+
+def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
+    """Return chunks for an array of ``shape``, to which an array of the given chunks broadcasts.
+
+    Axes that repeat are cut as Dask is configured to, the last axis into the largest chunks.
+    """
+    given = ((1,),) * (len(shape) - len(given)) + given
+    budget = parse_bytes(dask.config.get("array.chunk-size")) // dtype.itemsize
+    budget //= math.prod(max(1, *sizes) for sizes in given)
+    chunks = []
+    for n, sizes in zip(reversed(shape), reversed(given), strict=True):
+        if sum(sizes) != n:
+            most = min(max(budget, 1), n)
+            (sizes,) = normalize_chunks((most,), (n,))
+            budget //= max(most, 1)
+        chunks.append(sizes)
+    return tuple(reversed(chunks))
+
+
+# --- functions of rows --------------------------------------------------------------------------
+
+
+def _check(check: Callable[[Array, dict[str, Any]], None], block: Block, rows: Array) -> Array:
+    with _located(block.start[:-1]):
+        check(rows, {})
+    return rows
+
+
+def _map_rows(name: str, *args: Any) -> Array:
+    """Return the result of a method or property of distributions, block by block.
+
+    Parameters
+    ----------
+    name
+        The method or property, which does the same to each row.
+    args
+        The distribution, and the arguments: other distributions, or arrays for the batch.
+    """
+    shapes = (x.shape if compat.is_dask_array(x) else x.batch_shape for x in args)
+    shape = np.broadcast_shapes(*shapes)
+    end = len(shape)  # the axis of the categories, where there is one
+    sources: list[tuple[Array, range]] = []
+    makers: list[Callable[[Array], Any]] = []  # from blocks to arguments
+    examples: list[Any] = []  # arguments for a batch of one: they show what the result is like
+    for x in args:
+        if compat.is_dask_array(x):
+            sources.append((x, range(end - x.ndim, end)))
+            makers.append(_itself)
+            examples.append(np.zeros_like(x._meta, shape=(1,) * end))
+        else:
+            params = _whole_rows(x._param)
+            sources.append((params, range(end + 1 - params.ndim, end + 1)))
+            examples.append(x._block_of(np.ones_like(params._meta, shape=(1,) * (end + 1))))
+            makers.append(examples[-1]._block_of)
+    like = _get(name, examples)
+    sizes, arrays = unify_chunks(*itertools.chain(*sources))
+    result = _map_blocks(
+        name,
+        functools.partial(_rows, name, makers),
+        tuple(sizes.get(a, (1,)) for a in range(like.ndim)),
+        meta_from_array(like),
+        *((x, axes) for x, (_, axes) in zip(arrays, sources, strict=True)),
+    )
+    shape += result.shape[end:]
+    return da.broadcast_to(result, shape, chunks=_chunks(result.chunks, shape, result.dtype))
+
+
+def _rows(name: str, makers: list[Callable[[Array], Any]], block: Block, *sources: Array) -> Array:
+    with _located(block.start):
+        args = [make(x) for make, x in zip(makers, sources, strict=True)]
+        result = _get(name, args)
+    return result if result.shape == block.shape else np.broadcast_to(result, block.shape)
+
+
+def _get(name: str, args: list[Any]) -> Array:
+    dist, *others = args
+    member = getattr(dist, name)
+    return member(*others) if callable(member) else member
+
+
+def _itself(x: Array) -> Array:
+    return x
+
+
+@contextlib.contextmanager
+def _located(start: Shape) -> Iterator[None]:
+    """Add to errors where the block begins from which they count."""
+    try:
+        yield
+    except ValueError as error:
+        if any(start):
+            error.add_note(f"Places are counted within the block that begins at {start}.")
+        raise
+
+
+# --- draws --------------------------------------------------------------------------------------
+
+
+class CachedRows:
+    """A block of parameters, with the cache of the kernels as long as it is in memory."""
+
+    def __init__(self, params: Array) -> None:
+        self.params = params
+        self.cache: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CachedRows, (self.params,)
+
+    def __sizeof__(self) -> int:
+        """Return the size by which Dask decides what to move and what to keep."""
+        return int(self.params.nbytes)
+
+
+def _sample(params: Array, logits: bool, shape: Shape, key: Key, dtype: np.dtype[Any]) -> Array:
+    """Return draws of the given shape that are made when they are computed.
+
+    Each block of parameters is one node of the graph, and all blocks of its draws depend on it. So
+    each worker makes a table for many draws from one row only once.
+    """
+    params = _whole_rows(params)
+    batch = params.chunks[:-1]
+    meta = np.empty((0,) * len(batch), object)
+    rows = _map_blocks("rows", _keep, batch, meta, (params, range(params.ndim)))
+    task = functools.partial(_draw, logits, key, dtype)
+    meta = np.empty_like(params._meta, shape=(0,) * len(shape), dtype=dtype)
+    axes = range(len(shape) - len(batch), len(shape))
+    return _map_blocks("sample", task, _chunks(batch, shape, dtype), meta, (rows, axes))
+
+
+def _keep(_: Block, params: Array) -> CachedRows:
+    return CachedRows(params)
+
+
+def _draw(logits: bool, key: Key, dtype: np.dtype[Any], block: Block, rows: CachedRows) -> Array:
+    backend = backend_of(rows.params)
+    return backend.draw(rows.params, logits, block, lambda: key, dtype, rows.cache)

@@ -1,0 +1,205 @@
+"""JAX: tracing, keys, pytrees, and arrays that are not bound to a device."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anycat import _kernels
+from anycat._kernels.layout import Block
+
+from .base import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from anycat._random import RandomBits
+
+    Array = Any
+
+
+class JAXBackend(Backend):
+    """JAX."""
+
+    # --- dtypes: they change with `jax_enable_x64`, not with the device -------------------------
+
+    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
+        return None, jax.config.jax_enable_x64
+
+    def integer_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """Return NumPy's dtype for an integer dtype, of which JAX may have none of 64 bits."""
+        return _canonical(super().integer_dtype(dtype))
+
+    # --- arrays ---------------------------------------------------------------------------------
+
+    def is_traced(self, x: Any) -> bool:
+        """Tell whether an array is traced. One that only ``grad`` follows has its values."""
+        return isinstance(self.detach(x), jax.core.Tracer)
+
+    def detach(self, x: Array) -> Array:
+        """Return an array without its gradient."""
+        return jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x
+
+    def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
+        """Tell whether no value is traced."""
+        values = values if isinstance(values, tuple) else (values,)
+        return not any(isinstance(x, jax.core.Tracer) for x in values)
+
+    def creation_device(self, x: Array) -> Any:
+        """Return the device to which ``x`` is bound; None if it may meet arrays on any other."""
+        x = self.detach(x)
+        bound = not self.is_traced(x) and x.committed and len(x.devices()) == 1
+        return x.device if bound else None
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        """Tell whether the arrays are not bound to different devices."""
+        placed = [z for z in map(self.detach, (x, y)) if not self.is_traced(z) and z.committed]
+        return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
+
+    def register(self, cls: type) -> None:
+        """Make a class of distributions a pytree."""
+        _register(cls)
+
+    # --- draws ----------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        params: Array,
+        logits: bool,
+        shape: tuple[int, ...],
+        bits: RandomBits,
+        dtype: np.dtype[Any],
+        cache: dict[str, Any],
+    ) -> Array:
+        """Draw as other libraries do, or when the compiled function runs if JAX traces."""
+        if self.is_traced(params) or bits.is_traced:
+            return _sample_later(params, logits, shape, bits, dtype)
+        return super().sample(params, logits, shape, bits, dtype, cache)
+
+    def empty_host(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Return an array as `numpy.empty` does, where JAX can take it over without a copy."""
+        size, line = math.prod(shape) * dtype.itemsize, 64
+        buffer = np.empty(size + line, np.uint8)
+        start = -buffer.ctypes.data % line
+        return buffer[start : start + size].view(dtype).reshape(shape)
+
+    def from_kernel(self, out: Array, params: Array) -> Array:
+        """Return draws that are as free to meet other arrays as the parameters are."""
+        if isinstance(out, np.ndarray):  # DLPack would bind them to the CPU
+            return jax.device_put(out, params.device if params.committed else None)
+        return super().from_kernel(out, params)
+
+    # --- random bits ----------------------------------------------------------------------------
+
+    def reads(self, rng: Any) -> bool:
+        """Tell whether ``rng`` is a key of `jax.random`, typed or raw, and maybe traced."""
+        return isinstance(rng, jax.Array) and (
+            _is_typed(rng) or (rng.ndim, rng.dtype) == (1, "uint32")
+        )
+
+    def is_stateless(self, rng: Any) -> bool:
+        """Return True: a key stays as it is."""
+        return True
+
+    def random_words(self, rng: Any) -> Array:
+        """Return 128 bits of a key, traced if it is."""
+        if _is_typed(rng) and rng.ndim:
+            raise TypeError(f"rng must be one key; got keys of shape {rng.shape}: use jax.vmap")
+        with jax.ensure_compile_time_eval():  # while others are traced
+            return jax.random.bits(rng, (4,), "uint32")
+
+    # --- the way in and out ---------------------------------------------------------------------
+
+    def unavailable_reason(self, memory: str) -> str | None:
+        """Tell why JAX finds no device with such memory."""
+        try:
+            jax.devices(memory.lower())
+        except RuntimeError as error:
+            return str(error)
+        return None
+
+    def from_numpy(self, x: Any, memory: str) -> Array:
+        """Return an array on the first device with such memory."""
+        return jax.device_put(x, jax.devices(memory.lower())[0])
+
+
+def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    found: np.dtype[Any] = np.dtype(jax.dtypes.canonicalize_dtype(dtype))
+    return found
+
+
+def _is_typed(rng: Any) -> bool:
+    return bool(jnp.issubdtype(rng.dtype, jax.dtypes.prng_key))
+
+
+@functools.cache
+def _register(cls: Any) -> None:
+    with contextlib.suppress(ValueError):  # it is one already
+        jax.tree_util.register_pytree_node(cls, cls._flatten, cls._unflatten)
+
+
+# --- draws while JAX traces ---------------------------------------------------------------------
+
+
+class _Draw(NamedTuple):
+    """A draw on the host. JAX compiles the call of it, once for all that are equal."""
+
+    logits: bool
+    ndim: int
+    """Of the parameters of one element of ``vmap``, whose axes come first."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __call__(self, params: Array, words: Array) -> Array:
+        """Draw for each element of ``vmap`` as for one alone.
+
+        This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
+        """
+        params, words = np.asarray(params), np.asarray(words, np.uint64)
+        elements, row = params.shape[: -self.ndim], params.shape[-self.ndim :]
+        cache: dict[str, Any] | None = {} if math.prod(elements) == 1 else None
+        mapped = np.broadcast_shapes(elements, words.shape[:-1])
+        params, words = np.broadcast_to(params, mapped + row), np.broadcast_to(words, (*mapped, 4))
+        draws = [
+            self._draw(params[i], words[i], {} if cache is None else cache)
+            for i in np.ndindex(mapped)
+        ]
+        return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
+
+    def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
+        cpu, block, key = _kernels.load("cpu"), Block.all_of(self.shape), words.copy
+        with cpu.default_float_env():  # XLA calls back with another
+            return _kernels.draw(cpu, params, self.logits, block, key, self.dtype, cache)
+
+
+def _sample_later(
+    params: Array,
+    logits: bool,
+    shape: tuple[int, ...],
+    bits: RandomBits,
+    dtype: np.dtype[Any],
+) -> Array:
+    if not bits.is_stateless:
+        raise TypeError(
+            "rng must be a key of jax.random or a seed where JAX traces: the bits of "
+            f"{type(bits.rng).__name__} would be taken once and for all, when it compiles"
+        )
+    if not isinstance(params, np.ndarray | jax.Array):
+        raise TypeError(
+            f"rng is a key that JAX traces, the parameters are a {type(params).__name__}: convert "
+            "them to an array of JAX first"
+        )
+    dtype = _canonical(dtype)  # if the parameters are NumPy's
+    return jax.pure_callback(
+        _Draw(logits, params.ndim, shape, dtype),
+        jax.ShapeDtypeStruct(shape, dtype),
+        jax.lax.stop_gradient(jnp.asarray(params)),
+        jnp.asarray(bits.words(), jnp.uint32),
+        vmap_method="expand_dims",
+    )

@@ -1,0 +1,113 @@
+"""NumPy: its arrays, which kernels take as they are, and its random number generators."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anycat import _kernels
+from anycat._random import split_words
+
+from .base import Backend
+
+if TYPE_CHECKING:
+    from anycat._random import RNG
+
+    Array = np.ndarray[Any, Any]
+
+FUSED_MIN_SIZE = 1 << 14
+"""Elements from which kernels are worth calling, and loading, for anything but draws."""
+
+_STATEFUL = np.random.Generator, np.random.BitGenerator
+
+
+class NumPyBackend(Backend):
+    """NumPy."""
+
+    def check_supported(self, name: str, x: Array) -> None:
+        """Refuse masked arrays, whose masks would get lost."""
+        if type(x).__module__.startswith("numpy.ma"):
+            raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+
+    def to_kernel(self, x: Array, module: Any) -> Array:
+        """Return the array itself."""
+        view: Array = module.asarray(x)
+        return view
+
+    def from_kernel(self, out: Array, params: Array) -> Array:
+        """Return the draws themselves."""
+        return out
+
+    # --- kernels for large arrays ---------------------------------------------------------------
+
+    def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
+        """Tell whether a kernel has found all rows to be valid. If not, they may still be."""
+        return bool(_in_one_pass("rows_valid", x, logits, cache))
+
+    def normalizer(self, x: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
+        """Return what normalizes long rows, from their tile statistics."""
+        return _in_one_pass("normalizer", x, logits, cache) or ()
+
+    def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
+        """Return the statistics of rows: see `Backend.row_stats`."""
+        return _in_one_pass("row_stats", x, logits) or ()
+
+    def gather(self, x: Array, values: Array) -> Array | None:
+        """Return the entries of rows at values."""
+        found: Array | None = _in_one_pass("gather", x, values)
+        return found
+
+    # --- random bits ----------------------------------------------------------------------------
+
+    def reads(self, rng: Any) -> bool:
+        """Tell whether ``rng`` is None, a seed, a BitGenerator or a Generator."""
+        if rng is None or isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
+            return True
+        return not isinstance(rng, bool) and _is_index(rng)
+
+    def is_stateless(self, rng: Any) -> bool:
+        """Tell whether ``rng`` is a seed."""
+        return rng is not None and not isinstance(rng, _STATEFUL)
+
+    def random_words(self, rng: RNG) -> Any:
+        """Take 128 bits: the next two 64-bit outputs of a generator, or fresh entropy for None."""
+        if rng is None:
+            return np.frombuffer(os.urandom(16), np.uint32)
+        bit_generator = _bit_generator(rng)
+        interface = bit_generator.ctypes
+        with bit_generator.lock:  # the same way for generators of 32 and of 64 bits
+            low, high = (interface.next_uint64(interface.state) for _ in range(2))
+        return split_words(low, high)
+
+
+def _in_one_pass(name: str, x: Array, *args: Any) -> Any:
+    """Call a kernel that does in one pass what NumPy does in several; None for small arrays."""
+    if x.size < FUSED_MIN_SIZE:
+        return None
+    cpu = _kernels.load("cpu")
+    with cpu.default_float_env():
+        return getattr(cpu, name)(x, *args)
+
+
+def _is_index(rng: object) -> bool:
+    try:
+        operator.index(rng)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _bit_generator(rng: Any) -> np.random.BitGenerator:
+    if isinstance(rng, np.random.Generator):
+        return rng.bit_generator
+    if isinstance(rng, np.random.BitGenerator):
+        return rng
+    if isinstance(rng, np.random.SeedSequence):
+        return np.random.PCG64(rng)
+    seed = operator.index(rng)
+    if seed < 0:
+        raise ValueError(f"rng must not be negative; got {seed}")
+    return np.random.PCG64(seed)

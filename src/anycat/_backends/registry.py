@@ -1,0 +1,159 @@
+"""The table of array libraries, and the backend for an array or an ``rng``.
+
+A library's file is loaded, by its name, when something of that library arrives first.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat as compat
+import numpy as np
+
+from anycat import _kernels
+from anycat._random import RandomBits
+
+from .base import Backend, Library
+
+if TYPE_CHECKING:
+    from anycat._random import RNG
+
+    Namespace = Any
+
+LIBRARIES = (
+    Library("numpy", "NumPy", "array_api_compat.numpy", "NumPyBackend", ("CPU",), "x"),
+    Library(
+        *("cupy", "CuPy", "array_api_compat.cupy", "CuPyBackend", ("CUDA",), "x.get()"),
+        rng="cupy.random.Generator",
+    ),
+    Library(
+        *("torch", "PyTorch", "array_api_compat.torch", "TorchBackend", ("CPU", "CUDA")),
+        to_cpu="x.cpu()",
+        gradients=True,
+        traced="under `torch.func.vmap`",
+        rng="torch.Generator",
+    ),
+    Library(
+        *("jax", "JAX", "jax.numpy", "JAXBackend", ("CPU", "CUDA")),
+        to_cpu="jax.device_put(x, jax.devices('cpu')[0])",
+        gradients=True,
+        traced="under `jit`, `vmap`, `lax.scan`",
+        rng="key of jax.random",
+        pytrees=True,
+    ),
+    Library(
+        *("dask", "Dask", "array_api_compat.dask.array", "DaskBackend", ("CPU", "CUDA")),
+        to_cpu="x.map_blocks(cupy.asnumpy)",
+        traced="before `compute`, which checks them",
+    ),
+    Library(
+        *("array_api_strict", "array-api-strict", "array_api_strict", "StrictBackend", ("CPU",)),
+        to_cpu="x.to_device(array_api_strict.Device('CPU_DEVICE'))",
+    ),
+)
+ANY_OTHER = Library(
+    *("", "any other with DLPack", "", "", ("CPU", "CUDA")), to_cpu="x.to_device('cpu')"
+)
+
+
+# --- backends -----------------------------------------------------------------------------------
+
+_BY_TYPE: dict[type, Backend] = {}
+
+
+def backend_of(x: Any) -> Backend:
+    """Return the backend of an array."""
+    if backend := find_backend(x):
+        return backend
+    raise TypeError(f"{type(x).__name__} is no array that follows the array API standard")
+
+
+def find_backend(x: Any) -> Backend | None:
+    """Return the backend of an array; None if ``x`` is no array."""
+    return _BY_TYPE.get(type(x)) or _load_for(x)
+
+
+def _load_for(x: Any) -> Backend | None:
+    if not compat.is_array_api_obj(x):
+        return None
+    xp = compat.array_namespace(x)
+    library = library_of(xp)
+    backend = _BY_TYPE[type(x)] = _other(xp) if library is ANY_OTHER else load(library)
+    return backend
+
+
+def library_of(xp: Namespace) -> Library:
+    """Return the row of the table for a namespace."""
+    return next((library for library in LIBRARIES if library.owns(xp)), ANY_OTHER)
+
+
+@functools.cache
+def load(library: Library) -> Backend:
+    """Return the backend of a library, which must be installed."""
+    file = importlib.import_module(f"{__package__}.{library.name}")
+    xp = importlib.import_module(library.namespace)
+    backend: Backend = getattr(file, library.backend)(library, xp)
+    return backend
+
+
+@functools.cache
+def _other(xp: Namespace) -> Backend:
+    return Backend(ANY_OTHER, xp)
+
+
+def default() -> Backend:
+    """Return the backend in which lists and numbers become arrays."""
+    return load(LIBRARIES[0])
+
+
+# JAX's gradients of integers are NumPy arrays that array-api-compat counts as JAX's. So NumPy's
+# type is entered here, before any of its arrays is looked at.
+_BY_TYPE[np.ndarray] = default()
+
+
+def is_traced(x: Any) -> bool:
+    """Tell whether ``x``, which may be anything, is a traced array."""
+    backend = find_backend(x)
+    return backend is not None and backend.is_traced(x)
+
+
+def register(cls: type) -> None:
+    """Make a class of distributions known to the imported libraries that have pytrees."""
+    for library in _WITH_PYTREES:
+        if library.name in sys.modules:
+            load(library).register(cls)
+
+
+_WITH_PYTREES = [library for library in LIBRARIES if library.pytrees]
+
+
+# --- random bits --------------------------------------------------------------------------------
+
+
+def random_bits(rng: RNG) -> RandomBits:
+    """Return the random bits that a call takes from ``rng``, which is not read yet."""
+    for library in LIBRARIES:
+        if sys.modules.get(library.name) and load(library).reads(rng):
+            return RandomBits(rng, load(library))
+    kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
+    raise TypeError(
+        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator, "
+        f"or {kinds}; got {type(rng).__name__}"
+    )
+
+
+# --- what works on this machine -----------------------------------------------------------------
+
+
+def unavailable_reason(library: Library, memory: str) -> str | None:
+    """Tell why arrays of a library cannot be drawn from in a kind of memory; None if they can."""
+    kernels_reason: str | None = _kernels.load(memory.lower()).unavailable_reason()
+    if kernels_reason:
+        return kernels_reason
+    if find_spec(library.name) is None:
+        return "not installed"
+    return load(library).unavailable_reason(memory)

@@ -1,0 +1,123 @@
+"""PyTorch: gradients, `torch.func`, its generators, and CUDA on its own streams and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from anycat._random import split_words
+
+from .base import Backend
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+
+    from anycat._random import RandomBits
+
+    Array = Any
+
+_unwrap = torch.func.debug_unwrap
+
+
+class TorchBackend(Backend):
+    """PyTorch."""
+
+    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
+        return x.device, torch.get_default_dtype()
+
+    def _numpy_name(self, dtype: Any) -> Any:
+        return str(dtype).split(".")[-1]
+
+    def is_traced(self, x: Any) -> bool:
+        """Tell whether `torch.func.vmap` hides an axis of a tensor."""
+        return isinstance(x, torch.Tensor) and bool(self.detach(x).ndim != x.ndim)
+
+    def detach(self, x: Array) -> Array:
+        """Return a tensor without its gradient, and without the wrappers of `torch.func`."""
+        return _unwrap(_unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
+
+    def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
+        """Tell whether values have the gradient of the parameter, and outlive a transform."""
+        values = values if isinstance(values, tuple) else (values,)
+        return all(
+            x.requires_grad == param.requires_grad
+            and x.is_inference() == param.is_inference()
+            and _unwrap(x) is x
+            for x in values
+        )
+
+    def sample(
+        self,
+        params: Array,
+        logits: bool,
+        shape: tuple[int, ...],
+        bits: RandomBits,
+        dtype: np.dtype[Any],
+        cache: dict[str, Any],
+    ) -> Array:
+        """Draw as other libraries do, but not where `torch.func.vmap` hides an axis."""
+        if self.is_traced(params):
+            raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+        return super().sample(params, logits, shape, bits, dtype, cache)
+
+    def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
+        """Work where PyTorch works: on a GPU, on its current stream, with its memory."""
+        if x.is_cuda:
+            return _current_stream(kernels.array_module(), index)
+        return super().context(kernels, index, x)
+
+    # --- random bits ----------------------------------------------------------------------------
+
+    def reads(self, rng: Any) -> bool:
+        """Tell whether ``rng`` is a `torch.Generator`."""
+        return isinstance(rng, torch.Generator)
+
+    def random_words(self, rng: Any) -> list[int]:
+        """Return the next two 64-bit numbers of a generator on any device."""
+        numbers = torch.empty(2, dtype=torch.int64, device=rng.device)
+        numbers.random_(-(2**63), None, generator=rng)  # all of an int64
+        low, high = (n % 2**64 for n in numbers.tolist())
+        return split_words(low, high)
+
+    # --- the way in and out ---------------------------------------------------------------------
+
+    def unavailable_reason(self, memory: str) -> str | None:
+        """Tell whether PyTorch finds no GPU."""
+        return "finds no GPU" if memory == "CUDA" and not torch.cuda.is_available() else None
+
+    def from_numpy(self, x: Any, memory: str) -> Array:
+        """Return an array as a tensor."""
+        return torch.asarray(x, device=memory.lower())
+
+    def to_numpy(self, x: Array) -> Any:
+        """Return a tensor as an array on the CPU."""
+        return x.numpy(force=True)
+
+
+@contextlib.contextmanager
+def _current_stream(cupy: Any, index: int) -> Iterator[None]:
+    """Let CuPy work on PyTorch's current stream, and allocate memory from PyTorch.
+
+    DLPack lets streams wait for each other, so that any would do. But on PyTorch's own nothing
+    waits, and a CUDA graph that is captured there holds the draws. PyTorch's memory is at hand
+    while it captures, and is left to the graph.
+    """
+    stream = torch.cuda.current_stream(index).cuda_stream
+    # PyTorch's streams have not always had CUDA's protocol for them.
+    protocol = types.SimpleNamespace(__cuda_stream__=lambda: (0, stream))
+    memory = cupy.cuda.PythonFunctionAllocator(
+        torch.cuda.caching_allocator_alloc,  # (size, device), on the current stream
+        lambda pointer, _: torch.cuda.caching_allocator_delete(pointer),
+    )
+    with (
+        cupy.cuda.Device(index),
+        cupy.cuda.Stream.from_external(protocol),
+        cupy.cuda.using_allocator(memory.malloc),
+    ):
+        yield
