@@ -14,13 +14,13 @@ TEST_PYTHONS = sorted({*PYTHONS, "3.14", THIS_PYTHON})  # 3.14 is not supported 
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 LIBRARIES = {
     "strict": [],
-    "torch": nox.project.dependency_groups(PYPROJECT, "tests-torch"),  # not the newest: its size
+    "torch": nox.project.dependency_groups(PYPROJECT, "tests-torch"),  # not 5 GB of CUDA
     "jax": EXTRAS["jax"],
     "dask": [*EXTRAS["dask"], "distributed"],
 }
 CUDAS = ["12", "13"]
 
-# pyenv puts only the Pythons that are chosen on PATH, and stand-ins that fail for the others.
+# Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([*map(str, PYENV.glob("versions/3*/bin")), os.environ["PATH"]])
 
@@ -44,7 +44,7 @@ def run_tests(session: nox.Session, *options: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, and that only the rooms meant to know an array library import one."""
+    """Check style, and that only the modules meant to import an array library do so."""
     install(session, groups=("lint",))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
@@ -59,7 +59,7 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session(python=TEST_PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the suite on the newest releases; the whole of it beside PyTorch reports coverage."""
+    """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
     install(session, ".", groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
     # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
@@ -85,7 +85,7 @@ def library(session: nox.Session, library: str) -> None:
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the tests that are not slow in each other session, and on each other Python."""
+    """Run the quick tests in `oldest`, in each `library`, and on each other Python."""
     libraries = [f"library({library})" for library in LIBRARIES]
     pythons = [f"tests-{python}" for python in TEST_PYTHONS if python != THIS_PYTHON]
     for name in ["oldest", *libraries, *pythons]:
