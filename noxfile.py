@@ -1,22 +1,35 @@
 """Sessions for contributors and for CI: `nox -l` lists them, plain `nox` runs what CI runs."""
 
+import os
 import shutil
 import sys
+from pathlib import Path
 
 import nox
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-LIBRARIES = ["strict", "torch", "jax", "dask"]
+TEST_PYTHONS = sorted({*PYTHONS, "3.14", THIS_PYTHON})  # 3.14 is not supported yet
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+LIBRARIES = {
+    "strict": [],
+    "torch": nox.project.dependency_groups(PYPROJECT, "tests-torch"),  # not 5 GB of CUDA
+    "jax": EXTRAS["jax"],
+    "dask": [*EXTRAS["dask"], "distributed"],
+}
 CUDAS = ["12", "13"]
+
+# Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+os.environ["PATH"] = os.pathsep.join([*map(str, PYENV.glob("versions/3*/bin")), os.environ["PATH"]])
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "venv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs"]
+nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs", "matrix"]
 
 
 def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
@@ -24,9 +37,14 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
     session.install(*requirements, *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
+def run_tests(session: nox.Session, *options: str) -> None:
+    """Run pytest on all cores; arguments of the session come last, and so take precedence."""
+    session.run("pytest", "--numprocesses=auto", *options, *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, and that only the rooms meant to know an array library import one."""
+    """Check style, and that only the modules meant to import an array library do so."""
     install(session, groups=("lint",))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
@@ -39,14 +57,14 @@ def typecheck(session: nox.Session) -> None:
     session.run("mypy", *session.posargs)
 
 
-@nox.session(python=sorted({*PYTHONS, THIS_PYTHON}))
+@nox.session(python=TEST_PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole suite on the newest releases, and report what it covers."""
+    """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
     install(session, ".", groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
     install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
-    # Without a C++ compiler the CUDA kernels cannot be run, and part of the source is not reached.
-    coverage = ["--cov"] if sys.platform == "linux" and shutil.which("g++") else []
-    session.run("pytest", *session.posargs, *coverage)
+    # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
+    reaches_all = session.python == PYTHONS[0] and sys.platform == "linux" and shutil.which("g++")
+    run_tests(session, *(["--cov"] if reaches_all and not session.posargs else []))
 
 
 @nox.session(python=PYTHONS[0])
@@ -54,16 +72,24 @@ def oldest(session: nox.Session) -> None:
     """Run the suite on the oldest releases that pyproject.toml admits."""
     floors = [floor.replace(">=", "==") for floor in PYPROJECT["project"]["dependencies"]]
     install(session, ".", *floors, groups=("tests",))
-    session.run("pytest", *session.posargs)
+    run_tests(session)
 
 
-@nox.session
-@nox.parametrize("library", LIBRARIES, ids=LIBRARIES)
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("library", list(LIBRARIES), ids=list(LIBRARIES))
 def library(session: nox.Session, library: str) -> None:
-    """Run the suite beside the newest release of one array library (strict: beside none)."""
-    beside = {"dask": ["distributed"]}.get(library, [])
-    install(session, "." if library == "strict" else f".[{library}]", *beside, groups=("tests",))
-    session.run("pytest", *session.posargs)
+    """Run the suite with one array library (strict: with none but array-api-strict)."""
+    install(session, ".", *LIBRARIES[library], groups=("tests",))
+    run_tests(session)
+
+
+@nox.session(venv_backend="none")
+def matrix(session: nox.Session) -> None:
+    """Run the quick tests in `oldest`, in each `library`, and on each other Python."""
+    libraries = [f"library({library})" for library in LIBRARIES]
+    pythons = [f"tests-{python}" for python in TEST_PYTHONS if python != THIS_PYTHON]
+    for name in ["oldest", *libraries, *pythons]:
+        session.notify(name, posargs=["-m", "not slow", *session.posargs])
 
 
 @nox.session(venv_params=["--system-site-packages"])

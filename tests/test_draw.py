@@ -23,6 +23,8 @@ from anycat._kernels.grid import DrawRange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray[Any, Any]
 
 STRATEGIES = ("chosen", *Costs._fields)

@@ -105,6 +105,7 @@ def test_vmap(form: str, member: Callable[[Any], Any]) -> None:
     near(jax.vmap(jax.jit(member))(make(form, stack)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x64", [True], indirect=True)
 @pytest.mark.parametrize("name", SMOOTH)
 @each_form
@@ -166,6 +167,7 @@ def test_a_distribution_is_carried_through_a_scan() -> None:
     near(found, jnp.broadcast_to(make("logits", X).entropy(), (5, 2)))
 
 
+@pytest.mark.slow
 @narrow
 def test_what_is_traced_is_not_kept() -> None:
     dist = make("probs", X)
@@ -506,6 +508,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @narrow
 def test_other_and_several_devices() -> None:
     env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}

@@ -151,7 +151,7 @@ def test_two_libraries_do_not_mix() -> None:
             arrays[name] = put(X[0, 0], name)
         except pytest.skip.Exception:
             continue
-    assert len(arrays) > 2
+    assert {"numpy", "array_api_strict"} <= arrays.keys()
     for one, other in itertools.permutations(arrays, 2):
         dist = Categorical(arrays[one])
         message = rf"is an array of {other}, the distribution one of {one}: convert one of them"

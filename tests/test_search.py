@@ -90,6 +90,7 @@ def test_a_guide_may_be_filled_in_parts(kind: str, size: int) -> None:
     np.testing.assert_array_equal(again, guide)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 5, 64, 65, 1000, 4096, 4097, 9000])
 @pytest.mark.parametrize(("form", "kind"), [c for c in rows.KINDS if c[1] != "huge"])
 def test_both_sides_of_every_boundary(form: str, kind: str, size: int) -> None:

@@ -13,6 +13,8 @@ from anycat._kernels.cuda import compile as compiling
 
 pytest.importorskip("cuda.core", reason="needs cuda-core, cuda-bindings and nvidia-cuda-nvrtc")
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
 # Each architecture compiles each type and both forms of parameters.
 CASES = [

@@ -17,7 +17,7 @@ from anycat._kernels import cuda
 from anycat._kernels.cuda import compile as compiling
 from anycat._kernels.grid import DrawRange
 
-pytestmark = pytest.mark.usefixtures("on_cpu")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_cpu")]
 
 
 def plant(patch: pytest.MonkeyPatch, old: str, new: str) -> None:

@@ -22,7 +22,7 @@ from anycat._kernels.grid import DrawRange
 if TYPE_CHECKING:
     from types import ModuleType
 
-pytestmark = pytest.mark.usefixtures("cupy")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cupy")]
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_kind = pytest.mark.parametrize(("form", "kind"), rows.KINDS)

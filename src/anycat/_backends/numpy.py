@@ -71,7 +71,7 @@ class NumPyBackend(Backend):
         """Tell whether ``rng`` is None, a seed, a BitGenerator or a Generator."""
         if rng is None or isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
             return True
-        return not isinstance(rng, bool) and _is_index(rng)
+        return not isinstance(rng, bool | np.bool_) and _is_index(rng)
 
     def is_stateless(self, rng: Any) -> bool:
         """Tell whether ``rng`` is a seed."""
