@@ -1,4 +1,4 @@
-"""Sessions for contributors and for CI: `nox -l` lists them, plain `nox` runs what CI runs."""
+"""Sessions for contributors and CI: `nox -l` lists them, plain `nox` runs what CI runs."""
 
 import os
 import shutil
@@ -95,11 +95,11 @@ def matrix(session: nox.Session) -> None:
 @nox.session(venv_params=["--system-site-packages"])
 @nox.parametrize("cuda", CUDAS, ids=CUDAS)
 def gpu(session: nox.Session, cuda: str) -> None:
-    """Run the tests that need a CUDA device, and time draws beside the peers that are installed."""
+    """Run the tests that need a CUDA device, then the benchmarks with installed alternatives."""
     install(session, f".[cupy-cuda{cuda}x]", "ml_dtypes>=0.5", groups=("tests",))
     try:
         session.run("python", "-m", "pytest", "-m", "gpu", *session.posargs)
-    finally:  # a GPU is rare: what tests find keeps nobody from timing the rest
+    finally:  # time on a GPU is scarce: run the benchmarks even if a test fails
         session.run("python", "benchmarks/gpu.py")
 
 
@@ -110,7 +110,7 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
     session.run(
         *("pytest", "--doctest-modules", "--doctest-glob=*.md", "--ignore=docs/conf.py"),
-        "--ignore=docs/libraries.md",  # which the tests run, beside PyTorch and JAX
+        "--ignore=docs/libraries.md",  # it needs PyTorch and JAX, so the tests run it
         "--doctest-ignore-import-errors",  # of the module for JAX
         *("--pyargs", "anycat", "docs", "README.md", *session.posargs),
     )
@@ -118,7 +118,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Time anycat beside its peers, and how time grows; arguments after `--` choose groups."""
+    """Time anycat and the alternatives; arguments after `--` choose groups of cases."""
     install(session, ".", groups=("benchmarks",))
     session.run("python", "benchmarks/run.py", *session.posargs)
     if not session.posargs:
