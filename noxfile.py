@@ -18,6 +18,8 @@ LIBRARIES = {
     "jax": EXTRAS["jax"],
     "dask": [*EXTRAS["dask"], "distributed"],
 }
+# Tests of what depends on the libraries that are installed.
+SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "sessions", "values")]
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
@@ -79,17 +81,20 @@ def oldest(session: nox.Session) -> None:
 @nox.parametrize("library", list(LIBRARIES), ids=list(LIBRARIES))
 def library(session: nox.Session, library: str) -> None:
     """Run the suite with one array library (strict: with none but array-api-strict)."""
-    install(session, ".", *LIBRARIES[library], groups=("tests",))
+    # These sessions share compiled kernels: an editable install keeps them in the checkout.
+    install(session, "--editable", ".", *LIBRARIES[library], groups=("tests",))
     run_tests(session)
 
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the quick tests in `oldest`, in each `library`, and on each other Python."""
-    libraries = [f"library({library})" for library in LIBRARIES]
-    pythons = [f"tests-{python}" for python in TEST_PYTHONS if python != THIS_PYTHON]
-    for name in ["oldest", *libraries, *pythons]:
-        session.notify(name, posargs=["-m", "not slow", *session.posargs])
+    """Run the quick tests of `oldest` and each other Python, and those of each `library` itself."""
+    quick = ["-m", "not slow", *session.posargs]
+    for name in ["oldest", *(f"tests-{x}" for x in TEST_PYTHONS if x != THIS_PYTHON)]:
+        session.notify(name, posargs=quick)
+    for name in LIBRARIES:
+        files = [file for file in (*SHARED_TESTS, f"tests/test_{name}.py") if Path(file).exists()]
+        session.notify(f"library({name})", posargs=[*quick, *files])
 
 
 @nox.session(venv_params=["--system-site-packages"])
