@@ -19,7 +19,9 @@ LIBRARIES = {
     "dask": [*EXTRAS["dask"], "distributed"],
 }
 # Tests of what depends on the libraries that are installed.
-SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "sessions", "values")]
+SHARED_TESTS = [
+    f"tests/test_{x}.py" for x in ("libraries", "main", "package", "sessions", "values")
+]
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
