@@ -19,9 +19,7 @@ LIBRARIES = {
     "dask": [*EXTRAS["dask"], "distributed"],
 }
 # Tests of what depends on the libraries that are installed.
-SHARED_TESTS = [
-    f"tests/test_{x}.py" for x in ("libraries", "main", "package", "sessions", "values")
-]
+SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "values")]
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
@@ -38,7 +36,10 @@ nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs", "ma
 
 def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
     """Install `requirements` and the named dependency groups of pyproject.toml in one step."""
-    session.install(*requirements, *nox.project.dependency_groups(PYPROJECT, *groups))
+    # Without `--no-compile`, pip compiles more files than the sessions import.
+    session.install(
+        "--no-compile", *requirements, *nox.project.dependency_groups(PYPROJECT, *groups)
+    )
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
@@ -90,13 +91,17 @@ def library(session: nox.Session, library: str) -> None:
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the quick tests of `oldest` and each other Python, and those of each `library` itself."""
+    """Run all tests on the newest other Python that is found, and the quick ones elsewhere."""
     quick = ["-m", "not slow", *session.posargs]
-    for name in ["oldest", *(f"tests-{x}" for x in TEST_PYTHONS if x != THIS_PYTHON)]:
-        session.notify(name, posargs=quick)
+    others = [python for python in TEST_PYTHONS if python != THIS_PYTHON]
+    newest = max((x for x in others if shutil.which(f"python{x}")), default=None)
+    session.notify("oldest", posargs=quick)
+    for python in others:
+        options = session.posargs if python == newest else [*quick, *SHARED_TESTS]
+        session.notify(f"tests-{python}", posargs=options)
     for name in LIBRARIES:
-        files = [file for file in (*SHARED_TESTS, f"tests/test_{name}.py") if Path(file).exists()]
-        session.notify(f"library({name})", posargs=[*quick, *files])
+        own = [file for file in [f"tests/test_{name}.py"] if Path(file).exists()]
+        session.notify(f"library({name})", posargs=[*quick, *SHARED_TESTS, *own])
 
 
 @nox.session(venv_params=["--system-site-packages"])

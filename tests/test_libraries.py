@@ -16,6 +16,7 @@ from libraries import BY_NAME, GPU, each_library, get, put
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, kl_divergence
+from anycat._backends import registry
 from anycat._backends.registry import ANY_OTHER, LIBRARIES, library_of
 
 X = rows.make("probs", "plain", (2, 3, 5), np.float32)
@@ -151,6 +152,8 @@ def test_two_libraries_do_not_mix() -> None:
             arrays[name] = put(X[0, 0], name)
         except pytest.skip.Exception:
             continue
+    reason = registry.unavailable_reason
+    assert arrays.keys() == {x.name for x in LIBRARIES if not reason(x, x.memory[0])}
     assert {"numpy", "array_api_strict"} <= arrays.keys()
     for one, other in itertools.permutations(arrays, 2):
         dist = Categorical(arrays[one])

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 COLLECT = """
 import sys
 from importlib.machinery import PathFinder
@@ -21,6 +23,7 @@ sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", sys.argv
 """
 
 
+@pytest.mark.slow
 def test_collection_without_optional_libraries() -> None:
     command = [sys.executable, "-c", COLLECT, str(Path(__file__).parent)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
