@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threads_per_worker=1,
         env={"NUMBA_NUM_THREADS": "1"},  # the processes already use all cores
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     )
     with cluster, Client(cluster) as client:
         begin = time.perf_counter()

@@ -462,7 +462,7 @@ def client() -> Iterator[Any]:
     """Return the client of two processes, each of one thread, that answer on this machine alone."""
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     )
     with cluster, distributed.Client(cluster, set_as_default=False) as client:
         yield client
