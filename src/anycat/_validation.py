@@ -161,6 +161,8 @@ def check_quantile(backend: Backend, q: Array) -> None:
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
+    if type(shape) is tuple and not shape:  # the most frequent case
+        return shape
     many = isinstance(shape, tuple)  # the usual case
     many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
     many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)

@@ -11,6 +11,7 @@ import array_api_compat as compat
 from . import _parameters, _validation
 from ._backends import registry
 from ._parameters import LOGITS, PROBS
+from ._random import RandomBits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +97,9 @@ class Categorical:
     event_shape: tuple[()] = ()
     """Shape of one event: always ``()``."""
 
+    _small: Array | None = None
+    """The parameter as `Backend.small` has it, if the batch is small and has not been expanded."""
+
     def __init__(
         self,
         probs: Any = None,
@@ -108,17 +112,25 @@ class Categorical:
             raise ValueError(
                 "give either probs or logits; got " + ("neither" if probs is None else "both")
             )
-        form, given = (PROBS, probs) if logits is None else (LOGITS, logits)
-        param = _validation.as_array(form.name, given)
-        _validation.check_parameters(form.name, param)
+        form, param = (PROBS, probs) if logits is None else (LOGITS, logits)
         validate = __debug__ if validate_args is None else bool(validate_args)
-        backend = registry.backend_of(param)
         cache: dict[str, Any] = {}
-        if validate:
+        backend = registry.find_backend(param)
+        small = None if backend is None else backend.small(param)
+        if small is None:
+            param = _validation.as_array(form.name, param)
+            _validation.check_parameters(form.name, param)
+            backend, valid = registry.backend_of(param), False
+        else:
+            valid = validate and backend.small_kernels.rows_valid(
+                small, param.shape[-1], form is LOGITS
+            )
+        if validate and not valid:
             check = partial(_validation.check_rows, form.name)
             param = backend.validate_rows(check, param, cache)
-        valid = validate and not backend.is_traced(param)
-        self._set(form, param, _batch_of(param), validate, clamp_probs, valid, cache)
+            valid = not backend.is_traced(param)
+        self._set(form, param, tuple(param.shape[:-1]), validate, clamp_probs, valid, cache)
+        self._small = small
 
     def _set(
         self,
@@ -142,12 +154,9 @@ class Categorical:
         self._clamp_probs = clamp_probs
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
+        self._backend = registry.find_backend(param)
         registry.register(type(self))
         return self
-
-    @cached_property
-    def _backend(self) -> Backend:
-        return registry.backend_of(self._param)
 
     @property
     def _xp(self) -> Namespace:
@@ -386,12 +395,20 @@ class Categorical:
         True
         """
         shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
-        dtype = self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+        reader, backend = registry.reader_of(rng), self._backend
+        small, logits = self._small, self._form is LOGITS
+        if small is not None and dtype is None:
+            if not backend.keeps_memory:
+                small = backend.small(self._param)
+            size = self._param.shape[-1]
+            draws = backend.small_kernels.draw(small, size, logits, shape, reader, rng)
+            if draws is not None:
+                return backend.from_kernel(draws, self._param)
+        dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
         signed = not self._rows_validated
         _validation.check_draws(shape, dtype, self.num_categories, signed=signed)
-        bits = registry.random_bits(rng)
-        backend = bits.reader if bits.is_traced else self._backend
-        logits = self._form is LOGITS
+        bits = RandomBits(rng, reader)
+        backend = bits.reader if bits.is_traced else backend
         return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
 
     def enumerate_support(self, expand: bool = True) -> Array:

@@ -7,6 +7,7 @@ a library overrides what differs.
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
@@ -219,6 +220,23 @@ class Backend:
         """Return the entries of the rows at ``values``."""
         return None
 
+    # --- small batches in CPU memory: see `anycat._kernels.cpu.small` ----------------------------
+
+    keeps_memory = True
+    """Whether an array stays where it is in memory."""
+
+    def small(self, x: Array) -> Array | None:
+        """Return the numbers of a small array as kernels take them, in one axis, if it is one.
+
+        It is not if this takes long, or if more matters of it than its numbers.
+        """
+        return None
+
+    @functools.cached_property
+    def small_kernels(self) -> Any:
+        """The kernels for small batches, which are loaded with the first."""
+        return _kernels.load("cpu").small
+
     # --- draws ----------------------------------------------------------------------------------
 
     def sample(
@@ -297,6 +315,14 @@ class Backend:
     def random_words(self, rng: RNG) -> Any:
         """Take 128 bits from such an ``rng``, as four 32-bit words."""
         raise NotImplementedError
+
+    def random_source(self, rng: RNG) -> tuple[Any, int, int] | None:
+        """Return what compiled code can take those words from, if ``rng`` has it.
+
+        That is a lock to hold, and the addresses of a function, which returns the next 64 bits, and
+        of its argument.
+        """
+        return None
 
     def random_key(self, rng: RNG) -> Key:
         """Take those words as kernels want them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import operator
 import os
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FUSED_MIN_SIZE = 1 << 14
 """Elements from which kernels are worth calling, and loading, for anything but draws."""
 
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _STATEFUL = np.random.Generator, np.random.BitGenerator
 
 
@@ -45,6 +47,13 @@ class NumPyBackend(Backend):
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return the draws themselves."""
         return out
+
+    def small(self, x: Array) -> Array | None:
+        """Return the numbers of a small array, in one axis."""
+        if not 0 < x.size <= _kernels.SMALL_MAX_SIZE or x.dtype not in _FLOATS or not x.ndim:
+            return None
+        flat = x.ravel()
+        return flat if flat.flags.carray else flat.copy()
 
     # --- kernels for large arrays ---------------------------------------------------------------
 
@@ -86,6 +95,28 @@ class NumPyBackend(Backend):
         next_uint64, state = interface.next_uint64, interface.state
         with bit_generator.lock:  # the same way for generators of 32 and of 64 bits
             return split_words(next_uint64(state), next_uint64(state))
+
+    def random_source(self, rng: RNG) -> tuple[Any, int, int] | None:
+        """Return the lock, the function and the state of one of NumPy's own bit generators."""
+        bit_generator = rng.bit_generator if isinstance(rng, np.random.Generator) else rng
+        function = _NEXT_UINT64.get(type(bit_generator))
+        if function is None:
+            return None
+        return bit_generator.lock, function, bit_generator.ctypes.state_address
+
+
+def _address(function: Any) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+# The function of each class of NumPy's own; other classes may have one for each object.
+_NEXT_UINT64 = {
+    cls: _address(cls(0).ctypes.next_uint64)
+    for cls in (
+        *(np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox),
+        np.random.SFC64,
+    )
+}
 
 
 def _in_one_pass(name: str, x: Array, *args: Any) -> Any:

@@ -15,8 +15,6 @@ import array_api_compat as compat
 import numpy as np
 
 from anycat import _kernels
-from anycat._random import RandomBits
-
 from .base import Backend, Library
 
 if TYPE_CHECKING:
@@ -123,22 +121,34 @@ def is_traced(x: Any) -> bool:
 
 def register(cls: type) -> None:
     """Make a class of distributions known to the imported libraries that have pytrees."""
-    for library in _WITH_PYTREES:
-        if library.name in sys.modules:
+    for name, library, known in _WITH_PYTREES:
+        if name in sys.modules and cls not in known:
             load(library).register(cls)
+            known.add(cls)
 
 
-_WITH_PYTREES = [library for library in LIBRARIES if library.pytrees]
+_WITH_PYTREES: list[tuple[str, Library, set[type]]] = [
+    (library.name, library, set()) for library in LIBRARIES if library.pytrees
+]
 
 
 # --- random bits --------------------------------------------------------------------------------
 
 
-def random_bits(rng: RNG) -> RandomBits:
-    """Return the random bits that a call takes from ``rng``, which is not read yet."""
+def reader_of(rng: RNG) -> Backend:
+    """Return the backend of the library to which ``rng`` belongs."""
+    return _READERS.get(type(rng)) or _find_reader(rng)
+
+
+_READERS: dict[type, Backend] = {}
+
+
+def _find_reader(rng: RNG) -> Backend:
     for library in LIBRARIES:
         if sys.modules.get(library.name) and load(library).reads(rng):
-            return RandomBits(rng, load(library))
+            if find_backend(rng) is None:  # an array may be a key or not
+                _READERS[type(rng)] = load(library)
+            return load(library)
     kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator, "

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import types
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from anycat import _kernels
 from anycat._random import split_words
 
 from .base import Backend
+from .torch_autograd import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from contextlib import AbstractContextManager
-
-    import numpy as np
 
     from anycat._random import RandomBits
 
     Array = Any
 
 _unwrap = torch.func.debug_unwrap
+_FLOATS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
 
 
 class TorchBackend(Backend):
@@ -52,6 +55,14 @@ class TorchBackend(Backend):
             for x in values
         )
 
+    keeps_memory = False
+
+    def small(self, x: Array) -> Array | None:
+        """Return the numbers of a small, plain tensor, in one axis."""
+        if not is_plain(x) or not 0 < x.numel() <= _kernels.SMALL_MAX_SIZE or not x.ndim:
+            return None
+        return _view(x) if x.is_contiguous() else np.from_dlpack(x.detach().contiguous()).ravel()
+
     def sample(
         self,
         params: Array,
@@ -65,6 +76,10 @@ class TorchBackend(Backend):
         if self.is_traced(params):
             raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
         return super().sample(params, logits, shape, bits, dtype, cache)
+
+    def from_kernel(self, out: Array, params: Array) -> Array:
+        """Return draws as a tensor."""
+        return torch.from_numpy(out) if type(out) is np.ndarray else super().from_kernel(out, params)
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
         """Work where PyTorch works: on a GPU, on its current stream, with its memory."""
@@ -98,6 +113,20 @@ class TorchBackend(Backend):
     def to_numpy(self, x: Array) -> Any:
         """Return a tensor as an array on the CPU."""
         return x.numpy(force=True)
+
+
+def _view(x: Array) -> Array | None:
+    """View the numbers of a plain, contiguous tensor; None if its memory has been freed.
+
+    This takes a fraction of the time of DLPack, and the memory can still be resized, as it can not
+    after `torch.Tensor.numpy`.
+    """
+    address = x.data_ptr()
+    if not address:
+        return None
+    dtype = _FLOATS[x.dtype]
+    buffer = (ctypes.c_char * (x.numel() * dtype.itemsize)).from_address(address)
+    return np.frombuffer(buffer, dtype)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
     Array = Any
 
+# Of a small batch, which `cpu.small` takes. Up to here, what the short way saves is more than other
+# strategies gain.
+SMALL_MAX_SIZE = 1 << 12  # elements; no more than a tile
+SMALL_MAX_DRAWS = 1 << 8
+
 # DLPack's device types; the last of each is memory that CPU and GPU share.
 _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
 

@@ -4,6 +4,7 @@
 other functions take one pass over large arrays where NumPy would take several.
 """
 
+from . import small
 from .draw import sample
 from .float_env import default_float_env
 from .host import array_module, context, unavailable_reason
@@ -19,6 +20,7 @@ __all__ = [
     "row_stats",
     "rows_valid",
     "sample",
+    "small",
     "thread_count",
     "unavailable_reason",
 ]

@@ -18,9 +18,14 @@ _NO_CHANGE = contextlib.nullcontext()
 _SUBNORMAL = 5e-324  # which is zero in that mode
 
 
+def is_default_float_env() -> bool:
+    """Tell whether subnormal numbers are not zero now."""
+    return _SUBNORMAL > 0
+
+
 def default_float_env() -> contextlib.AbstractContextManager[None]:
     """Restore the default: without subnormal numbers, draws and checks of them would differ."""
-    return _NO_CHANGE if _SUBNORMAL > 0 else _default_float_env()
+    return _NO_CHANGE if is_default_float_env() else _default_float_env()
 
 
 @contextlib.contextmanager

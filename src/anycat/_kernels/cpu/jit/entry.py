@@ -26,22 +26,29 @@ DIGEST = _digest_sources()  # now, since the files may change before kernels are
 
 
 class PackageCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache on disk, with the sources of the package as a part of the key."""
+    """Numba's cache on disk, with the sources of the package and options as parts of the key."""
+
+    def __init__(self, function, options):
+        super().__init__(function)
+        self.options = repr(sorted(options.items()))
 
     def _index_key(self, *args):
-        return (*super()._index_key(*args), DIGEST)
+        return (*super()._index_key(*args), DIGEST, self.options)
 
 
 def entry(function=None, **options):
-    """Compile a function that Python calls, which lets other threads run; keep it on disk.
+    """Compile a function that Python calls; keep it on disk.
 
-    It is not kept if a future Numba does not let us extend the key.
+    By default it lets other threads run. With ``nogil=False`` it does not, which suits work of some
+    microseconds: to get the lock back from a busy thread may take longer than that. It is not kept
+    if a future Numba does not let us extend the key.
     """
     if function is None:
         return functools.partial(entry, **options)
-    dispatcher = njit(nogil=True, **options)(function)
+    options = {"nogil": True, **options}
+    dispatcher = njit(**options)(function)
     if hasattr(FunctionCache, "_index_key") and hasattr(dispatcher, "_cache"):
-        dispatcher._cache = PackageCache(function)
+        dispatcher._cache = PackageCache(function, options)
     return dispatcher
 
 
