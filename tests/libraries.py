@@ -47,4 +47,4 @@ def get(x: Any) -> Any:
 
 def key(rng: Any) -> Any:
     """Return the 128 bits that a call takes from ``rng``."""
-    return registry.random_bits(rng).key()
+    return registry.reader_of(rng).random_key(rng)

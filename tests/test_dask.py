@@ -14,6 +14,7 @@ import pytest
 import rows
 from hypothesis import given
 from hypothesis import strategies as st
+import libraries
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, _validation, kl_divergence
@@ -157,7 +158,7 @@ def test_numbers_past_32_bits() -> None:
         draws = Categorical(lazy([0.1, 0.2, 0.7])).sample((2**33 + 5,), rng=0)
     last = np.empty((1, 1, 105), np.int64)
     numbers = DrawRange(1, 1, 105, 2**33 - 100, 105, 105)
-    cpu.sample(np.array([0.1, 0.2, 0.7]), False, registry.random_bits(0).key(), numbers, last, {})
+    cpu.sample(np.array([0.1, 0.2, 0.7]), False, libraries.key(0), numbers, last, {})
     assert_array_equal(draws[-105:].compute(), last[0, 0])
 
 

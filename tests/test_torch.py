@@ -209,7 +209,7 @@ def test_parameters_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen = []
     monkeypatch.setattr(cpu, "sample", lambda params, *_: seen.append(params))
-    x = torch.rand(50, 7)[::2]
+    x = torch.rand(50, 700)[::2]
     draws = Categorical(x).sample(3, rng=0)
     assert seen[0].__array_interface__["data"][0] == x.data_ptr()
     assert seen[0].strides[-2:] == tuple(4 * s for s in x.stride())

@@ -1,8 +1,8 @@
 """Normalization, and conversion between probabilities and logits, in array API operations.
 
-A distribution is given in one of two *forms*. Each form has three functions of its parameters
+A distribution is given in one of two *forms*. Each form has functions of its parameters
 ``x``: the normalizer of each row, and the probabilities and log-probabilities of entries, given the
-normalizer. The last two work on single entries, so that looking up a log-probability needs no more
+normalizer. These two work on single entries, so that looking up a log-probability needs no more
 of the row than its entry and its normalizer.
 """
 
@@ -30,6 +30,8 @@ class Form:
     """(xp, x, normalizer) -> probabilities of the entries"""
     log_prob: Callable[[Namespace, Array, Normalizer], Array]
     """(xp, x, normalizer) -> log-probabilities of the entries, -inf where they are zero"""
+    valid: Callable[[Namespace, Array], Array]
+    """(xp, x) -> whether each row is valid"""
 
 
 def _log_of_share(xp: Namespace, x: Array, n: Normalizer) -> Array:
@@ -46,11 +48,17 @@ def _log_of_share(xp: Namespace, x: Array, n: Normalizer) -> Array:
     return xp.where(positive, log, -xp.inf)
 
 
+def _probs_valid(xp: Namespace, x: Array) -> Array:
+    sums = xp.sum(x, axis=-1)
+    return (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
+
+
 PROBS = Form(
     "probs",
     normalizer=lambda xp, x: (xp.sum(x, axis=-1, keepdims=True),),
     prob=lambda xp, x, n: x / n[0],
     log_prob=_log_of_share,
+    valid=_probs_valid,
 )
 
 
@@ -69,7 +77,11 @@ LOGITS = Form(
     normalizer=_max_and_sum,
     prob=lambda xp, x, n: xp.exp(x - n[0]) / n[1],
     log_prob=lambda _, x, n: x - n[0] - n[2],
+    valid=lambda xp, x: xp.isfinite(xp.max(x, axis=-1)),
 )
+
+
+FORMS = {form.name: form for form in (PROBS, LOGITS)}
 
 
 def widest_dtype(xp: Namespace, device: Any) -> Any:
@@ -81,6 +93,11 @@ def widest_dtype(xp: Namespace, device: Any) -> Any:
 def clamped_log(xp: Namespace, p: Array, eps: float) -> Array:
     """Return log(p) for ``p`` clamped to [eps, 1 - eps]."""
     return xp.log(xp.clip(p, eps, 1 - eps))
+
+
+def mode(xp: Namespace, x: Array, form: Form) -> Array:
+    """Return the first largest entry of each row, -1 where it is invalid."""
+    return xp.where(form.valid(xp, x), xp.argmax(x, axis=-1), -1)
 
 
 def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:

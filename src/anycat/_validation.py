@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import array_api_compat as compat
 
 from ._backends import base, registry
+from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
     from ._backends.base import Backend
@@ -70,27 +71,22 @@ def check_parameters(name: str, x: Array) -> None:
 def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
     """Check that each row of ``probs`` or ``logits`` is valid.
 
-    The minimum and the maximum of the whole array settle most cases at memory bandwidth, with one
-    synchronization of the device; NaN and infinities propagate to them. Rows are examined only if
-    these leave a row in doubt. (No matrix product: BLAS threads would keep spinning on the cores
-    that the kernels need.)
+    Without kernels, the minimum and the maximum of the whole array settle most cases at memory
+    bandwidth, with one synchronization of the device; NaN and infinities propagate to them. Rows
+    are examined only if these leave a row in doubt. (No matrix product: BLAS threads would keep
+    spinning on the cores that the kernels need.)
     """
-    backend = registry.backend_of(x)
-    xp = backend.xp
-    if 0 in x.shape or backend.rows_valid(x, name == "logits", cache):
+    backend, form = registry.backend_of(x), FORMS[name]
+    xp, logits = backend.xp, form is LOGITS
+    if 0 in x.shape or backend.rows_valid(x, logits, cache):
         return
     traits = backend.traits(x)
     x = xp.astype(x, traits.compute, copy=False)
     with backend.errstate():
-        if name == "probs":
-            if (xp.min(x) > 0) & (xp.max(x) <= traits.max / x.shape[-1]):
-                return
-            sums = xp.sum(x, axis=-1)
-            good = (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
-        else:
-            if (xp.max(x) < xp.inf) & (xp.min(x) > -xp.inf):
-                return
-            good = xp.isfinite(xp.max(x, axis=-1))
+        least, most = (-xp.inf, xp.inf) if logits else (0.0, traits.max / x.shape[-1])
+        if (xp.min(x) > least) & (xp.max(x) < most):
+            return
+        good = form.valid(xp, x)
     if not xp.all(good):
         _report_row(backend, name, x, _first_place(xp, good))
 
@@ -181,6 +177,8 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
 
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which ``name`` and the batch broadcast."""
+    if shape == batch:
+        return batch
     try:
         return tuple(map(int, base.broadcast_shapes(shape, batch)))
     except ValueError:

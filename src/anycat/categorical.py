@@ -122,7 +122,7 @@ class Categorical:
             _validation.check_parameters(form.name, param)
             backend, valid = registry.backend_of(param), False
         else:
-            valid = validate and backend.small_kernels.rows_valid(
+            valid = validate and backend.cpu.small.rows_valid(
                 small, param.shape[-1], form is LOGITS
             )
         if validate and not valid:
@@ -259,7 +259,7 @@ class Categorical:
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._with_params(self._param, shape, self._cache)
-        for name in ("probs", "logits", "_normalizer", "_row_stats", "_cumulative", "_entropy"):
+        for name in ("probs", "logits", "_normalizer", "_row_stats", "_cumulative", "_tracked_entropy"):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
@@ -294,7 +294,10 @@ class Categorical:
     @rowwise
     def probs(self) -> Array:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
-        return self._to_param(self._probs_of(self._wide_param, self._normalizer))
+        found = self._compute("normalized", False, None)
+        if found is None:
+            found = self._probs_of(self._wide_param, self._normalizer)
+        return self._to_param(found)
 
     @cached_parameter
     @rowwise
@@ -304,21 +307,41 @@ class Categorical:
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
         ``clamp_probs`` is False.
         """
-        return self._to_param(self._logits_of(self._wide_param, self._normalizer))
+        found = self._compute("normalized", True, self._clamp_eps)
+        if found is None:
+            found = self._logits_of(self._wide_param, self._normalizer)
+        return self._to_param(found)
+
+    def _compute(self, name: str, *args: Any) -> Array | None:
+        """Call a kernel: see `Backend.compute`."""
+        return self._backend.compute(name, *self._kernel_args, *args)
+
+    @property
+    def _kernel_args(self) -> tuple[Array, bool, dict[str, Any]]:
+        """What kernels that compute values take first.
+
+        Integers are converted beforehand, as all else is computed from the result. Draws are not.
+        """
+        if self._param.dtype == self._traits.real:
+            return self._param, self._form is LOGITS, self._cache
+        return self._wide_param, self._form is LOGITS, {}
+
+    @property
+    def _clamp_eps(self) -> float | None:
+        """The ``eps`` of clamping, if there is any."""
+        return self._traits.eps if self._form is PROBS and self._clamp_probs else None
 
     @cached_parameter
     def _normalizer(self) -> Normalizer:
-        backend, logits = self._backend, self._form is LOGITS
-        with backend.errstate():
-            known = backend.normalizer(self._param, logits, self._cache)
-            if logits:
-                known = known or self._row_stats[:3]
-            return known or self._form.normalizer(self._xp, self._wide_param)
+        with self._backend.errstate():
+            if stats := self._row_stats:
+                top, total, log_total = (stat[..., None] for stat in stats[:3])
+                return (top, total, log_total) if self._form is LOGITS else (total,)
+            return self._form.normalizer(self._xp, self._wide_param)
 
     @cached_parameter
     def _row_stats(self) -> tuple[Array, ...]:
-        """Return the row statistics computed by kernels, or an empty tuple."""
-        return self._backend.row_stats(self._param, self._form is LOGITS)
+        return self._backend.row_stats(self._wide_param, self._form is LOGITS)
 
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
         with self._backend.errstate():
@@ -326,9 +349,9 @@ class Categorical:
 
     def _logits_of(self, x: Array, normalizer: Normalizer) -> Array:
         with self._backend.errstate():
-            if self._form is PROBS and self._clamp_probs:
+            if (eps := self._clamp_eps) is not None:
                 p = self._form.prob(self._xp, x, normalizer)
-                return _parameters.clamped_log(self._xp, p, self._traits.eps)
+                return _parameters.clamped_log(self._xp, p, eps)
             return self._form.log_prob(self._xp, x, normalizer)
 
     @property
@@ -336,10 +359,13 @@ class Categorical:
         return self._to_compute_dtype(self._param)
 
     def _to_compute_dtype(self, x: Array) -> Array:
-        return self._xp.astype(x, self._traits.compute, copy=False)
+        return self._astype(x, self._traits.compute)
 
     def _to_dtype(self, x: Array) -> Array:
-        return self._xp.astype(x, self.dtype, copy=False)
+        return self._astype(x, self._traits.real)
+
+    def _astype(self, x: Array, dtype: Any) -> Array:
+        return x if x.dtype == dtype else self._xp.astype(x, dtype)
 
     def _to_param(self, x: Array) -> Array:
         """Convert an elementwise result to the dtype and shape of `probs`."""
@@ -401,7 +427,7 @@ class Categorical:
             if not backend.keeps_memory:
                 small = backend.small(self._param)
             size = self._param.shape[-1]
-            draws = backend.small_kernels.draw(small, size, logits, shape, reader, rng)
+            draws = backend.cpu.small.draw(small, size, logits, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
         dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
@@ -479,30 +505,40 @@ class Categorical:
 
     @rowwise
     def _log_prob_at(self, value: Array) -> Array:
-        return self._of_value(value, self._logits_of, -math.inf)
+        return self._of_value(value, True)
 
     @rowwise
     def _prob_at(self, value: Array) -> Array:
-        return self._of_value(value, self._probs_of, 0.0)
+        return self._of_value(value, False)
 
-    def _of_value(self, value: Array, function: Any, outside: float) -> Array:
-        """Gather the parameter at ``value``, then apply ``function`` to the gathered entries.
+    def _of_value(self, value: Array, log: bool) -> Array:
+        """Return the probabilities of values, or their logarithms."""
+        backend, inside = self._backend, True
+        found = self._look_up(value, log)
+        if found is None:
+            validate = self._validate and backend.has_values(value)
+            index, inside = _validation.categories_of(backend, value, self.num_categories, validate)
+            found = self._look_up(index, log)
+            if found is None:
+                found = self._gather_and_normalize(index, log)
+        if inside is not True:
+            found = self._xp.where(inside, found, -math.inf if log else 0.0)
+        return self._to_dtype(found)
+
+    def _look_up(self, index: Array, log: bool) -> Array | None:
+        eps = self._clamp_eps if log else None
+        return self._backend.look_up(*self._kernel_args, index, log, eps)
+
+    def _gather_and_normalize(self, index: Array, log: bool) -> Array:
+        """Gather the parameter at categories, then convert the gathered entries.
 
         The logarithm, for example, is computed only for the entries needed, not for all of them.
         """
-        backend, inside = self._backend, True
-        validate = self._validate and backend.has_values(value)
-        entries = backend.gather(self._param, value)
-        if entries is None:
-            index, inside = _validation.categories_of(backend, value, self.num_categories, validate)
-            floating = backend.isdtype(self._param.dtype, "real floating")
-            table = self._param if floating else self._wide_param
-            entries = self._gather(table, index)
+        floating = self._backend.isdtype(self._param.dtype, "real floating")
+        entries = self._gather(self._param if floating else self._wide_param, index)
         normalizer = tuple(n[..., 0] for n in self._normalizer)
-        result = function(self._to_compute_dtype(entries), normalizer)
-        if inside is not True:
-            result = self._xp.where(inside, result, outside)
-        return self._to_dtype(result)
+        function = self._logits_of if log else self._probs_of
+        return function(self._to_compute_dtype(entries), normalizer)
 
     def _gather(self, table: Array, index: Array) -> Array:
         """Gather the entries of ``table``, of shape (..., K), at ``index`` along the last axis."""
@@ -518,6 +554,8 @@ class Categorical:
     @cached_parameter
     def _cumulative(self) -> Array:
         """Return the CDF at each category, accumulated in the widest dtype."""
+        if (found := self._compute("cumulative")) is not None:
+            return self._to_dtype(found)
         xp, device = self._xp, self._backend.creation_device(self._param)
         weights = self._probs_of(self._wide_param, self._normalizer)
         sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, device))
@@ -603,10 +641,15 @@ class Categorical:
         """
         return self._broadcast(self._to_dtype(self._entropy), self._batch_shape)
 
-    @cached_parameter
+    @property
     def _entropy(self) -> Array:
+        found = self._compute("entropy")
+        return self._tracked_entropy if found is None else found
+
+    @cached_parameter
+    def _tracked_entropy(self) -> Array:
         if self._row_stats:
-            return self._row_stats[3][..., 0]
+            return self._row_stats[3]
         return _parameters.entropy(self._xp, *self._exact())
 
     @rowwise
@@ -638,8 +681,14 @@ class Categorical:
     @property
     @rowwise
     def mode(self) -> Array:
-        """Most probable category of each distribution, the first one in case of ties."""
-        first = self._xp.argmax(self._wide_param, axis=-1)
+        """Most probable category of each distribution, the first one in case of ties.
+
+        It is -1 if the row is invalid.
+        """
+        first = self._compute("mode")
+        if first is None:
+            with self._backend.errstate():
+                first = _parameters.mode(self._xp, self._wide_param, self._form)
         return self._broadcast(first, self._batch_shape)
 
     @property
@@ -660,7 +709,7 @@ def _batch_of(param: Any) -> tuple[int, ...]:
 
 
 def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
-    return cls.__new__(cls)._set(PROBS if form == PROBS.name else LOGITS, *state)
+    return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 
 def kl_divergence(p: Categorical, q: Categorical) -> Array:

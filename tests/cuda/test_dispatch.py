@@ -14,6 +14,7 @@ from cases import LAYOUTS, make
 
 from anycat import Categorical
 from anycat._backends import registry
+from anycat._random import RandomBits
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,7 +25,7 @@ def sample(
 ) -> np.ndarray[Any, Any]:
     """Draw as the class does for an array of CuPy's."""
     dtype, logits = np.dtype(np.int64), form == "logits"
-    bits = registry.random_bits(rng)
+    bits = RandomBits(rng, registry.reader_of(rng))
     draws = registry.backend_of(x).sample(x, logits, shape + batch, bits, dtype, {})
     assert type(draws) is harness.ndarray
     return np.asarray(draws)

@@ -198,27 +198,78 @@ class Backend:
         """Call a method of a distribution that does the same to each row."""
         return method(dist, *args)
 
-    # Kernels that do in one pass what array operations do in several. Each returns something false
-    # where there is none: the array operations, which are the reference, are to do it.
+    # --- rows in CPU memory: kernels do in one pass what array operations do in several ---------
+
+    def on_cpu(self, x: Array) -> Array | None:
+        """View an array in CPU memory as one of NumPy; None if it is elsewhere or has no values."""
+        if self.is_traced(x):
+            return None
+        x = self.detach(x)
+        try:
+            kernels, _ = _kernels.select_kernels(x)
+        except _kernels.UNREADABLE:
+            return None
+        return self.to_kernel(x, np) if kernels is self.cpu else None
+
+    def untracked(self, x: Array) -> Array | None:
+        """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""
+        return self.on_cpu(x)
+
+    @functools.cached_property
+    def cpu(self) -> Any:
+        """The kernels for CPU memory, which are loaded when they are needed first."""
+        return _kernels.load("cpu")
+
+    def compute(self, name: str, x: Array, logits: bool, *args: Any) -> Array | None:
+        """Call a function of `anycat._kernels.cpu` for the rows of an array.
+
+        Returns None where it cannot be done so: the array operations, which are the reference, are
+        to do it.
+        """
+        view = self.untracked(x)
+        if view is None or view.dtype.itemsize > 8:
+            return None
+        with self.cpu.default_float_env():
+            result = getattr(self.cpu, name)(view, logits, *args)
+        return None if result is None else self.from_kernel(result, x)
 
     def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
         """Tell whether a kernel has found all rows to be valid. If not, they may still be."""
-        return False
+        view = self.on_cpu(x)
+        if view is None:
+            return False
+        with self.cpu.default_float_env():
+            return bool(self.cpu.rows_valid(view, logits, cache))
 
-    def normalizer(self, x: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
-        """Return a `Form`'s normalizer of each row."""
-        return ()
+    def look_up(
+        self,
+        x: Array,
+        logits: bool,
+        cache: dict[str, Any],
+        value: Array,
+        log: bool,
+        eps: float | None,
+    ) -> Array | None:
+        """Return the (log-)probabilities of values, if `compute` can do it, and all are categories.
+
+        With ``eps``, probabilities are clamped before taking the logarithm.
+        """
+        values = self.on_cpu(value)
+        if values is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            index = values.astype(np.int64, copy=False)
+        if values.dtype.kind == "f" and not np.array_equal(index, values):
+            return None
+        return self.compute("look_up", x, logits, cache, index, log, eps)
 
     def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
-        """Return of each row the maximum, the sum relative to it, that sum's log, and the entropy.
+        """Return a library's own statistics of rows, if any, where its operations compute values.
 
-        Results keep the last axis.
+        These are the maximum; the sum, of logits as exponentials relative to the maximum; the
+        logarithm of that; and the entropy.
         """
         return ()
-
-    def gather(self, x: Array, values: Array) -> Array | None:
-        """Return the entries of the rows at ``values``."""
-        return None
 
     # --- small batches in CPU memory: see `anycat._kernels.cpu.small` ----------------------------
 
@@ -231,11 +282,6 @@ class Backend:
         It is not if this takes long, or if more matters of it than its numbers.
         """
         return None
-
-    @functools.cached_property
-    def small_kernels(self) -> Any:
-        """The kernels for small batches, which are loaded with the first."""
-        return _kernels.load("cpu").small
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -274,7 +320,7 @@ class Backend:
     def _select_kernels(self, x: Array) -> tuple[Any, int]:
         try:
             return _kernels.select_kernels(x)
-        except (AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError):
+        except _kernels.UNREADABLE:
             raise TypeError(
                 "anycat draws from arrays in CPU and CUDA memory; this "
                 f"{self.library.title if self.library.name else self.name} array is on device "

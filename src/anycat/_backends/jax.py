@@ -46,6 +46,10 @@ class JAXBackend(Backend):
         """Return an array without its gradient."""
         return jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x
 
+    def untracked(self, x: Array) -> Any:
+        """View an array as one of NumPy, unless JAX traces it, be it for a gradient."""
+        return None if isinstance(x, jax.core.Tracer) else self.on_cpu(x)
+
     def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
         """Tell whether no value is traced."""
         values = values if isinstance(values, tuple) else (values,)

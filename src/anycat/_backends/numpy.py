@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-FUSED_MIN_SIZE = 1 << 14
-"""Elements from which kernels are worth calling, and loading, for anything but draws."""
-
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+_PLAIN = np.ndarray, np.memmap
 _STATEFUL = np.random.Generator, np.random.BitGenerator
 
 
@@ -39,10 +37,17 @@ class NumPyBackend(Backend):
         if type(x).__module__.startswith("numpy.ma"):
             raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
 
+    def on_cpu(self, x: Array) -> Array:
+        """Return the array itself."""
+        return np.asarray(x)
+
+    def untracked(self, x: Array) -> Array | None:
+        """Return the array, unless its class may have other operations."""
+        return x if type(x) in _PLAIN else None
+
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return the array itself."""
-        view: Array = module.asarray(x)
-        return view
+        return np.asarray(x)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return the draws themselves."""
@@ -50,29 +55,15 @@ class NumPyBackend(Backend):
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small array, in one axis."""
-        if not 0 < x.size <= _kernels.SMALL_MAX_SIZE or x.dtype not in _FLOATS or not x.ndim:
+        if (
+            type(x) is not np.ndarray
+            or not 0 < x.size <= _kernels.SMALL_MAX_SIZE
+            or x.dtype not in _FLOATS
+            or not x.ndim
+        ):
             return None
         flat = x.ravel()
         return flat if flat.flags.carray else flat.copy()
-
-    # --- kernels for large arrays ---------------------------------------------------------------
-
-    def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
-        """Tell whether a kernel has found all rows to be valid. If not, they may still be."""
-        return bool(_in_one_pass("rows_valid", x, logits, cache))
-
-    def normalizer(self, x: Array, logits: bool, cache: dict[str, Any]) -> tuple[Array, ...]:
-        """Return what normalizes long rows, from their tile statistics."""
-        return _in_one_pass("normalizer", x, logits, cache) or ()
-
-    def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
-        """Return the statistics of rows: see `Backend.row_stats`."""
-        return _in_one_pass("row_stats", x, logits) or ()
-
-    def gather(self, x: Array, values: Array) -> Array | None:
-        """Return the entries of rows at values."""
-        found: Array | None = _in_one_pass("gather", x, values)
-        return found
 
     # --- random bits ----------------------------------------------------------------------------
 
@@ -117,15 +108,6 @@ _NEXT_UINT64 = {
         np.random.SFC64,
     )
 }
-
-
-def _in_one_pass(name: str, x: Array, *args: Any) -> Any:
-    """Call a kernel that does in one pass what NumPy does in several; None for small arrays."""
-    if x.size < FUSED_MIN_SIZE:
-        return None
-    cpu = _kernels.load("cpu")
-    with cpu.default_float_env():
-        return getattr(cpu, name)(x, *args)
 
 
 def _is_index(rng: object) -> bool:

@@ -14,7 +14,7 @@ from anycat import _kernels
 from anycat._random import split_words
 
 from .base import Backend
-from .torch_autograd import is_plain
+from .torch_autograd import is_plain, row_stats
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -25,11 +25,20 @@ if TYPE_CHECKING:
     Array = Any
 
 _unwrap = torch.func.debug_unwrap
-_FLOATS = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+_DTYPES = {  # of those that a plain tensor can have
+    **{getattr(torch, name): np.dtype(name) for name in ("bool", "uint8", "int8", "int16", "int32")},
+    **{getattr(torch, name): np.dtype(name) for name in ("int64", "float16", "float32", "float64")},
+    torch.bfloat16: np.dtype("V2"),  # which is how kernels know it
+}
+_FLOATS = torch.float32, torch.float64
 
 
 class TorchBackend(Backend):
     """PyTorch."""
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        """Tell whether both tensors are on one device."""
+        return bool(x.device == y.device)
 
     def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
         return x.device, torch.get_default_dtype()
@@ -55,13 +64,33 @@ class TorchBackend(Backend):
             for x in values
         )
 
+    def on_cpu(self, x: Array) -> Array | None:
+        """View a tensor as an array of NumPy."""
+        return _as_numpy(x) if is_plain(x) else super().on_cpu(x)
+
+    def untracked(self, x: Array) -> Array | None:
+        """View a plain tensor that needs no gradient now as an array of NumPy."""
+        if not is_plain(x) or (x.requires_grad and torch.is_grad_enabled()):
+            return None
+        return _as_numpy(x)
+
+    def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
+        """Return the statistics of rows, with their gradients."""
+        return row_stats(x, logits)
+
     keeps_memory = False
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small, plain tensor, in one axis."""
-        if not is_plain(x) or not 0 < x.numel() <= _kernels.SMALL_MAX_SIZE or not x.ndim:
+        if (
+            x.dtype not in _FLOATS
+            or not 0 < x.numel() <= _kernels.SMALL_MAX_SIZE
+            or not x.ndim
+            or not is_plain(x)
+        ):
             return None
-        return _view(x) if x.is_contiguous() else np.from_dlpack(x.detach().contiguous()).ravel()
+        view = _as_numpy(x)
+        return view if view is None or view.ndim == 1 else view.ravel()
 
     def sample(
         self,
@@ -115,18 +144,23 @@ class TorchBackend(Backend):
         return x.numpy(force=True)
 
 
-def _view(x: Array) -> Array | None:
-    """View the numbers of a plain, contiguous tensor; None if its memory has been freed.
+def _as_numpy(x: Array) -> Array | None:
+    """View the numbers of a plain tensor; None if its memory has been freed.
 
     This takes a fraction of the time of DLPack, and the memory can still be resized, as it can not
     after `torch.Tensor.numpy`.
     """
-    address = x.data_ptr()
+    dtype, shape = _DTYPES[x.dtype], x.shape
+    address, size = x.data_ptr(), x.numel() * dtype.itemsize
+    if not size:
+        return np.empty(shape, dtype)
     if not address:
         return None
-    dtype = _FLOATS[x.dtype]
-    buffer = (ctypes.c_char * (x.numel() * dtype.itemsize)).from_address(address)
-    return np.frombuffer(buffer, dtype)
+    if x.is_contiguous():
+        return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+    strides = [stride * dtype.itemsize for stride in x.stride()]
+    size = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + dtype.itemsize
+    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(address), 0, strides)
 
 
 @contextlib.contextmanager

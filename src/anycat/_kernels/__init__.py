@@ -43,6 +43,9 @@ SMALL_MAX_DRAWS = 1 << 8
 _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
 
 
+UNREADABLE = AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError
+
+
 @functools.cache
 def load(memory: str) -> Any:
     """Import the kernels for "cpu" or "cuda" memory."""
@@ -52,7 +55,7 @@ def load(memory: str) -> Any:
 def select_kernels(x: Array) -> tuple[Any, int]:
     """Return the kernels for the memory of an array, and the number of its device.
 
-    Raises one of several exceptions if the array is in other memory or exports none.
+    Raises one of ``UNREADABLE`` if the array is in other memory or exports none.
     """
     device_type, index = x.__dlpack_device__()
     return load(_MEMORY[int(device_type)]), index

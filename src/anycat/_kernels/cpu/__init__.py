@@ -8,16 +8,18 @@ from . import small
 from .draw import sample
 from .float_env import default_float_env
 from .host import array_module, context, unavailable_reason
-from .stats import gather, normalizer, row_stats, rows_valid
+from .stats import cumulative, entropy, look_up, mode, normalized, rows_valid
 from .threads import thread_count
 
 __all__ = [
     "array_module",
     "context",
+    "cumulative",
     "default_float_env",
-    "gather",
-    "normalizer",
-    "row_stats",
+    "entropy",
+    "look_up",
+    "mode",
+    "normalized",
     "rows_valid",
     "sample",
     "small",

@@ -9,6 +9,7 @@ import numpy as np
 
 from anycat._kernels.grid import table_pays_off
 
+from .cache import kept
 from .costs import NS_PER_ELEMENT, Costs
 from .grid import grid_args, grid_of
 from .jit.draw import draw_long_rows, draw_rows, draw_summed_rows
@@ -87,12 +88,11 @@ def _cheapest(costs: Costs, rows: Rows) -> tuple[Strategy, float]:
 
 def _table(rows: Rows, logits: bool, cost: float, cache: dict[str, Any]) -> Table | None:
     """Return the table of one row, if there is one in the cache or it is worth it now."""
-    table: Table | None = cache.get("table")
-    if table is not None or rows.size > GUIDE_MAX_K:
-        return table
-    if table_pays_off(cache, cost, Costs.table_setup(rows.size)):
-        table = cache["table"] = Table.prepare(rows.block(0, 1), logits, cache)
-    return table
+    if "table" in cache or (
+        rows.size <= GUIDE_MAX_K and table_pays_off(cache, cost, Costs.table_setup(rows.size))
+    ):
+        return kept(cache, "table", lambda: Table.prepare(rows.block(0, 1), logits, cache))
+    return None
 
 
 def _draw_group(

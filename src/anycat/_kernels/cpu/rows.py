@@ -93,16 +93,20 @@ def is_zero_copy(x: Array, dtype: Any) -> bool:
 
 def _compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     narrow = dtype.itemsize <= 4 and dtype.kind == "f"
-    narrow = narrow or (dtype.kind == "V" and dtype.name == "bfloat16")
-    return FLOAT32 if narrow else FLOAT64
+    return FLOAT32 if narrow or _is_bfloat16(dtype) else FLOAT64
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a dtype is bfloat16: that of ml_dtypes, or its two bytes without a name."""
+    return dtype.kind == "V" and dtype.itemsize == 2
 
 
 def _convert(x: Array, out: Array) -> None:
     """Store numbers in ``out``, as kernels want them."""
-    name = x.dtype.name if x.dtype.itemsize == 2 and x.dtype.isnative else ""
-    if name in ("float16", "bfloat16"):
+    half = x.dtype.type is np.float16 and x.dtype.isnative
+    if half or _is_bfloat16(x.dtype):
         bits = np.require(x, None, ["C", "A"]).view(np.uint16)
         bits.flags.writeable = False
-        widen(bits, name == "float16", out)
+        widen(bits, half, out)
     else:
         out[...] = x

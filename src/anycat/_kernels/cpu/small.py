@@ -42,9 +42,12 @@ def draw(
     """
     if x is None or math.prod(shape) > SMALL_MAX_DRAWS or not is_default_float_env():
         return None
+    source = reader.random_source(rng)
+    if not source and reader.is_traced(rng):
+        return None
     out = np.empty(shape, _INT64)
     flat = out if out.ndim == 1 else out.reshape(-1)
-    if source := reader.random_source(rng):
+    if source:
         lock, function, state = source
         lock.acquire()
         try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .cache import kept
 from .costs import NS_PER_ELEMENT
 from .jit import tiles as kernels
 from .sizes import TILE
@@ -61,16 +62,23 @@ def each_block(
     if rows.size <= TILE:
         rows.each_block(lambda x, row: task(x, row, NO_TILE_STATS), cost, min_rows)
         return NO_TILE_STATS
-    new = "tile stats" not in cache
-    stats = TileStats.empty(rows.count, rows.size) if new else cache["tile stats"]
     stats_cost = NS_PER_ELEMENT * rows.size
-    if new and rows.is_zero_copy:  # then threads may share a row
+
+    def of_all() -> TileStats:  # threads may share a row
+        stats = TileStats.empty(rows.count, rows.size)
         whole = rows.block(0, rows.count), rows.size, logits, stats.part(0, rows.count)
         compute_tile_stats(*whole, stats_cost * rows.count)
+        return stats
+
+    if rows.is_zero_copy:
+        stats = kept(cache, "tile stats", of_all)
+    else:
+        stats = cache.get("tile stats") or TileStats.empty(rows.count, rows.size)
+    new = "tile stats" not in cache
 
     def with_stats(x: Array, row: int) -> None:
         part = stats.part(row, row + x.size // rows.size)
-        if new and not rows.is_zero_copy:
+        if new:
             compute_tile_stats(x, rows.size, logits, part)
         task(x, row, part)
 
