@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import runpy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,22 +142,24 @@ def test_gradients_of_gradients(logits: bool, index: int) -> None:
 @pytest.mark.parametrize("size", [18, 100, 1000, 9000])
 @each_form
 def test_precision(logits: bool, size: int) -> None:
-    """In float32, values and gradients are as good as PyTorch's."""
-    x = rows(logits, 100, size, dtype=torch.float32)
-    value = torch.arange(100) % size
+    """In float32, values and gradients are as good as those of PyTorch's distribution."""
+    x = rows(logits, 400, size, dtype=torch.float32)
+    value = torch.arange(400)[:, None] % size
 
-    def peer(x: Any) -> Any:
+    def ours(x: Any) -> tuple[Any, ...]:
+        stats = row_stats(x, logits)
+        score = log_prob(x.gather(-1, value), logits, stats)[:, 0] + stats[3]
+        return score, stats[2], stats[3]
+
+    def peer(x: Any) -> tuple[Any, ...]:
         params = {"logits" if logits else "probs": x}
         dist = torch.distributions.Categorical(**params, validate_args=False)
-        return dist.log_prob(value) + dist.entropy()
+        log_total = x.logsumexp(-1) if logits else x.sum(-1).log()
+        return dist.log_prob(value[:, 0]) + dist.entropy(), log_total, dist.entropy()
 
-    def ours(x: Any) -> Any:
-        stats = row_stats(x, logits)
-        return log_prob(x, logits, stats)[torch.arange(100), value] + stats[3]
-
-    def results(function: Callable[..., Any], x: Any) -> tuple[Any, Any]:
-        result = function(x)
-        return result.detach(), gradient(result, x)
+    def results(function: Callable[..., Any], x: Any) -> list[Any]:
+        score, *parts = function(x)
+        return [score.detach(), *(gradient(part, x, retain_graph=True) for part in parts)]
 
     exact = results(peer, x.detach().double().requires_grad_())
     for result, other, reference in zip(results(ours, x), results(peer, x), exact, strict=True):
@@ -228,14 +231,26 @@ def test_gradient_is_repeated_and_accumulated(logits: bool) -> None:
         loss.backward()
 
 
-def test_no_gradient_comes_in() -> None:
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_no_gradient_comes_in(create_graph: bool) -> None:
     class Stop(torch.autograd.Function):
         forward = staticmethod(lambda ctx, x: x.clone())
         backward = staticmethod(lambda ctx, g: None)
 
     x = rows(True, 3, 4)
-    (Stop.apply(row_stats(x, True)[3]).sum() + x.sum()).backward()
-    assert (x.grad == 1).all()
+    loss = Stop.apply(row_stats(x, True)[3]).sum() + x.sum()
+    (grad,) = torch.autograd.grad(loss, x, create_graph=create_graph)
+    assert (grad == 1).all()
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_only_gradients_that_come_in_are_computed(index: int) -> None:
+    x = rows(True, 3, 4)
+    with calls_of("_by_kernel") as calls:
+        row_stats(x, True)[index].sum().backward()
+    *_, g_log_total, g_entropy = calls[-1]
+    assert (g_log_total is None) == (index == 3)
+    assert (g_entropy is None) == (index != 3)
 
 
 def test_change_of_the_parameter_in_place() -> None:
@@ -347,6 +362,28 @@ def test_batched_gradients(logits: bool) -> None:
         return function(lambda x: row_stats(x, logits)[1:], x, vectorize=vectorize)
 
     torch.testing.assert_close(jacobian(True), jacobian(False))
+
+
+@of_pytorch
+@each_form
+def test_incoming_gradient_with_a_tangent(logits: bool) -> None:
+    x, g = rows(logits, 3, 4), torch.ones(3, dtype=torch.float64)
+    entropy = row_stats(x, logits)[3]
+    with forward_ad.dual_level():
+        (grad,) = torch.autograd.grad(entropy, x, forward_ad.make_dual(g, 2 * g))
+        primal, tangent = forward_ad.unpack_dual(grad)
+    torch.testing.assert_close(tangent, 2 * primal)
+    assert not grad.requires_grad
+
+
+@each_form
+def test_checkpoint(logits: bool) -> None:
+    def function(x: Any) -> Any:
+        return row_stats(x.clone(), logits)[3].sum()
+
+    x = rows(logits, 3, 4)
+    again = torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
+    torch.testing.assert_close(torch.autograd.grad(again, x), torch.autograd.grad(function(x), x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -463,3 +500,22 @@ def test_tracing() -> None:
 
     torch.jit.trace(function, torch.ones(3), check_trace=False)
     assert found == [False]
+
+
+PRIVATE = {
+    "_len_torch_function_stack": torch._C,
+    "_len_torch_dispatch_stack": torch._C,
+    "_has_storage": torch._C,
+    "_functorch": torch._C,
+    "peek_interpreter_stack": torch._C._functorch,
+    "_current_level": forward_ad,
+}
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_another_pytorch(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Without a private function of PyTorch, its operations do all."""
+    monkeypatch.delattr(PRIVATE[name], name)
+    module = runpy.run_path(torch_autograd.__file__)
+    assert not module["is_plain"](torch.ones(2, 3))
+    torch.testing.assert_close(module["row_stats"](torch.ones(1, 3), True)[1].item(), 3.0)

@@ -78,7 +78,7 @@ def row_stats(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """
     if not is_plain(x):
         return _by_operations(x, logits)
-    if x.requires_grad and torch.is_grad_enabled():
+    if x.requires_grad:
         return _RowStats.apply(x, logits)  # type: ignore[no-any-return]
     return _as_tensors(_by_kernel("row_stats", x, logits), x)
 
