@@ -9,12 +9,18 @@ from .float_env import default_float_env
 from .host import array_module, context, unavailable_reason
 from .stats import gather, normalizer, row_stats, rows_valid
 from .threads import thread_count
+from .values import cumulative, every, gradient, lookup, mode
 
 __all__ = [
     "array_module",
     "context",
+    "cumulative",
     "default_float_env",
+    "every",
     "gather",
+    "gradient",
+    "lookup",
+    "mode",
     "normalizer",
     "row_stats",
     "rows_valid",
