@@ -1,0 +1,101 @@
+"""What rows have for each entry: probabilities, log-probabilities, their running sums, gradients.
+
+Entries of several short rows are processed together, with what belongs to their rows spread out.
+"""
+
+import numpy as np
+
+from .constants import CHUNK, ONE, ZERO
+from .entries import exp_of, log_of_quotient, log_prob_of, prob_of
+from .entry import entry, inner
+
+
+@entry(error_model="numpy")
+def fill_log_probs(x, size, logits, at, top, total, low, high, out):
+    """Compute all log-probabilities of rows, the first of which is row ``at`` of all.
+
+    ``total`` is that of probabilities, but the logarithm of that of logits.
+    """
+    n, start, real = np.uint64(x.size), at * size, x.dtype.type
+    tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
+    for begin in range(ZERO, n, CHUNK):
+        end = min(begin + CHUNK, n)
+        _spread(top, size, start + begin, start + end, tops)
+        _spread(total, size, start + begin, start + end, totals)
+        for k in range(begin, end):
+            i = k - begin
+            out[start + k] = log_prob_of(x[k], tops[i], totals[i], real(low), real(high), logits)
+
+
+@entry(error_model="numpy")
+def fill_probs(x, size, logits, at, top, total, out):
+    """Compute all probabilities of rows, the first of which is row ``at`` of all."""
+    n, start = np.uint64(x.size), at * size
+    tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
+    for begin in range(ZERO, n, CHUNK):
+        end = min(begin + CHUNK, n)
+        _spread(top, size, start + begin, start + end, tops)
+        _spread(total, size, start + begin, start + end, totals)
+        for k in range(begin, end):
+            out[start + k] = prob_of(x[k], tops[k - begin], totals[k - begin], logits)
+
+
+@entry(error_model="numpy")
+def accumulate(size, begin, end, out):
+    """Turn the probabilities of rows into their running sums, divided by the last."""
+    for r in range(begin, end):
+        total = running = 0.0
+        for k in range(r * size, (r + ONE) * size):
+            total += out[k]
+        for k in range(r * size, (r + ONE) * size):
+            running += out[k]
+            out[k] = running / total
+
+
+@entry(error_model="numpy")
+def fill_gradient(x, size, logits, at, top, total, log_total, entropy, by_log, by_entropy, out):
+    """Compute the gradient of ``sum(by_log * log_total + by_entropy * entropy)``.
+
+    It is linear in the logarithm of each probability, or in that of its share.
+    """
+    n, start, rows = np.uint64(x.size), at * size, np.uint64(x.size) // size
+    real = x.dtype.type
+    constant, slope = np.empty(rows, x.dtype), np.empty(rows, x.dtype)
+    for r in range(rows):
+        scale, of_log = np.float64(total[at + r]), np.float64(by_log[at + r])
+        of_entropy, log = np.float64(by_entropy[at + r]), np.float64(entropy[at + r])
+        log -= np.float64(log_total[at + r]) if logits else 0.0
+        constant[r], slope[r] = (of_log - of_entropy * log) / scale, of_entropy / scale
+    tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
+    constants, slopes = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
+    for begin in range(ZERO, n, CHUNK):
+        end = min(begin + CHUNK, n)
+        _spread(constant, size, begin, end, constants)
+        _spread(slope, size, begin, end, slopes)
+        if logits:
+            _spread(top, size, start + begin, start + end, tops)
+            for k in range(begin, end):
+                i = k - begin
+                log = x[k] - tops[i]
+                share = exp_of(log)
+                log = log if share > real(0) else real(0)
+                out[start + k] = share * (constants[i] - slopes[i] * log)
+        else:
+            _spread(total, size, start + begin, start + end, totals)
+            for k in range(begin, end):
+                i = k - begin
+                log = log_of_quotient(x[k], totals[i])
+                # To the entropy, a probability of zero matters only by the sum.
+                log = log if x[k] > real(0) else real(-1)
+                out[start + k] = constants[i] - slopes[i] * log
+
+
+@inner
+def _spread(values, size, begin, end, out):
+    """Store what rows have in ``values`` for each of their entries ``begin`` to ``end``."""
+    r, at = begin // size, begin
+    while at < end:
+        value, stop = values[r], min((r + ONE) * size, end)
+        for k in range(at - begin, stop - begin):
+            out[k] = value
+        r, at = r + ONE, stop

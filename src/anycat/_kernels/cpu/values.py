@@ -1,0 +1,210 @@
+"""What is computed from rows: their statistics, probabilities, modes, running sums, gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .costs import NS_PER_GATHER
+from .jit import elementwise
+from .jit import lookup as lookups
+from .jit import values as kernels
+from .rows import Rows
+from .sizes import FLOAT32, FLOAT64, LANES
+from .threads import NS_PER_THREAD, parallel_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Array = np.ndarray[Any, Any]
+    Normalizer = tuple[Array, Array, Array]
+
+# Categories up to which LANES rows are taken together.
+SHORT_ROW_MAX_K = {FLOAT32: 112, FLOAT64: 36}
+NO_ROWS = np.empty(0, np.int64)
+
+
+class RowStats(NamedTuple):
+    """For each row an entry in each array; NaN for an invalid row in all but the first."""
+
+    top: Array
+    """The largest parameter."""
+    total: Array
+    """The sum of ``exp(x - top)`` for logits, and of ``x`` for probabilities."""
+    log_total: Array
+    entropy: Array
+    """In nats."""
+
+
+def row_stats(params: Array, logits: bool) -> RowStats:
+    """Return the statistics of rows."""
+    rows = Rows(params)
+    short = _are_short(rows)
+    kernel = kernels.short_row_stats if short else kernels.row_stats
+    size, count = np.uint64(rows.size), np.uint64(rows.count)
+    out = np.empty(4 * rows.count, rows.dtype)
+
+    def compute(x: Array, row: int) -> None:
+        kernel(x, size, logits, np.uint64(row), count, out)
+
+    _each_block(rows, compute, 20 + 0.7 * rows.size, LANES if short else 1)
+    return RowStats(*out.reshape(4, -1))
+
+
+def lookup(
+    params: Array,
+    logits: bool,
+    normalizer: Normalizer,
+    values: Array,
+    *,
+    log: bool,
+    eps: float | None = None,
+) -> Array | None:
+    """Return the probabilities or log-probabilities of values, which broadcast with the batch.
+
+    With ``eps``, probabilities are clamped to ``[eps, 1 - eps]``, but not those from logits.
+    Returns None if any value is no category. Only the entries at values are read.
+    """
+    rows, batch = Rows(params), params.shape[:-1]
+    shape = np.broadcast_shapes(values.shape, batch)
+    if values.shape != shape:
+        values = np.broadcast_to(values, shape)
+    if not rows.is_zero_copy:
+        return _lookup_gathered(params, logits, normalizer, values, log, eps)
+    aligned = rows.count == 1 or shape[len(shape) - len(batch) :] == batch
+    index = NO_ROWS if aligned else _row_index(batch, shape)
+    flat, out = np.ascontiguousarray(values).reshape(-1), np.empty(shape, rows.dtype)
+    x, entries, good = rows.block(0, rows.count), out.reshape(-1), []
+    flat.flags.writeable = False
+    args = x, np.uint64(rows.size), logits, log, *_needed(normalizer, logits, log), *_bounds(eps)
+
+    def look_up(begin: int, end: int) -> None:
+        part = np.uint64(begin), np.uint64(end)
+        good.append(lookups.look_up(*args, flat, index, *part, entries))
+
+    parallel_for(look_up, flat.size, NS_PER_GATHER * flat.size)
+    return out if all(good) else None
+
+
+def _lookup_gathered(
+    params: Array,
+    logits: bool,
+    normalizer: Normalizer,
+    values: Array,
+    log: bool,
+    eps: float | None,
+) -> Array | None:
+    """Do what `lookup` does, after a copy of all that is needed of rows, for each value."""
+    if not ((values >= 0) & (values < params.shape[-1])).all():
+        return None
+    batch = params.shape[:-1]
+    index = np.broadcast_to(_row_index(batch, values.shape).reshape(values.shape), values.shape)
+    rows = np.unravel_index(index, batch) if batch else ()
+    entries = Rows(params[(*rows, values)][..., None])
+    x = entries.block(0, entries.count).reshape(*values.shape, 1)
+    spread = tuple(n[index].reshape(-1) for n in normalizer)
+    return lookup(x, logits, spread, np.zeros(values.shape, np.int64), log=log, eps=eps)
+
+
+def _row_index(batch: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """Return the number of the row of each entry of a shape to which the batch broadcasts."""
+    index = np.arange(math.prod(batch)).reshape(batch)
+    return np.broadcast_to(index, shape).reshape(-1)
+
+
+def _needed(normalizer: Normalizer, logits: bool, log: bool) -> tuple[Array, Array]:
+    """Return what entries are subtracted and divided by, or subtracted from their logarithms."""
+    top, total, log_total = normalizer
+    return top, log_total if logits and log else total
+
+
+def _bounds(eps: float | None) -> tuple[float, float]:
+    return (0.0, math.inf) if eps is None else (eps, 1 - eps)
+
+
+def every(
+    params: Array, logits: bool, normalizer: Normalizer, *, log: bool, eps: float | None = None
+) -> Array:
+    """Return the probabilities or log-probabilities of all entries; see `lookup`."""
+    rows = Rows(params)
+    out = np.empty(params.shape, rows.dtype)
+    size, flat, needed = np.uint64(rows.size), out.reshape(-1), _needed(normalizer, logits, log)
+    kernel = elementwise.fill_log_probs if log else elementwise.fill_probs
+    args = (*needed, *_bounds(eps), flat) if log else (*needed, flat)
+
+    def compute(x: Array, row: int) -> None:
+        kernel(x, size, logits, np.uint64(row), *args)
+
+    _each_block(rows, compute, rows.size)
+    return out
+
+
+def mode(params: Array, logits: bool) -> Array:
+    """Return the first largest category of each row, -1 for an invalid one."""
+    rows = Rows(params)
+    short = _are_short(rows)
+    kernel = lookups.find_short_mode if short else lookups.find_mode
+    size, out = np.uint64(rows.size), np.empty(rows.count, np.int64)
+
+    def compute(x: Array, row: int) -> None:
+        kernel(x, size, logits, np.uint64(row), out)
+
+    _each_block(rows, compute, 10 + 0.3 * rows.size, LANES if short else 1)
+    return out
+
+
+def cumulative(params: Array, logits: bool, normalizer: Normalizer) -> Array:
+    """Return the cumulative probabilities of rows, added up in float64; the last is 1."""
+    out = every(params, logits, normalizer, log=False)
+    size, flat = out.shape[-1], out.reshape(-1)
+
+    def add_up(begin: int, end: int) -> None:
+        elementwise.accumulate(np.uint64(size), np.uint64(begin), np.uint64(end), flat)
+
+    parallel_for(add_up, flat.size // size, 3 * flat.size)
+    return out
+
+
+def gradient(
+    params: Array,
+    logits: bool,
+    stats: RowStats,
+    by_log_total: Array | None,
+    by_entropy: Array | None,
+) -> Array:
+    """Return the gradient of ``sum(by_log_total * log_total) + sum(by_entropy * entropy)``.
+
+    ``top`` counts as a constant. Factors have an entry for each row; None is zero.
+    """
+    rows = Rows(params)
+    out = np.empty(params.shape, rows.dtype)
+    size, flat = np.uint64(rows.size), out.reshape(-1)
+    zeros = np.zeros(rows.count, rows.dtype)
+    by = [
+        zeros if g is None else np.ascontiguousarray(g, rows.dtype)
+        for g in (by_log_total, by_entropy)
+    ]
+
+    def compute(x: Array, row: int) -> None:
+        elementwise.fill_gradient(x, size, logits, np.uint64(row), *stats, *by, flat)
+
+    _each_block(rows, compute, 2 * rows.size)
+    return out
+
+
+def _each_block(
+    rows: Rows, task: Callable[[Array, int], None], cost: float, min_rows: int = 1
+) -> None:
+    """Do what `Rows.each_block` does, but call ``task`` at once if there is little to do."""
+    if rows.is_zero_copy and cost * rows.count < NS_PER_THREAD:
+        block = rows.params.reshape(-1)
+        block.flags.writeable = False
+        task(block, 0)
+    else:
+        rows.each_block(task, cost, min_rows)
+
+
+def _are_short(rows: Rows) -> bool:
+    return rows.size <= SHORT_ROW_MAX_K[rows.dtype] and rows.count >= LANES
