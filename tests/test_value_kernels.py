@@ -105,7 +105,8 @@ def check_values(form: str, kind: str, shape: tuple[int, ...], dtype: Any) -> No
         assert (stats.entropy == 0).all()
         assert not np.signbit(stats.entropy).any()
 
-    magnitude = 3 + float(np.abs(np.log(known.total)).max()) if logits else 3
+    # The logarithm of a total that may be 4 eps off, and that of logits is rounded.
+    magnitude = 5 + (float(np.abs(np.log(known.total)).max()) if logits else 0)
     log_p = kernels.every(x, logits, stats[:3], log=True)
     check(log_p, known.log_p, dtype, 4, magnitude)
     p = kernels.every(x, logits, stats[:3], log=False)
@@ -117,7 +118,7 @@ def check_values(form: str, kind: str, shape: tuple[int, ...], dtype: Any) -> No
     if logits:
         np.testing.assert_array_equal(clamped, log_p)
     else:
-        check(clamped, np.log(known.p.clip(eps, 1 - eps)), dtype, 4, 3)
+        check(clamped, np.log(known.p.clip(eps, 1 - eps)), dtype, 4, 5)
 
     cdf = kernels.cumulative(x, logits, stats[:3])
     terms = x.shape[-1] if dtype == np.float64 else 0  # each of which may be rounded
@@ -371,10 +372,12 @@ def test_errors_are_no_larger_than_those_of_torch(size: int, dtype: Any, sigma: 
     assert ours is not None
     expected = np.take_along_axis(known.log_p, v[:, None], -1)[:, 0]
     theirs = np.take_along_axis(log_p.detach().numpy(), v[:, None], -1)[:, 0]
-    # Where no wider format is at hand, nearly all errors are those of the last two subtractions.
+    # In float64, which has no wider format to compute in, the errors are alike.
     limit = 1.05 if dtype == np.float64 else 1.0
     assert rms(ours - expected) <= limit * rms(theirs - expected)
-    assert rms(stats.entropy - known.entropy) <= rms(entropy.detach().numpy() - known.entropy)
+    assert rms(stats.entropy - known.entropy) <= limit * rms(
+        entropy.detach().numpy() - known.entropy
+    )
 
     g = np.random.default_rng(0).normal(size=(2, rows)).astype(dtype)
     (torch.from_numpy(g[0]) * torch.logsumexp(t, -1)).sum().backward(retain_graph=True)
@@ -383,4 +386,4 @@ def test_errors_are_no_larger_than_those_of_torch(size: int, dtype: Any, sigma: 
     expected = known.p * slope
     gradient = kernels.gradient(x, True, stats, *g)
     assert t.grad is not None
-    assert rms(gradient - expected) <= rms(t.grad.numpy() - expected)
+    assert rms(gradient - expected) <= limit * rms(t.grad.numpy() - expected)

@@ -43,14 +43,14 @@ def row_stats(params: Array, logits: bool) -> RowStats:
     rows = Rows(params)
     short = _are_short(rows)
     kernel = kernels.short_row_stats if short else kernels.row_stats
-    size, count = np.uint64(rows.size), np.uint64(rows.count)
-    out = np.empty(4 * rows.count, rows.dtype)
+    n, size, count = rows.count, np.uint64(rows.size), np.uint64(rows.count)
+    out = np.empty(4 * n, rows.dtype)
 
     def compute(x: Array, row: int) -> None:
         kernel(x, size, logits, np.uint64(row), count, out)
 
     _each_block(rows, compute, 20 + 0.7 * rows.size, LANES if short else 1)
-    return RowStats(*out.reshape(4, -1))
+    return RowStats(out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n :])
 
 
 def lookup(
@@ -68,16 +68,16 @@ def lookup(
     Returns None if any value is no category. Only the entries at values are read.
     """
     rows, batch = Rows(params), params.shape[:-1]
-    shape = np.broadcast_shapes(values.shape, batch)
+    shape = batch if values.shape == batch else np.broadcast_shapes(values.shape, batch)
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
     if not rows.is_zero_copy:
         return _lookup_gathered(params, logits, normalizer, values, log, eps)
     aligned = rows.count == 1 or shape[len(shape) - len(batch) :] == batch
     index = NO_ROWS if aligned else _row_index(batch, shape)
-    flat, out = np.ascontiguousarray(values).reshape(-1), np.empty(shape, rows.dtype)
-    x, entries, good = rows.block(0, rows.count), out.reshape(-1), []
-    flat.flags.writeable = False
+    out = np.empty(shape, rows.dtype)
+    x, entries, good = _read_only(params.reshape(-1)), out.reshape(-1), []
+    flat = _read_only(np.ascontiguousarray(values).reshape(-1))
     args = x, np.uint64(rows.size), logits, log, *_needed(normalizer, logits, log), *_bounds(eps)
 
     def look_up(begin: int, end: int) -> None:
@@ -199,11 +199,14 @@ def _each_block(
 ) -> None:
     """Do what `Rows.each_block` does, but call ``task`` at once if there is little to do."""
     if rows.is_zero_copy and cost * rows.count < NS_PER_THREAD:
-        block = rows.params.reshape(-1)
-        block.flags.writeable = False
-        task(block, 0)
+        task(_read_only(rows.params.reshape(-1)), 0)
     else:
         rows.each_block(task, cost, min_rows)
+
+
+def _read_only(view: Array) -> Array:
+    view.flags.writeable = False  # a part of the type for which kernels are compiled
+    return view
 
 
 def _are_short(rows: Rows) -> bool:

@@ -11,15 +11,13 @@ from numba import njit, types
 from numba.extending import overload
 
 from .columns import load_columns
-from .constants import LANES, THREE, TILE, TWO, ZERO
+from .constants import CHUNK, LANES, THREE, TILE, TWO, ZERO
 from .entry import entry, inner
 from .exponential import log_of
 from .shares import share_of, unit_of
 from .weights import valid_max
 
-# How many terms are added in the precision of the values.
-TERMS = np.uint64(8)  # of a short row
-PART = np.uint64(2048)  # of a long row, in as many sums as LLVM computes side by side
+TERMS = np.uint64(8)  # of a short row, added in the precision of the values
 
 
 @entry(error_model="numpy")
@@ -48,8 +46,8 @@ def row_stats(x, size, logits, at, count, out):
                     total, by_log = factor * total, factor * (by_log + log * total)
                 top = here
             scale, log_top = real(unit), log_of(real(top) * real(unit))
-            for k in range(low, high, PART):
-                sums = _add_shares(x, k, min(k + PART, high), real(top), scale, log_top, logits)
+            for k in range(low, high, CHUNK):  # a narrow sum has few terms
+                sums = _add_shares(x, k, min(k + CHUNK, high), real(top), scale, log_top, logits)
                 total += sums[0]
                 by_log += sums[1]
         _store(out, count, at + r, real(top), real(unit), total, by_log, logits)
