@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import runpy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,8 +17,10 @@ from torch.autograd import forward_ad  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from anycat._backends import torch_autograd  # noqa: E402
-from anycat._backends.torch_autograd import is_plain, row_stats  # noqa: E402
+from anycat import Categorical  # noqa: E402
+from anycat._backends import torch_autograd, torch_memory  # noqa: E402
+from anycat._backends.torch_autograd import row_stats  # noqa: E402
+from anycat._backends.torch_memory import is_plain  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -246,7 +250,7 @@ def test_only_gradients_that_come_in_are_computed(index: int) -> None:
     x = rows(True, 3, 4)
     with calls_of("_by_kernel") as calls:
         row_stats(x, True)[index].sum().backward()
-    *_, g_log_total, g_entropy = calls[-1]
+    *_, g_log_total, g_entropy, _ = calls[-1]
     assert (g_log_total is None) == (index == 3)
     assert (g_entropy is None) == (index != 3)
 
@@ -426,8 +430,6 @@ class Subclass(torch.Tensor):
 
 
 EXOTIC: dict[str, Callable[[], Any]] = {
-    "float16": lambda: torch.ones(2, 3, dtype=torch.float16),
-    "integer": lambda: torch.ones(2, 3, dtype=torch.int64),
     "conjugate": lambda: torch.ones(2, 3, dtype=torch.complex64).conj(),
     "negative bit": lambda: torch.ones(2, 3, dtype=torch.complex64).conj().imag,
     "sparse": lambda: torch.ones(2, 3).to_sparse(),
@@ -514,6 +516,94 @@ PRIVATE = {
 def test_another_pytorch(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Without a private function of PyTorch, its operations do all."""
     monkeypatch.delattr(PRIVATE[name], name)
-    module = runpy.run_path(torch_autograd.__file__)
+    module = runpy.run_path(torch_memory.__file__)
     assert not module["is_plain"](torch.ones(2, 3))
-    torch.testing.assert_close(module["row_stats"](torch.ones(1, 3), True)[1].item(), 3.0)
+
+
+# --- log_prob and entropy of a distribution: one operation ------------------------------------
+
+
+def ask(x: Any, value: Any, entropy_first: bool = False) -> tuple[Any, Any]:
+    dist = Categorical(logits=x)
+    if entropy_first:
+        entropy = dist.entropy()
+        return dist.log_prob(value), entropy
+    return dist.log_prob(value), dist.entropy()
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 3, 4)])
+@pytest.mark.parametrize("samples", [(), (2,), (0,)])
+def test_joint_gradients(shape: tuple[int, ...], samples: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    value = torch.randint(4, (*samples, *shape[:-1]))
+    torch.autograd.gradcheck(lambda x: ask(x, value), x)
+    torch.autograd.gradgradcheck(lambda x: ask(x, value), x)
+    for result, other in zip(ask(x, value), ask(x, value, True), strict=True):
+        torch.testing.assert_close(slope(result, x), slope(other, x))
+
+
+def slope(result: Any, x: Any) -> Any:
+    weights = torch.linspace(-1, 2, result.numel(), dtype=result.dtype).reshape(result.shape)
+    return torch.autograd.grad(result, x, weights, retain_graph=True)[0]
+
+
+def test_the_joint_operation_is_used_and_differentiated_in_one_pass() -> None:
+    x, value = rows(True, 3, 4).detach().requires_grad_(), torch.tensor([0, 1, 3])
+    with calls_of("_by_kernel") as calls:
+        log_prob, entropy = ask(x, value)
+        (log_prob.sum() + entropy.sum()).backward()
+    assert [name for name, *_ in calls] == ["log_prob_gradient"]
+    assert x.grad.untyped_storage().resizable()
+
+
+def test_values_are_the_same_with_and_without_gradient() -> None:
+    for k in (5, 5000):
+        x, value = torch.randn(3, k), torch.tensor([0, 1, 3])
+        expected = [y.numpy() for y in ask(x, value)]
+        found = [y.detach().numpy() for y in ask(x.clone().requires_grad_(), value)]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_changes_in_place_before_backward_are_noticed() -> None:
+    x, value = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 3])
+    log_prob, entropy = ask(x, value)
+    value += 0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        log_prob.sum().backward()
+
+
+def test_values_that_are_no_categories_under_gradient() -> None:
+    x = torch.randn(2, 3, requires_grad=True)
+    with pytest.raises(ValueError, match=r"value\[1\] is 3"):
+        Categorical(logits=x).log_prob(torch.tensor([0, 3]))
+    log_prob = Categorical(logits=x, validate_args=False).log_prob(torch.tensor([0, 3]))
+    assert log_prob[1] == -math.inf
+    log_prob[0].backward()
+    assert x.grad[0].isfinite().all()
+    assert (x.grad[1] == 0).all()
+
+
+@pytest.mark.parametrize("k", [18, 100, 1000, 9000])
+def test_joint_precision(k: int) -> None:
+    """Errors against float64 are no larger than those of PyTorch's own distribution."""
+    torch.manual_seed(k)
+    wide = 3 * torch.randn(200, k, dtype=torch.float64)
+    value = torch.randint(k, (200,))
+
+    def errors(make: Any) -> list[float]:
+        results = []
+        for x in (wide.float(), wide.float().double()):
+            x.requires_grad_()
+            dist = make(x)
+            log_prob, entropy = dist.log_prob(value), dist.entropy()
+            (log_prob.sum() + entropy.sum()).backward()
+            results.append((log_prob.detach(), entropy.detach(), x.grad))
+        return [
+            (a.double() - b).square().mean().sqrt().item()
+            for a, b in zip(results[0], results[1], strict=True)
+        ]
+
+    ours = errors(lambda x: Categorical(logits=x))
+    theirs = errors(lambda x: torch.distributions.Categorical(logits=x, validate_args=False))
+    assert all(a <= b for a, b in zip(ours, theirs, strict=True)), (ours, theirs)

@@ -93,6 +93,9 @@ def check_values(form: str, kind: str, shape: tuple[int, ...], dtype: Any) -> No
     known = Reference(x, logits)
     stats = kernels.row_stats(x, logits)
     np.testing.assert_array_equal(stats.top, known.top.reshape(-1))
+    assert all(stat.dtype == np.float64 for stat in stats)
+    narrow = np.float64 if dtype == np.float64 else np.float32
+    stats = kernels.RowStats(*(stat.astype(narrow) for stat in stats))
     check(stats.total, known.total, dtype, 4)  # of 8 terms that are added in that precision
     check(stats.log_total, np.log(known.total), dtype, 1, 3)
     # Rounding of x - top is relative to it, and so is the error of a probability.

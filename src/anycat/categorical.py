@@ -643,7 +643,7 @@ class Categorical:
 
     @property
     def _entropy(self) -> Array:
-        found = self._compute("entropy")
+        found = self._backend.entropy(*self._kernel_args)
         return self._tracked_entropy if found is None else found
 
     @cached_parameter

@@ -263,6 +263,10 @@ class Backend:
             return None
         return self.compute("look_up", x, logits, cache, index, log, eps)
 
+    def entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+        """Return the entropy of each row, if `compute` can do it."""
+        return self.compute("entropy", x, logits, cache)
+
     def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
         """Return a library's own statistics of rows, if any, where its operations compute values.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from anycat import _kernels
 from anycat._random import split_words
 
 from .base import Backend
-from .torch_autograd import is_plain, row_stats
+from .torch_autograd import log_prob_and_entropy, row_stats
+from .torch_memory import FLOATS, as_numpy, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     Array = Any
 
 _unwrap = torch.func.debug_unwrap
-_DTYPES = {  # of those that a plain tensor can have
-    **{getattr(torch, name): np.dtype(name) for name in ("bool", "uint8", "int8", "int16", "int32")},
-    **{getattr(torch, name): np.dtype(name) for name in ("int64", "float16", "float32", "float64")},
-    torch.bfloat16: np.dtype("V2"),  # which is how kernels know it
-}
-_FLOATS = torch.float32, torch.float64
 
 
 class TorchBackend(Backend):
@@ -66,13 +60,49 @@ class TorchBackend(Backend):
 
     def on_cpu(self, x: Array) -> Array | None:
         """View a tensor as an array of NumPy."""
-        return _as_numpy(x) if is_plain(x) else super().on_cpu(x)
+        return as_numpy(x) if is_plain(x) else super().on_cpu(x)
 
     def untracked(self, x: Array) -> Array | None:
         """View a plain tensor that needs no gradient now as an array of NumPy."""
         if not is_plain(x) or (x.requires_grad and torch.is_grad_enabled()):
             return None
-        return _as_numpy(x)
+        return as_numpy(x)
+
+    def look_up(
+        self,
+        x: Array,
+        logits: bool,
+        cache: dict[str, Any],
+        value: Array,
+        log: bool,
+        eps: float | None,
+    ) -> Array | None:
+        """Return the (log-)probabilities of values, with the gradient of logits if it is needed.
+
+        The entropy has its gradient from the same operation, and so is kept for later.
+        """
+        if (
+            not (logits and log and x.requires_grad and torch.is_grad_enabled())
+            or x.dtype not in FLOATS
+            or value.dtype != torch.int64
+            or value.shape[value.ndim - x.ndim + 1 :] != x.shape[:-1]
+            or not (is_plain(x) and is_plain(value))
+        ):
+            return super().look_up(x, logits, cache, value, log, eps)
+        view, index = as_numpy(x), as_numpy(value)
+        with self.cpu.default_float_env():
+            log_prob = self.cpu.look_up(view, logits, cache, index, log, eps)
+            if log_prob is None:
+                return None
+            stats = self.cpu.row_stats(view, logits, cache)
+        result, cache["tracked entropy"] = log_prob_and_entropy(x, value, log_prob, stats)
+        return result
+
+    def entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+        """Return the entropies; if a gradient is needed, only those from `look_up`."""
+        if x.requires_grad and torch.is_grad_enabled():
+            return cache.get("tracked entropy")
+        return super().entropy(x, logits, cache)
 
     def row_stats(self, x: Array, logits: bool) -> tuple[Array, ...]:
         """Return the statistics of rows, with their gradients."""
@@ -83,13 +113,13 @@ class TorchBackend(Backend):
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small, plain tensor, in one axis."""
         if (
-            x.dtype not in _FLOATS
+            x.dtype not in FLOATS
             or not 0 < x.numel() <= _kernels.SMALL_MAX_SIZE
             or not x.ndim
             or not is_plain(x)
         ):
             return None
-        view = _as_numpy(x)
+        view = as_numpy(x)
         return view if view is None or view.ndim == 1 else view.ravel()
 
     def sample(
@@ -142,25 +172,6 @@ class TorchBackend(Backend):
     def to_numpy(self, x: Array) -> Any:
         """Return a tensor as an array on the CPU."""
         return x.numpy(force=True)
-
-
-def _as_numpy(x: Array) -> Array | None:
-    """View the numbers of a plain tensor; None if its memory has been freed.
-
-    This takes a fraction of the time of DLPack, and the memory can still be resized, as it can not
-    after `torch.Tensor.numpy`.
-    """
-    dtype, shape = _DTYPES[x.dtype], x.shape
-    address, size = x.data_ptr(), x.numel() * dtype.itemsize
-    if not size:
-        return np.empty(shape, dtype)
-    if not address:
-        return None
-    if x.is_contiguous():
-        return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
-    strides = [stride * dtype.itemsize for stride in x.stride()]
-    size = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + dtype.itemsize
-    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(address), 0, strides)
 
 
 @contextlib.contextmanager

@@ -7,60 +7,20 @@ operations.
 
 from __future__ import annotations
 
-import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.autograd import forward_ad
-from torch.utils.dlpack import to_dlpack
 
 from anycat import _kernels
+
+from .torch_memory import DTYPES, FLOATS, as_numpy, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Tensor = Any
     Array = np.ndarray[Any, Any]
-
-_TYPES = torch.Tensor, torch.nn.Parameter
-_DTYPES = torch.float32, torch.float64
-_CPU = 1, 0  # DLPack's device type, and index
-
-_is_compiling: Callable[[], bool] = torch.compiler.is_compiling
-
-# What PyTorch has no public name for. If one is gone, no tensor is plain any more.
-_is_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
-_function_modes: Callable[[], int] = getattr(torch._C, "_len_torch_function_stack", lambda: 1)
-_dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-_transforms: Callable[[], Any] = getattr(
-    getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: 1
-)
-_has_storage: Callable[[Tensor], bool] = getattr(torch._C, "_has_storage", lambda _: False)
-
-
-def is_plain(x: Tensor) -> bool:
-    """Tell whether kernels can take a tensor: numbers in CPU memory, while nothing watches.
-
-    PyTorch watches operations where it compiles or traces, in its modes and transforms, and in
-    forward-mode differentiation. A tensor may need a gradient.
-    """
-    return (
-        not _is_compiling()  # first, since the compiler does not know the others
-        and type(x) in _TYPES
-        and not _function_modes()  # before any attribute, since they watch these too
-        and not _dispatch_modes()
-        and not _transforms()
-        and not _is_tracing()
-        and getattr(forward_ad, "_current_level", 0) < 0
-        and x.is_cpu
-        and x.dtype in _DTYPES  # neither complex nor quantized
-        and _has_storage(x)  # neither sparse nor mapped by an older vmap, which autograd uses
-        and not x.is_nested
-        and not x.is_neg()
-        and not x._is_zerotensor()
-    )
-
 
 def row_stats(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return of each row the maximum, the sum, the log of that, and the entropy.
@@ -76,7 +36,7 @@ def row_stats(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits
         Whether it is one of logits, or else of weights.
     """
-    if not is_plain(x):
+    if not is_plain(x) or x.dtype not in FLOATS:
         return _by_operations(x, logits)
     if x.requires_grad:
         return _RowStats.apply(x, logits)  # type: ignore[no-any-return]
@@ -91,57 +51,105 @@ class _RowStats(torch.autograd.Function):  # type: ignore[misc]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x)
         ctx.logits, ctx.stats = logits, _by_kernel("row_stats", x, logits)
-        results = _as_tensors((stat.copy() for stat in ctx.stats), x)  # users may change them
+        results = _as_tensors(ctx.stats, x)
         ctx.mark_non_differentiable(results[0])
         return results
 
     @staticmethod
     def backward(ctx: Any, _: None, *grads: Tensor | None) -> tuple[Tensor | None, None]:
         (x,) = ctx.saved_tensors
-        given = [g for g in grads if g is not None]
-        if not given:
-            return None, None
-        if torch.is_grad_enabled() or not all(map(is_plain, given)):
-            return _gradient_by_operations(x, ctx.logits, grads), None
-        g_total, g_log, g_entropy = (None if g is None else _view(g).reshape(-1) for g in grads)
+        if _needs_operations(*grads):
+            return _differentiate(lambda: _by_operations(x, ctx.logits)[1:], x, grads), None
+        g_total, g_log, g_entropy = (None if g is None else as_numpy(g).reshape(-1) for g in grads)
         if g_total is not None:  # by the chain rule it is one of the logarithm
             g_total = g_total * ctx.stats.total
             g_log = g_total if g_log is None else g_log + g_total
-        out = _by_kernel("gradient", x, ctx.logits, ctx.stats, g_log, g_entropy)
-        return torch.from_numpy(out), None
+        if g_log is None and g_entropy is None:
+            return None, None
+        out = torch.empty(x.shape, dtype=x.dtype, device="cpu")
+        _by_kernel("gradient", x, ctx.logits, ctx.stats, g_log, g_entropy, as_numpy(out))
+        return out, None
+
+
+def log_prob_and_entropy(
+    x: Tensor, value: Tensor, log_prob: Array, stats: Any
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities of values and the entropies, given logits, as one operation.
+
+    Their gradient takes one pass, to which that of the values adds single entries.
+
+    Parameters
+    ----------
+    x
+        A plain tensor of logits that needs a gradient.
+    value
+        A plain tensor of int64, whose shape ends with that of the batch.
+    log_prob, stats
+        The results, as kernels have computed them.
+    """
+    return _LogProbAndEntropy.apply(x, value, log_prob, stats)  # type: ignore[no-any-return]
+
+
+class _LogProbAndEntropy(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, value: Tensor, log_prob: Array, stats: Any
+    ) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, value)
+        ctx.stats = stats
+        return torch.from_numpy(log_prob), *_as_tensors([stats.entropy], x)
+
+    @staticmethod
+    def backward(
+        ctx: Any, by_log_prob: Tensor | None, by_entropy: Tensor | None
+    ) -> tuple[Tensor | None, None, None, None]:
+        x, value = ctx.saved_tensors
+        grads = by_log_prob, by_entropy
+        if _needs_operations(value, *grads):
+            found = _differentiate(lambda: _both_by_operations(x, value), x, grads)
+            return found, None, None, None
+        g, g_entropy = (None if y is None else as_numpy(y) for y in grads)
+        g_entropy = None if g_entropy is None else g_entropy.reshape(-1)
+        out = torch.empty(x.shape, dtype=x.dtype, device="cpu")
+        _by_kernel("log_prob_gradient", x, ctx.stats, as_numpy(value), g, g_entropy, as_numpy(out))
+        return out, None, None, None
+
+
+def _both_by_operations(x: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    log_p = torch.log_softmax(x, -1).expand(*value.shape, -1)
+    return log_p.gather(-1, value[..., None]).squeeze(-1), _by_operations(x, True)[3]
+
+
+def _needs_operations(*tensors: Tensor | None) -> bool:
+    """Tell whether a gradient must itself be differentiable, or any tensor is not plain."""
+    return torch.is_grad_enabled() or not all(x is None or is_plain(x) for x in tensors)
+
+
+def _differentiate(
+    function: Callable[[], Any], x: Tensor, grads: tuple[Tensor | None, ...]
+) -> Tensor | None:
+    """Return the gradient of PyTorch's own operations, which can be differentiated and mapped."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        results = function()
+    used = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None]
+    if not used:
+        return None
+    ys, gs = zip(*used, strict=True)
+    return torch.autograd.grad(ys, x, gs, create_graph=create_graph)[0]
 
 
 def _by_kernel(name: str, x: Tensor, *args: Any) -> Any:
     cpu = _kernels.load("cpu")
     with cpu.default_float_env():
-        return getattr(cpu.values, name)(_view(x), *args)
-
-
-def _view(x: Tensor) -> Array:
-    """Return a plain tensor as a read-only array.
-
-    `Tensor.numpy` would forbid PyTorch to resize the memory ever again. `Tensor.__dlpack__` takes
-    longer, and refuses tensors that need a gradient.
-    """
-    protocol = types.SimpleNamespace(
-        __dlpack__=lambda **_: to_dlpack(x), __dlpack_device__=lambda: _CPU
-    )
-    return np.from_dlpack(protocol)
+        return getattr(cpu.values, name)(as_numpy(x), *args)
 
 
 def _as_tensors(stats: Any, x: Tensor) -> tuple[Tensor, ...]:
-    batch = x.shape[:-1]
-    return tuple(torch.from_numpy(stat.reshape(batch)) for stat in stats)
-
-
-def _gradient_by_operations(x: Tensor, logits: bool, grads: tuple[Tensor | None, ...]) -> Tensor:
-    """Return a gradient that can itself be differentiated and mapped."""
-    create_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        _, *results = _by_operations(x, logits)
-    used = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None]
-    ys, gs = zip(*used, strict=True)
-    return torch.autograd.grad(ys, x, gs, create_graph=create_graph)[0]
+    """Return copies, since users may change them."""
+    dtype, batch = DTYPES[x.dtype], x.shape[:-1]
+    return tuple(torch.from_numpy(stat.astype(dtype).reshape(batch)) for stat in stats)
 
 
 def _by_operations(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -4,11 +4,11 @@
 other functions take one pass over large arrays where NumPy would take several.
 """
 
-from . import small
+from . import small, values
 from .draw import sample
 from .float_env import default_float_env
 from .host import array_module, context, unavailable_reason
-from .stats import cumulative, entropy, look_up, mode, normalized, rows_valid
+from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "look_up",
     "mode",
     "normalized",
+    "row_stats",
     "rows_valid",
     "sample",
     "small",
     "thread_count",
     "unavailable_reason",
+    "values",
 ]

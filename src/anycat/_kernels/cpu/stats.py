@@ -49,9 +49,15 @@ def _long_rows_valid(rows: Rows, logits: bool, cache: Cache) -> bool:
     return bool((stats.tile_offset[:, -1] > 0).all() and (stats.tile_max[:, -1] <= limit).all())
 
 
+def row_stats(params: Array, logits: bool, cache: Cache) -> RowStats:
+    """Return the statistics of rows."""
+    return kept(cache, "row stats", lambda: values.row_stats(params, logits))
+
+
 def entropy(params: Array, logits: bool, cache: Cache) -> Array:
     """Return the entropy of each row."""
-    return _row_stats(params, logits, cache).entropy.reshape(params.shape[:-1]).copy()
+    stats, dtype = row_stats(params, logits, cache), Rows(params).dtype
+    return stats.entropy.astype(dtype).reshape(params.shape[:-1])
 
 
 def look_up(
@@ -77,10 +83,6 @@ def mode(params: Array, logits: bool, cache: Cache) -> Array:
     return values.mode(params, logits).reshape(params.shape[:-1])
 
 
-def _row_stats(params: Array, logits: bool, cache: Cache) -> RowStats:
-    return kept(cache, "row stats", lambda: values.row_stats(params, logits))
-
-
 def _normalizer(params: Array, logits: bool, cache: Cache) -> Normalizer:
     """Return what normalizes each row.
 
@@ -91,7 +93,7 @@ def _normalizer(params: Array, logits: bool, cache: Cache) -> Normalizer:
         found = kept(cache, "normalizer", lambda: _from_tile_stats(rows, logits, cache))
         if found:
             return found
-    return _row_stats(params, logits, cache)[:3]
+    return row_stats(params, logits, cache)[:3]
 
 
 def _from_tile_stats(rows: Rows, logits: bool, cache: Cache) -> Normalizer | tuple[()]:
@@ -109,5 +111,4 @@ def _from_tile_stats(rows: Rows, logits: bool, cache: Cache) -> Normalizer | tup
         sums = np.ldexp(sums, units)
     if (sums > np.finfo(FLOAT32).max).any():
         return ()
-    maxima, sums, logs = (x.astype(FLOAT32) for x in (maxima, sums, np.log(sums)))
-    return maxima, sums, logs
+    return maxima, sums, np.log(sums)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .costs import NS_PER_GATHER
 from .jit import elementwise
+from .jit import gradient as gradients
 from .jit import lookup as lookups
 from .jit import values as kernels
 from .rows import Rows
@@ -27,7 +28,10 @@ NO_ROWS = np.empty(0, np.int64)
 
 
 class RowStats(NamedTuple):
-    """For each row an entry in each array; NaN for an invalid row in all but the first."""
+    """For each row an entry in each array, of float64; NaN for an invalid row.
+
+    In float32 they would be as inexact as a result may be, before anything is computed from them.
+    """
 
     top: Array
     """The largest parameter."""
@@ -44,7 +48,7 @@ def row_stats(params: Array, logits: bool) -> RowStats:
     short = _are_short(rows)
     kernel = kernels.short_row_stats if short else kernels.row_stats
     n, size, count = rows.count, np.uint64(rows.size), np.uint64(rows.count)
-    out = np.empty(4 * n, rows.dtype)
+    out = np.empty(4 * n)
 
     def compute(x: Array, row: int) -> None:
         kernel(x, size, logits, np.uint64(row), count, out)
@@ -173,25 +177,50 @@ def gradient(
     stats: RowStats,
     by_log_total: Array | None,
     by_entropy: Array | None,
+    out: Array | None = None,
 ) -> Array:
     """Return the gradient of ``sum(by_log_total * log_total) + sum(by_entropy * entropy)``.
 
     ``top`` counts as a constant. Factors have an entry for each row; None is zero.
     """
     rows = Rows(params)
-    out = np.empty(params.shape, rows.dtype)
+    out = np.empty(params.shape, rows.dtype) if out is None else out
     size, flat = np.uint64(rows.size), out.reshape(-1)
-    zeros = np.zeros(rows.count, rows.dtype)
-    by = [
-        zeros if g is None else np.ascontiguousarray(g, rows.dtype)
-        for g in (by_log_total, by_entropy)
-    ]
+    by = _factors(rows, by_log_total, by_entropy)
 
     def compute(x: Array, row: int) -> None:
-        elementwise.fill_gradient(x, size, logits, np.uint64(row), *stats, *by, flat)
+        gradients.fill_gradient(x, size, logits, np.uint64(row), *stats, *by, flat)
 
     _each_block(rows, compute, 2 * rows.size)
     return out
+
+
+def log_prob_gradient(
+    logits: Array,
+    stats: RowStats,
+    values: Array,
+    by_log_prob: Array | None,
+    by_entropy: Array | None,
+    out: Array,
+) -> None:
+    """Store the gradient of ``sum(by_log_prob * log_prob(values)) + sum(by_entropy * entropy)``.
+
+    The shape of ``values`` ends with that of the batch.
+    """
+    terms = None if by_log_prob is None else by_log_prob.reshape(-1, stats.total.size)
+    by_log_total = None if terms is None else -terms.sum(0, np.float64)
+    gradient(logits, True, stats, by_log_total, by_entropy, out)
+    if terms is None:
+        return
+    rows, flat = Rows(logits), np.ascontiguousarray(values).reshape(-1)
+    by = _factors(rows, by_log_total, by_entropy)
+    x, size, terms = rows.block(0, rows.count), np.uint64(rows.size), np.ascontiguousarray(terms)
+    gradients.add_terms(x, size, *stats, *by, flat, terms.reshape(-1), out.reshape(-1))
+
+
+def _factors(rows: Rows, *factors: Array | None) -> list[Array]:
+    """Return factors as kernels take them."""
+    return [np.zeros(rows.count) if g is None else np.asarray(g, np.float64).copy() for g in factors]
 
 
 def _each_block(
@@ -205,7 +234,7 @@ def _each_block(
 
 
 def _read_only(view: Array) -> Array:
-    view.flags.writeable = False  # a part of the type for which kernels are compiled
+    view.setflags(write=False)  # a part of the type for which kernels are compiled
     return view
 
 

@@ -1,4 +1,4 @@
-"""What rows have for each entry: probabilities, log-probabilities, their running sums, gradients.
+"""What rows have for each entry: probabilities, log-probabilities, their and their running sums.
 
 Entries of several short rows are processed together, with what belongs to their rows spread out.
 """
@@ -20,8 +20,8 @@ def fill_log_probs(x, size, logits, at, top, total, low, high, out):
     tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
     for begin in range(ZERO, n, CHUNK):
         end = min(begin + CHUNK, n)
-        _spread(top, size, start + begin, start + end, tops)
-        _spread(total, size, start + begin, start + end, totals)
+        spread(top, size, start + begin, start + end, tops)
+        spread(total, size, start + begin, start + end, totals)
         for k in range(begin, end):
             i = k - begin
             out[start + k] = log_prob_of(x[k], tops[i], totals[i], real(low), real(high), logits)
@@ -34,8 +34,8 @@ def fill_probs(x, size, logits, at, top, total, out):
     tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
     for begin in range(ZERO, n, CHUNK):
         end = min(begin + CHUNK, n)
-        _spread(top, size, start + begin, start + end, tops)
-        _spread(total, size, start + begin, start + end, totals)
+        spread(top, size, start + begin, start + end, tops)
+        spread(total, size, start + begin, start + end, totals)
         for k in range(begin, end):
             out[start + k] = prob_of(x[k], tops[k - begin], totals[k - begin], logits)
 
@@ -52,46 +52,8 @@ def accumulate(size, begin, end, out):
             out[k] = running / total
 
 
-@entry(error_model="numpy")
-def fill_gradient(x, size, logits, at, top, total, log_total, entropy, by_log, by_entropy, out):
-    """Compute the gradient of ``sum(by_log * log_total + by_entropy * entropy)``.
-
-    It is linear in the logarithm of each probability, or in that of its share.
-    """
-    n, start, rows = np.uint64(x.size), at * size, np.uint64(x.size) // size
-    real = x.dtype.type
-    constant, slope = np.empty(rows, x.dtype), np.empty(rows, x.dtype)
-    for r in range(rows):
-        scale, of_log = np.float64(total[at + r]), np.float64(by_log[at + r])
-        of_entropy, log = np.float64(by_entropy[at + r]), np.float64(entropy[at + r])
-        log -= np.float64(log_total[at + r]) if logits else 0.0
-        constant[r], slope[r] = (of_log - of_entropy * log) / scale, of_entropy / scale
-    tops, totals = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
-    constants, slopes = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
-    for begin in range(ZERO, n, CHUNK):
-        end = min(begin + CHUNK, n)
-        _spread(constant, size, begin, end, constants)
-        _spread(slope, size, begin, end, slopes)
-        if logits:
-            _spread(top, size, start + begin, start + end, tops)
-            for k in range(begin, end):
-                i = k - begin
-                log = x[k] - tops[i]
-                share = exp_of(log)
-                log = log if share > real(0) else real(0)
-                out[start + k] = share * (constants[i] - slopes[i] * log)
-        else:
-            _spread(total, size, start + begin, start + end, totals)
-            for k in range(begin, end):
-                i = k - begin
-                log = log_of_quotient(x[k], totals[i])
-                # To the entropy, a probability of zero matters only by the sum.
-                log = log if x[k] > real(0) else real(-1)
-                out[start + k] = constants[i] - slopes[i] * log
-
-
 @inner
-def _spread(values, size, begin, end, out):
+def spread(values, size, begin, end, out):
     """Store what rows have in ``values`` for each of their entries ``begin`` to ``end``."""
     r, at = begin // size, begin
     while at < end:

@@ -17,7 +17,9 @@ from .exponential import log_of
 from .shares import share_of, unit_of
 from .weights import valid_max
 
-TERMS = np.uint64(8)  # of a short row, added in the precision of the values
+# That many terms are added in the precision of the values, of which a vector has several.
+FEWER_TERMS = np.uint64(128)
+TERMS_OF_SHORT_ROW = np.uint64(4)
 
 
 @entry(error_model="numpy")
@@ -27,6 +29,7 @@ def row_stats(x, size, logits, at, count, out):
     The first row given is row ``at`` of these.
     """
     real, no_weight = x.dtype.type, -np.inf if logits else 0.0
+    terms = CHUNK if size > TILE else FEWER_TERMS  # errors of long rows average out
     for r in range(np.uint64(x.size) // size):
         begin, end = r * size, r * size + size
         top, unit, total, by_log = no_weight, 1.0, 0.0, 0.0
@@ -46,8 +49,8 @@ def row_stats(x, size, logits, at, count, out):
                     total, by_log = factor * total, factor * (by_log + log * total)
                 top = here
             scale, log_top = real(unit), log_of(real(top) * real(unit))
-            for k in range(low, high, CHUNK):  # a narrow sum has few terms
-                sums = _add_shares(x, k, min(k + CHUNK, high), real(top), scale, log_top, logits)
+            for k in range(low, high, terms):
+                sums = _add_shares(x, k, min(k + terms, high), real(top), scale, log_top, logits)
                 total += sums[0]
                 by_log += sums[1]
         _store(out, count, at + r, real(top), real(unit), total, by_log, logits)
@@ -88,8 +91,8 @@ def short_row_stats(x, size, logits, at, count, out):
         if not logits:
             for b in range(LANES):
                 log_top[b] = log_of(top[b] * unit[b])
-        for first in range(ZERO, size, TERMS):
-            last = min(first + TERMS, size)
+        for first in range(ZERO, size, TERMS_OF_SHORT_ROW):
+            last = min(first + TERMS_OF_SHORT_ROW, size)
             for b in range(LANES):
                 part[b] = part_by_log[b] = x.dtype.type(0)
             if logits:

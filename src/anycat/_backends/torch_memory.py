@@ -1,0 +1,75 @@
+"""Which tensors are nothing but numbers in CPU memory, and what they are to NumPy."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Tensor = Any
+    Array = np.ndarray[Any, Any]
+
+_TYPES = torch.Tensor, torch.nn.Parameter
+FLOATS = torch.float32, torch.float64
+_NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64"
+DTYPES = {getattr(torch, name): np.dtype(name) for name in _NAMES.split()}
+DTYPES[torch.bfloat16] = np.dtype("V2")  # as kernels know it
+
+_is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+
+# What PyTorch has no public name for. If one is gone, no tensor is plain any more.
+_is_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
+_function_modes: Callable[[], int] = getattr(torch._C, "_len_torch_function_stack", lambda: 1)
+_dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_transforms: Callable[[], Any] = getattr(
+    getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: 1
+)
+_has_storage: Callable[[Tensor], bool] = getattr(torch._C, "_has_storage", lambda _: False)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Tell whether kernels can take a tensor: numbers in CPU memory, while nothing watches.
+
+    PyTorch watches operations where it compiles or traces, in its modes and transforms, and in
+    forward-mode differentiation. A tensor may need a gradient.
+    """
+    return (
+        not _is_compiling()  # first, since the compiler does not know the others
+        and type(x) in _TYPES
+        and not _function_modes()  # before any attribute, since they watch these too
+        and not _dispatch_modes()
+        and not _transforms()
+        and not _is_tracing()
+        and getattr(forward_ad, "_current_level", 0) < 0
+        and x.is_cpu
+        and x.dtype in DTYPES  # neither complex nor quantized
+        and _has_storage(x)  # neither sparse nor mapped by an older vmap, which autograd uses
+        and not x.is_nested
+        and not x.is_neg()
+        and not x._is_zerotensor()
+    )
+
+
+def as_numpy(x: Tensor) -> Array | None:
+    """View a plain tensor as an array; None if its memory has been freed.
+
+    This takes a fraction of the time of DLPack. The memory can still be resized, as it can not
+    after `torch.Tensor.numpy`.
+    """
+    dtype, shape = DTYPES[x.dtype], x.shape
+    address, size = x.data_ptr(), x.numel() * dtype.itemsize
+    if not size:
+        return np.empty(shape, dtype)
+    if not address:
+        return None
+    if x.is_contiguous():
+        return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+    strides = [stride * dtype.itemsize for stride in x.stride()]
+    size = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + dtype.itemsize
+    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(address), 0, strides)
