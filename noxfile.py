@@ -18,8 +18,11 @@ LIBRARIES = {
     "jax": EXTRAS["jax"],
     "dask": [*EXTRAS["dask"], "distributed"],
 }
+# It keeps compiled kernels in the checkout: for one Python, so that its sessions share them.
+EDITABLE = ["--editable", "."]
 # Tests of what depends on the libraries that are installed.
 SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "values")]
+WITHOUT_CUDA = "--ignore=tests/cuda"
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
@@ -27,7 +30,7 @@ PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 os.environ["PATH"] = os.pathsep.join([*map(str, PYENV.glob("versions/3*/bin")), os.environ["PATH"]])
 
 nox.needs_version = ">=2025.10.14"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "virtualenv"  # venv takes ten times as long
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
@@ -44,7 +47,8 @@ def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run pytest on all cores; arguments of the session come last, and so take precedence."""
-    session.run("pytest", "--numprocesses=auto", *options, *session.posargs)
+    # Each process begins with its own files, so few kernels and fixtures are made in both.
+    session.run("pytest", "--numprocesses=auto", "--dist=worksteal", *options, *session.posargs)
 
 
 @nox.session
@@ -65,8 +69,10 @@ def typecheck(session: nox.Session) -> None:
 @nox.session(python=TEST_PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
-    install(session, ".", groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
-    install(session, groups=("tests-cuda",))  # PyTorch may have brought another CUDA compiler
+    package = EDITABLE if session.python == PYTHONS[0] else ["."]
+    install(session, *package, groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
+    if WITHOUT_CUDA not in session.posargs:  # PyTorch may have brought another CUDA compiler
+        install(session, groups=("tests-cuda",))
     # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
     reaches_all = session.python == PYTHONS[0] and sys.platform == "linux" and shutil.which("g++")
     run_tests(session, *(["--cov"] if reaches_all and not session.posargs else []))
@@ -84,8 +90,7 @@ def oldest(session: nox.Session) -> None:
 @nox.parametrize("library", list(LIBRARIES), ids=list(LIBRARIES))
 def library(session: nox.Session, library: str) -> None:
     """Run the suite with one array library (strict: with none but array-api-strict)."""
-    # These sessions share compiled kernels: an editable install keeps them in the checkout.
-    install(session, "--editable", ".", *LIBRARIES[library], groups=("tests",))
+    install(session, *EDITABLE, *LIBRARIES[library], groups=("tests",))
     run_tests(session)
 
 
@@ -98,9 +103,8 @@ def matrix(session: nox.Session) -> None:
     session.notify("oldest", posargs=quick)
     for python in others:
         # The CUDA source is the same on each Python, and so is the compiler that its tests call.
-        suite = ["--ignore=tests/cuda", *session.posargs]
-        options = suite if python == newest else [*quick, *SHARED_TESTS]
-        session.notify(f"tests-{python}", posargs=options)
+        options = session.posargs if python == newest else [*quick, *SHARED_TESTS]
+        session.notify(f"tests-{python}", posargs=[WITHOUT_CUDA, *options])
     for name in LIBRARIES:
         own = [file for file in [f"tests/test_{name}.py"] if Path(file).exists()]
         session.notify(f"library({name})", posargs=[*quick, *SHARED_TESTS, *own])
@@ -120,7 +124,7 @@ def gpu(session: nox.Session, cuda: str) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation without a warning, and run its examples."""
-    install(session, ".", groups=("docs",))
+    install(session, *EDITABLE, groups=("docs",))
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
     session.run(
         *("pytest", "--doctest-modules", "--doctest-glob=*.md", "--ignore=docs/conf.py"),
@@ -138,3 +142,4 @@ def benchmarks(session: nox.Session) -> None:
     if not session.posargs:
         session.run("python", "benchmarks/scaling.py")
         session.run("python", "benchmarks/first_draw.py")
+        session.run("python", "benchmarks/readme.py")

@@ -170,6 +170,7 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Case:
     if torch:
         t = torch.from_numpy(x)
         distribution = functools.partial(torch.distributions.Categorical, **{form: t})
+        case["anycat, tensor"] = lambda: Categorical(**{form: t}).sample((draws,))
         case["torch"] = lambda: distribution().sample((draws,))
         case["torch, unchecked"] = lambda: distribution(validate_args=False).sample((draws,))
         if not logits and shape[1] < 1 << 24:
@@ -210,6 +211,7 @@ def values(shape: tuple[int, int], member: str) -> Case:
     if torch:
         t, v = torch.from_numpy(x), torch.from_numpy(value)
         distribution = functools.partial(torch.distributions.Categorical, logits=t)
+        case["anycat, tensor"] = lambda: ask(Categorical(logits=t), v)
         case["torch"] = lambda: ask(distribution(), v)
         case["torch, unchecked"] = lambda: ask(distribution(validate_args=False), v)
     if jax:
@@ -244,38 +246,121 @@ def tiny() -> Case:
     return case
 
 
-class Group(NamedTuple):
-    """A benchmark case, and the speedups that are the goals."""
+def batch(shape: tuple[int, int]) -> Case:
+    """One draw from each row of normalised probabilities, including construction."""
+    p = parameters(shape, "probs")
+    p /= p.sum(-1, keepdims=True)
+    generator = np.random.default_rng(0)
+    case: Case = {
+        "anycat": lambda: Categorical(p).sample(rng=generator),
+        "numpy by hand": lambda: (p.cumsum(-1) > generator.random((len(p), 1))).argmax(-1),
+    }
+    if torch:
+        t = torch.from_numpy(p)
+        distribution = functools.partial(torch.distributions.Categorical, t)
+        case["anycat, tensor"] = lambda: Categorical(t).sample()
+        case["torch"] = lambda: distribution().sample()
+        case["torch, unchecked"] = lambda: distribution(validate_args=False).sample()
+    return case
 
-    make: Callable[[], Case]
-    best: float
-    """Over the best alternative at its best settings; in `tiny`, "by hand" does not count."""
-    torch: float
+
+# --- what programs do with tensors ----------------------------------------------------------
+
+
+def draw(dist: Any, logits: Any, action: Any) -> Any:
+    return dist.sample()
+
+
+def step(dist: Any, logits: Any, action: Any) -> Any:
+    """Act as a policy does, and keep what its training needs."""
+    action = dist.sample()
+    return action, dist.log_prob(action), dist.entropy()
+
+
+def update(dist: Any, logits: Any, action: Any) -> None:
+    """Compute the gradient of a policy's loss."""
+    logits.grad = None
+    (dist.log_prob(action).sum() + dist.entropy().sum()).backward()
+
+
+def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case:
+    """The same calls to anycat and to torch, which construct a distribution and use it."""
+    if not torch:
+        return {}
+    logits = torch.from_numpy(parameters(shape, "logits")).requires_grad_(use is update)
+    action = torch.from_numpy(np.random.default_rng(0).integers(0, shape[1], shape[0]))
+
+    def call(cls: Any, check: bool) -> Callable[[], Any]:
+        return lambda: use(cls(logits=logits, validate_args=check), logits, action)
+
+    theirs = torch.distributions.Categorical
+    return {
+        "anycat": call(Categorical, True),
+        "anycat, unchecked": call(Categorical, False),
+        "torch": call(theirs, True),
+        "torch, unchecked": call(theirs, False),
+    }
+
+
+# --- the cases, and the goals ---------------------------------------------------------------
+
+
+class Group(NamedTuple):
+    """A benchmark case, what is compared in it, and the speedups that are the goals."""
+
+    make: Callable[..., Case]
+    arguments: tuple[Any, ...]
+    goal: float
+    """Over `other`."""
+    torch: float | None = None
     """Over torch at its default settings."""
     ours: str = "anycat"
+    other: str | None = None
+    """The alternative to compare with; None means the fastest one."""
     floors: float | None = None
     """Upper limit of the time, as a multiple of the sum of the floors."""
 
 
-one_row_of_a_million = functools.partial(one_row, 10**6)
-ROWS, LONG = (100_000, 10), (64, 128_256)
+SET_UP = "anycat, set-up included"
+ONE_LONG, LONG, MANY, MEDIUM = (1, 128_256), (64, 128_256), (100_000, 10), (10_000, 100)
+UNCHECKED = {"other": "torch, unchecked"}
+TENSOR = {"ours": "anycat, tensor", **UNCHECKED}
+BY_HAND = {"other": "numpy by hand"}
 GROUPS: dict[str, Group] = {
-    "one row, K = 6, 1e6 draws": Group(lambda: one_row(6), 6, 15, floors=2),
-    "one row, K = 1000, 1e6 draws": Group(lambda: one_row(1000), 12, 60, floors=2),
-    "one row, K = 1e6, 1e6 draws": Group(one_row_of_a_million, 10, 50),
-    "the same, set-up included": Group(one_row_of_a_million, 5, 25, ours="anycat, set-up included"),
-    "1e5 rows x 10 probs": Group(lambda: rows(ROWS, "probs"), 6, 25),
-    "1e5 rows x 10 logits": Group(lambda: rows(ROWS, "logits"), 6, 25),
-    "1e4 rows x 100 logits": Group(lambda: rows((10_000, 100), "logits"), 5, 20),
-    "64 rows x 128256 probs": Group(lambda: rows(LONG, "probs"), 25, 130, floors=2),
-    "64 rows x 128256 logits": Group(lambda: rows(LONG, "logits"), 15, 60),
-    "1 row x 128256 logits": Group(lambda: rows((1, 128_256), "logits"), 8, 60),
-    "1000 rows x 1000 probs, 100 draws each": Group(lambda: rows((1000, 1000), "probs", 100), 6, 7),
-    "log_prob, 1e5 rows x 10": Group(lambda: values(ROWS, "log_prob"), 1.5, 5),
-    "log_prob, 1e4 rows x 100": Group(lambda: values((10_000, 100), "log_prob"), 1.5, 5),
-    "log_prob, 64 rows x 128256": Group(lambda: values(LONG, "log_prob"), 1.5, 5),
-    "entropy, 1e5 rows x 10": Group(lambda: values(ROWS, "entropy"), 1.5, 8),
-    "entropy, 1e4 rows x 100": Group(lambda: values((10_000, 100), "entropy"), 1.5, 8),
-    "entropy, 64 rows x 128256": Group(lambda: values(LONG, "entropy"), 1.5, 8),
-    "make and draw once, K = 6": Group(tiny, 2, 5),
+    "one row, K = 6, 1e6 draws": Group(one_row, (6,), 6, 15, floors=2),
+    "one row, K = 1000, 1e6 draws": Group(one_row, (1000,), 12, 60, floors=2),
+    "one row, K = 1e6, 1e6 draws": Group(one_row, (10**6,), 10, 50),
+    "the same, set-up included": Group(one_row, (10**6,), 5, 25, ours=SET_UP),
+    "1e5 rows x 10 probs": Group(rows, (MANY, "probs"), 6, 25),
+    "1e5 rows x 10 logits": Group(rows, (MANY, "logits"), 6, 25),
+    "1e4 rows x 100 logits": Group(rows, (MEDIUM, "logits"), 5, 20),
+    "64 rows x 128256 probs": Group(rows, (LONG, "probs"), 25, 130, floors=2),
+    "64 rows x 128256 logits": Group(rows, (LONG, "logits"), 15, 60),
+    "1 row x 128256 logits": Group(rows, (ONE_LONG, "logits"), 8, 60),
+    "the same, over NumPy": Group(rows, (ONE_LONG, "logits"), 10, other="numpy cumsum"),
+    "the same, tensor over NumPy": Group(
+        rows, (ONE_LONG, "logits"), 9, ours="anycat, tensor", other="numpy cumsum"
+    ),
+    "1000 rows x 1000 probs, 100 draws each": Group(rows, ((1000, 1000), "probs", 100), 6, 7),
+    "log_prob, 1e5 rows x 10": Group(values, (MANY, "log_prob"), 1.5, 5),
+    "log_prob, 1e4 rows x 100": Group(values, (MEDIUM, "log_prob"), 1.5, 5),
+    "log_prob, 64 rows x 128256": Group(values, (LONG, "log_prob"), 1.5, 5),
+    "entropy, 1e5 rows x 10": Group(values, (MANY, "entropy"), 1.5, 8),
+    "entropy, 1e4 rows x 100": Group(values, (MEDIUM, "entropy"), 1.5, 8),
+    "entropy, 64 rows x 128256": Group(values, (LONG, "entropy"), 1.5, 8),
+    "log_prob of tensors, 1e4 x 100": Group(values, (MEDIUM, "log_prob"), 1.8, **TENSOR),
+    "log_prob of tensors, 64 x 128256": Group(values, (LONG, "log_prob"), 3, **TENSOR),
+    "entropy of tensors, 1e4 x 100": Group(values, (MEDIUM, "entropy"), 2.5, **TENSOR),
+    "entropy of tensors, 64 x 128256": Group(values, (LONG, "entropy"), 8, **TENSOR),
+    # NumPy by hand makes no distribution, so the alternative in this case is torch.
+    "make and draw once, K = 6": Group(tiny, (), 2, 5, **UNCHECKED),
+    "make and draw, NumPy, 1 x 6": Group(batch, ((1, 6),), 1, **BY_HAND),
+    "make and draw, NumPy, 64 x 18": Group(batch, ((64, 18),), 2, **BY_HAND),
+    "make and draw, tensors, 1 x 6": Group(tensors, ((1, 6), draw), 3, **UNCHECKED),
+    "make and draw, tensors, 64 x 18": Group(tensors, ((64, 18), draw), 5, **UNCHECKED),
+    "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4, **UNCHECKED),
+    "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5, **UNCHECKED),
+    "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2, **UNCHECKED),
+    "update with gradient, 4096 x 18": Group(tensors, ((4096, 18), update), 2.5, **UNCHECKED),
+    "update with gradient, 1e4 x 100": Group(tensors, (MEDIUM, update), 2.5, **UNCHECKED),
 }

@@ -1,25 +1,28 @@
-"""Time draws against K, draws, rows and threads: ``python benchmarks/scaling.py``.
+"""Time draws against K, draws, rows and threads: ``python benchmarks/scaling.py [figure ...]``.
 
-Shows how cost grows, and whether it jumps where one sampling strategy replaces another.
-Writes ``scaling.json`` and ``scaling.svg`` to ``benchmarks/results``.
+Shows how cost grows, and whether it jumps where one sampling strategy replaces another
+(``scaling``), and what a draw costs from one row to many (``batch-size``). Writes a ``.json`` and
+an ``.svg`` for each figure to ``benchmarks/results``.
 """
 
 from __future__ import annotations
 
+import argparse
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import config
-from regimes import Case, parameters, torch
+from regimes import Case, batch, parameters, torch
 from run import RESULTS, compete, machine
 
 from anycat import Categorical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-SECONDS = 0.6  # for each point
 Point = tuple[float, Case]
 
 
@@ -78,37 +81,69 @@ def threads() -> Iterator[Point]:
     config.NUMBA_NUM_THREADS = whole
 
 
-SERIES = {
-    "categories: 1e5 draws from one row": categories,
-    "categories: 2e6 numbers in rows, a draw each": categories_of_rows,
-    "draws from one row of 1000": draws_of_one,
-    "draws from each of 1000 rows of 300": draws_of_rows,
-    "threads: 1000 rows of 10000, a draw each": threads,
+def batch_sizes(size: int) -> Iterator[Point]:
+    for n in (1, 3, 10, 30, 100, 300, 1000, 3000, 10**4, 3 * 10**4, 10**5):
+        yield n, batch((n, size))
+
+
+Series = dict[str, "Callable[[], Iterator[Point]]"]
+FIGURES: dict[str, Series] = {
+    "scaling": {
+        "categories: 1e5 draws from one row": categories,
+        "categories: 2e6 numbers in rows, a draw each": categories_of_rows,
+        "draws from one row of 1000": draws_of_one,
+        "draws from each of 1000 rows of 300": draws_of_rows,
+        "threads: 1000 rows of 10000, a draw each": threads,
+    },
+    "batch-size": {
+        f"rows of {size}, a draw each, construction included": functools.partial(batch_sizes, size)
+        for size in (6, 18)
+    },
 }
 
 
-def main() -> None:
+def measure(title: str, points: Iterator[Point], seconds: float) -> dict[str, dict[float, float]]:
+    """Return for each function the median time at each point, in seconds."""
+    lines: dict[str, dict[float, float]] = {}
+    for x, made in points:
+        for name, time in compete(made, seconds).items():
+            lines.setdefault(name, {})[x] = time
+            print(f"{title}, {x:>10}: {name:<26} {time * 1e3:10.4f} ms")
+    return lines
+
+
+def plot(series: dict[str, dict[str, dict[float, float]]], path: Path) -> None:
+    """Plot the lines of each series in a panel."""
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    record: dict[str, Any] = {"machine": machine(), "median seconds": {}}
-    figure, axes = plt.subplots(3, 2, figsize=(10, 11), layout="constrained")
-    for panel, (title, points) in zip(axes.flat, SERIES.items(), strict=False):
-        lines: dict[str, dict[float, float]] = {}
-        for x, made in points():
-            for name, seconds in compete(made, SECONDS).items():
-                lines.setdefault(name, {})[x] = seconds
-                print(f"{title}, {x:>10}: {name:<26} {seconds * 1e3:10.4f} ms")
+    height = -(-len(series) // 2)
+    figure, axes = plt.subplots(height, 2, figsize=(10, 3.7 * height), layout="constrained")
+    for panel, (title, lines) in zip(axes.flat, series.items(), strict=False):
         for name, line in lines.items():
             panel.loglog(list(line), [t * 1e3 for t in line.values()], marker=".", label=name)
         panel.set(xlabel=title, ylabel="ms")
-        record["median seconds"][title] = lines
-    axes.flat[-1].axis("off")
-    axes.flat[-1].legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
-    figure.savefig(RESULTS / "scaling.svg", metadata={"Date": None})
-    (RESULTS / "scaling.json").write_text(json.dumps(record, indent=1) + "\n")
+    for panel in axes.flat[len(series) :]:
+        panel.axis("off")
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figures", nargs="*", help="; ".join(FIGURES), default=list(FIGURES))
+    parser.add_argument("--seconds", type=float, default=0.6, help="time for each point")
+    args = parser.parse_args()
+    for name in args.figures:
+        series = {
+            title: measure(title, points(), args.seconds) for title, points in FIGURES[name].items()
+        }
+        record = {"machine": machine(), "median seconds": series}
+        (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+        plot(series, RESULTS / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,13 @@ array_api_strict.set_array_api_strict_flags(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure the coverage of the quick tests, as tracing doubles the time of a test, or more."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+
+
 # Of those that are served, JAX compiles each operation for each shape, and Dask makes a graph of
 # it: they have tests of their own, as what needs a GPU has.
 @pytest.fixture(scope="session", params=["numpy", "array_api_strict", "torch"])

@@ -95,6 +95,7 @@ def test_integers_are_as_wide_as_they_can_be(name: str, x64: bool) -> None:
             assert result.dtype == (np.int64 if x64 else np.int32)
 
 
+@pytest.mark.slow
 @narrow
 @each_member
 @each_form
