@@ -16,7 +16,7 @@ from ._random import RandomBits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ._backends.base import Backend, Traits
+    from ._backends.base import Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
 
@@ -123,7 +123,7 @@ class Categorical:
             backend, valid = registry.backend_of(param), False
         else:
             valid = validate and backend.cpu.small.rows_valid(
-                small, param.shape[-1], form is LOGITS
+                small, param.shape[-1], form is LOGITS, cache
             )
         if validate and not valid:
             check = partial(_validation.check_rows, form.name)
@@ -259,7 +259,14 @@ class Categorical:
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._with_params(self._param, shape, self._cache)
-        for name in ("probs", "logits", "_normalizer", "_row_stats", "_cumulative", "_tracked_entropy"):
+        for name in (
+            "probs",
+            "logits",
+            "_normalizer",
+            "_row_stats",
+            "_cumulative",
+            "_tracked_entropy",
+        ):
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
@@ -316,7 +323,7 @@ class Categorical:
         """Call a kernel: see `Backend.compute`."""
         return self._backend.compute(name, *self._kernel_args, *args)
 
-    @property
+    @cached_property
     def _kernel_args(self) -> tuple[Array, bool, dict[str, Any]]:
         """What kernels that compute values take first.
 
@@ -329,7 +336,7 @@ class Categorical:
     @property
     def _clamp_eps(self) -> float | None:
         """The ``eps`` of clamping, if there is any."""
-        return self._traits.eps if self._form is PROBS and self._clamp_probs else None
+        return self._traits.eps if self._clamp_probs and self._form is PROBS else None
 
     @cached_parameter
     def _normalizer(self) -> Normalizer:
@@ -362,7 +369,7 @@ class Categorical:
         return self._astype(x, self._traits.compute)
 
     def _to_dtype(self, x: Array) -> Array:
-        return self._astype(x, self._traits.real)
+        return x if x.dtype == self._param.dtype else self._astype(x, self._traits.real)
 
     def _astype(self, x: Array, dtype: Any) -> Array:
         return x if x.dtype == dtype else self._xp.astype(x, dtype)
@@ -427,7 +434,7 @@ class Categorical:
             if not backend.keeps_memory:
                 small = backend.small(self._param)
             size = self._param.shape[-1]
-            draws = backend.cpu.small.draw(small, size, logits, shape, reader, rng)
+            draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
         dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)

@@ -7,7 +7,6 @@ a library overrides what differs.
 from __future__ import annotations
 
 import functools
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
@@ -229,8 +228,12 @@ class Backend:
         view = self.untracked(x)
         if view is None or view.dtype.itemsize > 8:
             return None
-        with self.cpu.default_float_env():
-            result = getattr(self.cpu, name)(view, logits, *args)
+        function = getattr(self.cpu, name)
+        if self.cpu.is_default_float_env():
+            result = function(view, logits, *args)
+        else:
+            with self.cpu.default_float_env():
+                result = function(view, logits, *args)
         return None if result is None else self.from_kernel(result, x)
 
     def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
@@ -254,13 +257,15 @@ class Backend:
 
         With ``eps``, probabilities are clamped before taking the logarithm.
         """
-        values = self.on_cpu(value)
-        if values is None:
+        index = self.on_cpu(value)
+        if index is None:
             return None
-        with np.errstate(invalid="ignore"):
-            index = values.astype(np.int64, copy=False)
-        if values.dtype.kind == "f" and not np.array_equal(index, values):
-            return None
+        if index.dtype != np.int64:
+            values = index
+            with np.errstate(invalid="ignore"):
+                index = values.astype(np.int64)
+            if values.dtype.kind == "f" and not np.array_equal(index, values):
+                return None
         return self.compute("look_up", x, logits, cache, index, log, eps)
 
     def entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:

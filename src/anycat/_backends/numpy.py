@@ -55,12 +55,9 @@ class NumPyBackend(Backend):
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small array, in one axis."""
-        if (
-            type(x) is not np.ndarray
-            or not 0 < x.size <= _kernels.SMALL_MAX_SIZE
-            or x.dtype not in _FLOATS
-            or not x.ndim
-        ):
+        if type(x) is not np.ndarray or x.dtype not in _FLOATS or not x.ndim:
+            return None
+        if not _kernels.is_small(x.size, x.shape[-1]):
             return None
         flat = x.ravel()
         return flat if flat.flags.carray else flat.copy()

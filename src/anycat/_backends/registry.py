@@ -15,6 +15,7 @@ import array_api_compat as compat
 import numpy as np
 
 from anycat import _kernels
+
 from .base import Backend, Library
 
 if TYPE_CHECKING:

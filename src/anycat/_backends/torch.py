@@ -112,12 +112,9 @@ class TorchBackend(Backend):
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small, plain tensor, in one axis."""
-        if (
-            x.dtype not in FLOATS
-            or not 0 < x.numel() <= _kernels.SMALL_MAX_SIZE
-            or not x.ndim
-            or not is_plain(x)
-        ):
+        if x.dtype not in FLOATS or not x.ndim or not is_plain(x):
+            return None
+        if not _kernels.is_small(x.numel(), x.shape[-1]):
             return None
         view = as_numpy(x)
         return view if view is None or view.ndim == 1 else view.ravel()
@@ -138,7 +135,9 @@ class TorchBackend(Backend):
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return draws as a tensor."""
-        return torch.from_numpy(out) if type(out) is np.ndarray else super().from_kernel(out, params)
+        return (
+            torch.from_numpy(out) if type(out) is np.ndarray else super().from_kernel(out, params)
+        )
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
         """Work where PyTorch works: on a GPU, on its current stream, with its memory."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from anycat import _kernels
@@ -19,8 +18,11 @@ from .torch_memory import DTYPES, FLOATS, as_numpy, is_plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
     Tensor = Any
     Array = np.ndarray[Any, Any]
+
 
 def row_stats(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return of each row the maximum, the sum, the log of that, and the entropy.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,14 +64,25 @@ def as_numpy(x: Tensor) -> Array | None:
     This takes a fraction of the time of DLPack. The memory can still be resized, as it can not
     after `torch.Tensor.numpy`.
     """
-    dtype, shape = DTYPES[x.dtype], x.shape
-    address, size = x.data_ptr(), x.numel() * dtype.itemsize
-    if not size:
-        return np.empty(shape, dtype)
-    if not address:
-        return None
-    if x.is_contiguous():
-        return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
-    strides = [stride * dtype.itemsize for stride in x.stride()]
-    size = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + dtype.itemsize
-    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(address), 0, strides)
+    address = x.data_ptr()
+    strides = None if x.is_contiguous() else x.stride()
+    if address or not x.numel():
+        return _view(address, x.dtype, x.shape, strides)
+    return None
+
+
+@functools.lru_cache(256)
+def _view(address: int, dtype: Any, shape: tuple[int, ...], strides: Any) -> Array:
+    """Return an array in memory that it does not own, and so is as good for the next tensor there.
+
+    Strides are in elements; None stands for C order.
+    """
+    numpy_dtype = DTYPES[dtype]
+    if 0 in shape:
+        return np.empty(shape, numpy_dtype)
+    n = math.prod(shape)
+    if strides is not None:
+        n = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        strides = [stride * numpy_dtype.itemsize for stride in strides]
+    buffer = (ctypes.c_char * (n * numpy_dtype.itemsize)).from_address(address)
+    return np.ndarray(shape, numpy_dtype, buffer, 0, strides)

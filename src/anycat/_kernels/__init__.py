@@ -38,12 +38,20 @@ if TYPE_CHECKING:
 # strategies gain.
 SMALL_MAX_SIZE = 1 << 12  # elements; no more than a tile
 SMALL_MAX_DRAWS = 1 << 8
+SMALL_MAX_SIZE_OF_LONG_ROWS = 1 << 18  # of rows of more than a tile; too few for two threads
+SMALL_MAX_DRAWS_OF_LONG_ROWS = 1 << 4
 
 # DLPack's device types; the last of each is memory that CPU and GPU share.
 _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
 
 
 UNREADABLE = AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError
+
+
+def is_small(size: int, row: int) -> bool:
+    """Tell whether a number of elements, in rows of some size, is that of a small batch."""
+    long = row > SMALL_MAX_SIZE
+    return 0 < size <= (SMALL_MAX_SIZE_OF_LONG_ROWS if long else SMALL_MAX_SIZE)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ other functions take one pass over large arrays where NumPy would take several.
 
 from . import small, values
 from .draw import sample
-from .float_env import default_float_env
+from .float_env import default_float_env, is_default_float_env
 from .host import array_module, context, unavailable_reason
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count
@@ -17,6 +17,7 @@ __all__ = [
     "cumulative",
     "default_float_env",
     "entropy",
+    "is_default_float_env",
     "look_up",
     "mode",
     "normalized",

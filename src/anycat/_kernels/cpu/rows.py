@@ -7,6 +7,7 @@ second copy of the whole input.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class Rows:
         self.first = 0
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])
-        self.dtype = _compute_dtype(params.dtype)
+        self.dtype = compute_dtype(params.dtype)
         self.is_zero_copy = is_zero_copy(params, self.dtype)
 
     def block(self, begin: int, end: int, workspace: Array | None = None) -> Array:
@@ -91,7 +92,9 @@ def is_zero_copy(x: Array, dtype: Any) -> bool:
     return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
 
 
-def _compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+@functools.cache
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in which kernels take numbers of a dtype."""
     narrow = dtype.itemsize <= 4 and dtype.kind == "f"
     return FLOAT32 if narrow or _is_bfloat16(dtype) else FLOAT64
 

@@ -1,8 +1,8 @@
-"""The short way of small batches: one compiled call, on one thread, which keeps the GIL.
+"""The short way of small batches: compiled calls on one thread, and little Python around them.
 
 Where `draw` chooses a strategy, cuts rows into blocks and allocates what kernels write into, these
-functions do little more than to call a kernel. They take the numbers of the rows as kernels do, and
-the number of categories.
+functions call a kernel. They take the numbers of the rows as kernels do, the number of categories,
+and the cache of the distribution.
 """
 
 from __future__ import annotations
@@ -12,50 +12,88 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_SIZE
+from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS, SMALL_MAX_SIZE
 
+from .cache import kept
 from .float_env import is_default_float_env
 from .jit.check import first_suspect_row_small
 from .jit.small import draw_small
+from .jit.small_long import compute_tile_stats, draw_long_small
+from .sizes import TILE
+from .tiles import TileStats
 
 if TYPE_CHECKING:
     from anycat._random import RNG
 
     Array = np.ndarray[Any, Any]
+    Cache = dict[str, Any]
 
 _INT64 = np.dtype(np.int64)
 _WORKSPACE_SIZE = SMALL_MAX_SIZE + SMALL_MAX_DRAWS + 4  # for a cdf, random words and a key
-_workspace = np.empty(_WORKSPACE_SIZE, np.uint64)  # one for all threads, since the GIL is kept
+# Kernels that draw keep the GIL: to get it back from a busy thread takes longer than they do. So
+# one workspace serves all threads.
+_workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
 
 
-def rows_valid(x: Array, size: int, logits: bool) -> bool:
-    """Tell whether all rows are certainly valid."""
-    return first_suspect_row_small(x, size, logits) * size == x.size  # type: ignore[no-any-return]
+def rows_valid(x: Array, size: int, logits: bool, cache: Cache) -> bool:
+    """Tell whether all rows are certainly valid.
+
+    As a draw needs the tile statistics of long rows, they are computed at once.
+    """
+    if size > TILE and is_default_float_env():
+        stats = cache["tile stats"] = TileStats.empty(x.size // size, size)
+        return _compute_tile_stats(x, size, logits, stats)
+    suspect: int = first_suspect_row_small(x, size, logits)
+    return suspect * size == x.size
+
+
+def _compute_tile_stats(x: Array, size: int, logits: bool, stats: TileStats) -> bool:
+    """Fill the statistics; return whether all rows are certainly valid."""
+    weights = np.empty(TILE, x.dtype)
+    rows = x.size // size
+    return compute_tile_stats(x, size, logits, weights, *stats.part(0, rows))  # type: ignore[no-any-return]
+
+
+def _tile_stats(x: Array, size: int, logits: bool) -> TileStats:
+    stats = TileStats.empty(x.size // size, size)
+    _compute_tile_stats(x, size, logits, stats)
+    return stats
 
 
 def draw(
-    x: Array | None, size: int, logits: bool, shape: tuple[int, ...], reader: Any, rng: RNG
+    x: Array | None,
+    size: int,
+    logits: bool,
+    cache: Cache,
+    shape: tuple[int, ...],
+    reader: Any,
+    rng: RNG,
 ) -> Array | None:
     """Draw an output of the given shape, which ends with that of the batch, if all is small.
 
     ``reader`` is the backend that reads ``rng``.
     """
-    if x is None or math.prod(shape) > SMALL_MAX_DRAWS or not is_default_float_env():
+    most = SMALL_MAX_DRAWS if size <= TILE else SMALL_MAX_DRAWS_OF_LONG_ROWS
+    if x is None or math.prod(shape) > most or not is_default_float_env():
         return None
     source = reader.random_source(rng)
     if not source and reader.is_traced(rng):
         return None
+    kernel, stats = draw_small, ()
+    if size > TILE:
+        known = kept(cache, "tile stats", lambda: _tile_stats(x, size, logits))
+        kernel, stats = draw_long_small, known.part(0, x.size // size)
     out = np.empty(shape, _INT64)
     flat = out if out.ndim == 1 else out.reshape(-1)
     if source:
         lock, function, state = source
         lock.acquire()
         try:
-            draw_small(x, size, logits, function, state, _workspace, flat)
+            kernel(x, size, logits, function, state, _workspace, flat, *stats)
         finally:
             lock.release()
     else:
         workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
         workspace[-4:] = reader.random_key(rng)
-        draw_small(x, size, logits, 0, 0, workspace, flat)
+        kernel(x, size, logits, 0, 0, workspace, flat, *stats)
     return out

@@ -1,4 +1,4 @@
-"""Checks and values of the rows of a distribution, in one pass; its cache keeps their statistics."""
+"""Checks and values of the rows of a distribution; its cache keeps their statistics."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from .cache import kept
 from .costs import NS_PER_ELEMENT_CHECKED
 from .jit.check import first_suspect_row
 from .jit.tiles import split_exponentials
-from .rows import Rows
+from .rows import Rows, compute_dtype
 from .sizes import FLOAT32, TILE
 from .tiles import tile_stats
-from .values import RowStats
 
 if TYPE_CHECKING:
-    from .values import Normalizer
+    from .values import Normalizer, RowStats
 
     Array = np.ndarray[Any, Any]
     Cache = dict[str, Any]
@@ -51,13 +50,16 @@ def _long_rows_valid(rows: Rows, logits: bool, cache: Cache) -> bool:
 
 def row_stats(params: Array, logits: bool, cache: Cache) -> RowStats:
     """Return the statistics of rows."""
-    return kept(cache, "row stats", lambda: values.row_stats(params, logits))
+    found: RowStats | None = cache.get("row stats")
+    if found is None:
+        found = cache["row stats"] = values.row_stats(params, logits)
+    return found
 
 
 def entropy(params: Array, logits: bool, cache: Cache) -> Array:
     """Return the entropy of each row."""
-    stats, dtype = row_stats(params, logits, cache), Rows(params).dtype
-    return stats.entropy.astype(dtype).reshape(params.shape[:-1])
+    found = row_stats(params, logits, cache).entropy.astype(compute_dtype(params.dtype))
+    return found.reshape(params.shape[:-1])
 
 
 def look_up(
@@ -88,8 +90,8 @@ def _normalizer(params: Array, logits: bool, cache: Cache) -> Normalizer:
 
     Tile statistics give it for long rows in float32: in float64 they would not be precise enough.
     """
-    rows = Rows(params)
-    if rows.size > TILE and rows.dtype == FLOAT32:
+    if params.shape[-1] > TILE and compute_dtype(params.dtype) == FLOAT32:
+        rows = Rows(params)
         found = kept(cache, "normalizer", lambda: _from_tile_stats(rows, logits, cache))
         if found:
             return found

@@ -12,7 +12,7 @@ from .jit import elementwise
 from .jit import gradient as gradients
 from .jit import lookup as lookups
 from .jit import values as kernels
-from .rows import Rows
+from .rows import Rows, compute_dtype, is_zero_copy
 from .sizes import FLOAT32, FLOAT64, LANES
 from .threads import NS_PER_THREAD, parallel_for
 
@@ -47,13 +47,13 @@ def row_stats(params: Array, logits: bool) -> RowStats:
     rows = Rows(params)
     short = _are_short(rows)
     kernel = kernels.short_row_stats if short else kernels.row_stats
-    n, size, count = rows.count, np.uint64(rows.size), np.uint64(rows.count)
+    n, size = rows.count, rows.size
     out = np.empty(4 * n)
 
     def compute(x: Array, row: int) -> None:
-        kernel(x, size, logits, np.uint64(row), count, out)
+        kernel(x, size, logits, row, n, out)
 
-    _each_block(rows, compute, 20 + 0.7 * rows.size, LANES if short else 1)
+    _each_block(rows, compute, 20 + 0.7 * size, LANES if short else 1)
     return RowStats(out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n :])
 
 
@@ -71,22 +71,26 @@ def lookup(
     With ``eps``, probabilities are clamped to ``[eps, 1 - eps]``, but not those from logits.
     Returns None if any value is no category. Only the entries at values are read.
     """
-    rows, batch = Rows(params), params.shape[:-1]
+    batch = params.shape[:-1]
     shape = batch if values.shape == batch else np.broadcast_shapes(values.shape, batch)
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
-    if not rows.is_zero_copy:
+    dtype = compute_dtype(params.dtype)
+    if not is_zero_copy(params, dtype):
         return _lookup_gathered(params, logits, normalizer, values, log, eps)
-    aligned = rows.count == 1 or shape[len(shape) - len(batch) :] == batch
-    index = NO_ROWS if aligned else _row_index(batch, shape)
-    out = np.empty(shape, rows.dtype)
-    x, entries, good = _read_only(params.reshape(-1)), out.reshape(-1), []
+    count, index = normalizer[0].size, NO_ROWS
+    if count > 1 and shape[len(shape) - len(batch) :] != batch:
+        index = _row_index(batch, shape)
+    out = np.empty(shape, dtype)
     flat = _read_only(np.ascontiguousarray(values).reshape(-1))
-    args = x, np.uint64(rows.size), logits, log, *_needed(normalizer, logits, log), *_bounds(eps)
+    rows = _read_only(params.reshape(-1)), params.shape[-1], logits, log
+    args = *rows, *_needed(normalizer, logits, log), *_bounds(eps), flat, index
+    if flat.size * NS_PER_GATHER < NS_PER_THREAD:
+        return out if lookups.look_up(*args, 0, flat.size, out.reshape(-1)) else None
+    entries, good = out.reshape(-1), []
 
     def look_up(begin: int, end: int) -> None:
-        part = np.uint64(begin), np.uint64(end)
-        good.append(lookups.look_up(*args, flat, index, *part, entries))
+        good.append(lookups.look_up(*args, begin, end, entries))
 
     parallel_for(look_up, flat.size, NS_PER_GATHER * flat.size)
     return out if all(good) else None
@@ -220,7 +224,9 @@ def log_prob_gradient(
 
 def _factors(rows: Rows, *factors: Array | None) -> list[Array]:
     """Return factors as kernels take them."""
-    return [np.zeros(rows.count) if g is None else np.asarray(g, np.float64).copy() for g in factors]
+    return [
+        np.zeros(rows.count) if g is None else np.asarray(g, np.float64).copy() for g in factors
+    ]
 
 
 def _each_block(

@@ -6,7 +6,7 @@ Entries of several short rows are processed together, with what belongs to their
 import numpy as np
 
 from .constants import CHUNK, ONE, ZERO
-from .entries import exp_of, log_of_quotient, log_prob_of, prob_of
+from .entries import log_prob_of, prob_of
 from .entry import entry, inner
 
 

@@ -16,6 +16,7 @@ def look_up(x, size, logits, log, top, total, low, high, values, rows, begin, en
     Value ``i`` is that of row ``rows[i]``, or ``i`` modulo the number of rows if that is empty.
     Returns whether all are categories.
     """
+    size, begin, end = np.uint64(size), np.uint64(begin), np.uint64(end)
     count, listed, good = np.uint64(total.size), np.uint64(rows.size) > ZERO, True
     r = begin % count
     for i in range(begin, end):

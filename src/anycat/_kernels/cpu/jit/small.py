@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .bits import bits_of, flip_negative, from_bits, largest_finite, multiply_high
 from .constants import BLOCK, FRACTION_BITS, HALF, LOW, ONE, THREE, TILE, TWO, ZERO
-from .entry import entry
+from .entry import entry, inner
 from .exponential import exp_parts, times_power
 from .philox import philox
 from .weights import integer_weight
@@ -29,21 +29,24 @@ def next_uint64(context, function, state):
     return types.uint64(types.int64, types.int64), codegen
 
 
+@inner
+def take_key(function, state, workspace):
+    """Take the key from the ``function`` of a bit generator, or else the end of a workspace."""
+    if function:
+        low, high = next_uint64(function, state), next_uint64(function, state)
+        return low & LOW, low >> HALF, high & LOW, high >> HALF
+    at = np.uint64(workspace.size) - np.uint64(4)
+    return workspace[at], workspace[at + ONE], workspace[at + TWO], workspace[at + THREE]
+
+
 @entry(nogil=False)
 def draw_small(x, size, logits, function, state, workspace, out):
     """Draw from each row until ``out`` is full; rows have one tile at most.
 
-    The workspace has room for the cdf of a tile and for random words; at the end is the key, unless
-    there is the ``function`` of a bit generator, from which it is taken.
+    The workspace has room for the cdf of a tile and for random words; then see `take_key`.
     """
     cdf, words = workspace, TILE
-    if function:
-        low, high = next_uint64(function, state), next_uint64(function, state)
-        k0, k1, s0, s1 = low & LOW, low >> HALF, high & LOW, high >> HALF
-    else:
-        key = np.uint64(workspace.size) - np.uint64(4)
-        k0, k1 = workspace[key], workspace[key + ONE]
-        s0, s1 = workspace[key + TWO], workspace[key + THREE]
+    k0, k1, s0, s1 = take_key(function, state, workspace)
     for block in range((np.uint64(out.size) + ONE) >> ONE):
         at = words + TWO * block
         workspace[at], workspace[at + ONE] = philox(block, k0, k1, s0, s1)

@@ -28,6 +28,7 @@ def row_stats(x, size, logits, at, count, out):
 
     The first row given is row ``at`` of these.
     """
+    size, at, count = np.uint64(size), np.uint64(at), np.uint64(count)
     real, no_weight = x.dtype.type, -np.inf if logits else 0.0
     terms = CHUNK if size > TILE else FEWER_TERMS  # errors of long rows average out
     for r in range(np.uint64(x.size) // size):
@@ -76,6 +77,7 @@ def _add_shares(x, begin, end, top, unit, log_top, logits):
 @entry(error_model="numpy")
 def short_row_stats(x, size, logits, at, count, out):
     """Do what `row_stats` does, for LANES rows together. There must be LANES rows or more."""
+    size, at, count = np.uint64(size), np.uint64(at), np.uint64(count)
     rows = np.uint64(x.size) // size
     columns = np.empty(size * LANES, x.dtype)
     top, low = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
