@@ -129,7 +129,8 @@ class Categorical:
             check = partial(_validation.check_rows, form.name)
             param = backend.validate_rows(check, param, cache)
             valid = not backend.is_traced(param)
-        self._set(form, param, tuple(param.shape[:-1]), validate, clamp_probs, valid, cache)
+        batch = tuple(param.shape[:-1])
+        self._set(form, param, batch, validate, clamp_probs, valid, cache, backend)
         self._small = small
 
     def _set(
@@ -141,6 +142,7 @@ class Categorical:
         clamp_probs: bool,
         rows_validated: bool,
         cache: dict[str, Any] | None = None,
+        backend: Backend | None = None,
     ) -> Categorical:
         """Set the attributes from which all others are derived.
 
@@ -154,7 +156,8 @@ class Categorical:
         self._clamp_probs = clamp_probs
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
-        self._backend = registry.find_backend(param)
+        # The leaf of a pytree need not be an array: see `_unflatten`.
+        self._backend: Backend = backend or registry.find_backend(param)  # type: ignore[assignment]
         registry.register(type(self))
         return self
 
@@ -488,6 +491,12 @@ class Categorical:
         >>> float(Categorical([0.25, 0.75]).log_prob(1).round(4))
         -0.2877
         """
+        if self._small is not None:
+            found = self._backend.small_log_prob(
+                self._param, self._form is LOGITS, self._cache, value, self._clamp_eps
+            )
+            if found is not None:
+                return found
         return self._at("value", value, self._log_prob_at)
 
     def prob(self, value: Any) -> Array:
@@ -646,6 +655,10 @@ class Categorical:
         array of shape `batch_shape`, in `dtype`
             ``-sum(p * log(p))``, with ``0 * log(0) = 0``.
         """
+        if self._small is not None:
+            found = self._backend.small_entropy(self._param, self._form is LOGITS, self._cache)
+            if found is not None:
+                return found
         return self._broadcast(self._to_dtype(self._entropy), self._batch_shape)
 
     @property

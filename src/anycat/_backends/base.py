@@ -292,6 +292,36 @@ class Backend:
         """
         return None
 
+    def small_index(self, value: Any) -> Any:
+        """Return an array of int64 of the library as one of NumPy, if this is quick."""
+        return None
+
+    def small_log_prob(
+        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+    ) -> Array | None:
+        """Return the log-probabilities of values, clamped if there is an ``eps``.
+
+        Returns None where this takes the general way: also if a value is no category.
+        """
+        found = self._small_log_prob(x, logits, cache, value, eps)
+        return None if found is None else self.from_kernel(found, x)
+
+    def _small_log_prob(
+        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+    ) -> Any:
+        flat, index, batch = self.small(x), self.small_index(value), x.shape[:-1]
+        if flat is None or index is None or index.shape[index.ndim - len(batch) :] != batch:
+            return None
+        return self.cpu.small.log_prob(flat, x.shape[-1], logits, cache, index, eps)
+
+    def small_entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+        """Return the entropy of each row; None where this takes the general way."""
+        flat = self.small(x)
+        if flat is None:
+            return None
+        found = self.cpu.small.entropy(flat, x.shape[-1], logits, cache)
+        return None if found is None else self.from_kernel(found.reshape(x.shape[:-1]), x)
+
     # --- draws ----------------------------------------------------------------------------------
 
     def sample(

@@ -57,10 +57,14 @@ class NumPyBackend(Backend):
         """Return the numbers of a small array, in one axis."""
         if type(x) is not np.ndarray or x.dtype not in _FLOATS or not x.ndim:
             return None
-        if not _kernels.is_small(x.size, x.shape[-1]):
+        if not 0 < x.size <= _kernels.SMALL_MAX_SIZE and not _kernels.is_small(x.shape):
             return None
         flat = x.ravel()
         return flat if flat.flags.carray else flat.copy()
+
+    def small_index(self, value: Any) -> Array | None:
+        """Return an array of int64."""
+        return value if type(value) is np.ndarray and value.dtype == np.int64 else None
 
     # --- random bits ----------------------------------------------------------------------------
 
@@ -98,7 +102,7 @@ def _address(function: Any) -> int | None:
 
 
 # The function of each class of NumPy's own; other classes may have one for each object.
-_NEXT_UINT64 = {
+_NEXT_UINT64: dict[type, int | None] = {
     cls: _address(cls(0).ctypes.next_uint64)
     for cls in (
         *(np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox),

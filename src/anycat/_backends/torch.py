@@ -94,7 +94,12 @@ class TorchBackend(Backend):
             log_prob = self.cpu.look_up(view, logits, cache, index, log, eps)
             if log_prob is None:
                 return None
-            stats = self.cpu.row_stats(view, logits, cache)
+            self.cpu.row_stats(view, logits, cache)
+        return self._with_gradient(x, cache, value, log_prob, cache["row stats"])
+
+    def _with_gradient(
+        self, x: Array, cache: dict[str, Any], value: Array, log_prob: Any, stats: Any
+    ) -> Array:
         result, cache["tracked entropy"] = log_prob_and_entropy(x, value, log_prob, stats)
         return result
 
@@ -114,10 +119,32 @@ class TorchBackend(Backend):
         """Return the numbers of a small, plain tensor, in one axis."""
         if x.dtype not in FLOATS or not x.ndim or not is_plain(x):
             return None
-        if not _kernels.is_small(x.numel(), x.shape[-1]):
+        if not _kernels.is_small(x.shape):
             return None
         view = as_numpy(x)
         return view if view is None or view.ndim == 1 else view.ravel()
+
+    def small_index(self, value: Any) -> Array | None:
+        """Return a plain tensor of int64 as an array."""
+        plain = type(value) is torch.Tensor and value.dtype is torch.int64 and is_plain(value)
+        return as_numpy(value) if plain else None
+
+    def small_log_prob(
+        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+    ) -> Array | None:
+        """Return the log-probabilities of values, as `look_up` does."""
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return super().small_log_prob(x, logits, cache, value, eps)
+        found = self._small_log_prob(x, logits, cache, value, eps) if logits else None
+        if found is None:
+            return None
+        return self._with_gradient(x, cache, value, found, cache["row stats"])
+
+    def small_entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+        """Return the entropies, as `entropy` does."""
+        if x.requires_grad and torch.is_grad_enabled():
+            return cache.get("tracked entropy")
+        return super().small_entropy(x, logits, cache)
 
     def sample(
         self,

@@ -99,8 +99,8 @@ class _LogProbAndEntropy(torch.autograd.Function):  # type: ignore[misc]
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, value)
-        ctx.stats = stats
-        return torch.from_numpy(log_prob), *_as_tensors([stats.entropy], x)
+        ctx.stats = _kernels.load("cpu").values.RowStats.of(stats)
+        return torch.from_numpy(log_prob), *_as_tensors([ctx.stats.entropy], x)
 
     @staticmethod
     def backward(

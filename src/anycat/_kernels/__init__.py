@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from .layout import plan
@@ -48,10 +49,10 @@ _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
 UNREADABLE = AttributeError, BufferError, KeyError, RuntimeError, TypeError, ValueError
 
 
-def is_small(size: int, row: int) -> bool:
-    """Tell whether a number of elements, in rows of some size, is that of a small batch."""
-    long = row > SMALL_MAX_SIZE
-    return 0 < size <= (SMALL_MAX_SIZE_OF_LONG_ROWS if long else SMALL_MAX_SIZE)
+def is_small(shape: tuple[int, ...]) -> bool:
+    """Tell whether parameters of a shape are those of a small batch."""
+    long = shape[-1] > SMALL_MAX_SIZE
+    return 0 < math.prod(shape) <= (SMALL_MAX_SIZE_OF_LONG_ROWS if long else SMALL_MAX_SIZE)
 
 
 @functools.cache

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NO_CHANGE = contextlib.nullcontext()
-_SUBNORMAL = 5e-324  # which is zero in that mode
+SUBNORMAL = 5e-324  # which is zero in that mode
 
 
 def is_default_float_env() -> bool:
     """Tell whether subnormal numbers are not zero now."""
-    return _SUBNORMAL > 0
+    return SUBNORMAL > 0
 
 
 def default_float_env() -> contextlib.AbstractContextManager[None]:

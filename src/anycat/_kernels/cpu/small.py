@@ -15,12 +15,15 @@ import numpy as np
 from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS, SMALL_MAX_SIZE
 
 from .cache import kept
-from .float_env import is_default_float_env
+from .float_env import SUBNORMAL, is_default_float_env
 from .jit.check import first_suspect_row_small
+from .jit.lookup import look_up_small
 from .jit.small import draw_small
 from .jit.small_long import compute_tile_stats, draw_long_small
+from .jit.values import row_stats_small, short_row_stats_small
 from .sizes import TILE
 from .tiles import TileStats
+from .values import are_short, bounds
 
 if TYPE_CHECKING:
     from anycat._random import RNG
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
     Cache = dict[str, Any]
 
+_NO_STATS: tuple[np.ndarray[Any, Any], ...] = ()
 _INT64 = np.dtype(np.int64)
 _WORKSPACE_SIZE = SMALL_MAX_SIZE + SMALL_MAX_DRAWS + 4  # for a cdf, random words and a key
 # Kernels that draw keep the GIL: to get it back from a busy thread takes longer than they do. So
@@ -74,12 +78,12 @@ def draw(
     ``reader`` is the backend that reads ``rng``.
     """
     most = SMALL_MAX_DRAWS if size <= TILE else SMALL_MAX_DRAWS_OF_LONG_ROWS
-    if x is None or math.prod(shape) > most or not is_default_float_env():
+    if x is None or math.prod(shape) > most or not SUBNORMAL > 0:  # see `is_default_float_env`
         return None
     source = reader.random_source(rng)
     if not source and reader.is_traced(rng):
         return None
-    kernel, stats = draw_small, ()
+    kernel, stats = draw_small, _NO_STATS
     if size > TILE:
         known = kept(cache, "tile stats", lambda: _tile_stats(x, size, logits))
         kernel, stats = draw_long_small, known.part(0, x.size // size)
@@ -97,3 +101,39 @@ def draw(
         workspace[-4:] = reader.random_key(rng)
         kernel(x, size, logits, 0, 0, workspace, flat, *stats)
     return out
+
+
+def log_prob(
+    x: Array, size: int, logits: bool, cache: Cache, values: Array, eps: float | None
+) -> Array | None:
+    """Return the log-probabilities of values, whose shape ends with that of the batch.
+
+    Returns None if any is no category, or if rows are long.
+    """
+    if size > TILE or not is_default_float_env():
+        return None
+    stats, out = row_stats(x, size, logits, cache), np.empty(values.shape, x.dtype)
+    index = values.ravel()
+    index = index if index.flags.carray else index.copy()
+    low, high = bounds(eps)
+    good = look_up_small(x, size, logits, stats, low, high, index, out.reshape(-1))
+    return out if good else None
+
+
+def entropy(x: Array, size: int, logits: bool, cache: Cache) -> Array | None:
+    """Return the entropy of each row, unless they are long."""
+    if size > TILE or not is_default_float_env():
+        return None
+    return row_stats(x, size, logits, cache)[-(x.size // size) :].astype(x.dtype)
+
+
+def row_stats(x: Array, size: int, logits: bool, cache: Cache) -> Array:
+    """Return the statistics of rows: see `values.fill_row_stats`."""
+    stats: Array | None = cache.get("row stats")
+    if stats is None:
+        n = x.size // size
+        kernel = short_row_stats_small if are_short(size, n, x.dtype) else row_stats_small
+        stats = np.empty(4 * n)
+        kernel(x, size, logits, 0, n, stats)
+        cache["row stats"] = stats  # now that it is complete: other threads may look for it
+    return stats

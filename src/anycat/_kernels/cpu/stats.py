@@ -50,10 +50,9 @@ def _long_rows_valid(rows: Rows, logits: bool, cache: Cache) -> bool:
 
 def row_stats(params: Array, logits: bool, cache: Cache) -> RowStats:
     """Return the statistics of rows."""
-    found: RowStats | None = cache.get("row stats")
-    if found is None:
-        found = cache["row stats"] = values.row_stats(params, logits)
-    return found
+    if (found := cache.get("row stats")) is None:
+        found = cache["row stats"] = values.fill_row_stats(params, logits)
+    return values.RowStats.of(found)
 
 
 def entropy(params: Array, logits: bool, cache: Cache) -> Array:

@@ -41,11 +41,22 @@ class RowStats(NamedTuple):
     entropy: Array
     """In nats."""
 
+    @classmethod
+    def of(cls, stats: Array) -> RowStats:
+        """Return the parts of an array as `fill_row_stats` has it."""
+        n = stats.size // 4
+        return cls(stats[:n], stats[n : 2 * n], stats[2 * n : 3 * n], stats[3 * n :])
+
 
 def row_stats(params: Array, logits: bool) -> RowStats:
     """Return the statistics of rows."""
+    return RowStats.of(fill_row_stats(params, logits))
+
+
+def fill_row_stats(params: Array, logits: bool) -> Array:
+    """Return the statistics of rows, one kind after the other."""
     rows = Rows(params)
-    short = _are_short(rows)
+    short = are_short(rows.size, rows.count, rows.dtype)
     kernel = kernels.short_row_stats if short else kernels.row_stats
     n, size = rows.count, rows.size
     out = np.empty(4 * n)
@@ -54,7 +65,7 @@ def row_stats(params: Array, logits: bool) -> RowStats:
         kernel(x, size, logits, row, n, out)
 
     _each_block(rows, compute, 20 + 0.7 * size, LANES if short else 1)
-    return RowStats(out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n :])
+    return out
 
 
 def lookup(
@@ -84,7 +95,7 @@ def lookup(
     out = np.empty(shape, dtype)
     flat = _read_only(np.ascontiguousarray(values).reshape(-1))
     rows = _read_only(params.reshape(-1)), params.shape[-1], logits, log
-    args = *rows, *_needed(normalizer, logits, log), *_bounds(eps), flat, index
+    args = *rows, *_needed(normalizer, logits, log), *bounds(eps), flat, index
     if flat.size * NS_PER_GATHER < NS_PER_THREAD:
         return out if lookups.look_up(*args, 0, flat.size, out.reshape(-1)) else None
     entries, good = out.reshape(-1), []
@@ -128,7 +139,8 @@ def _needed(normalizer: Normalizer, logits: bool, log: bool) -> tuple[Array, Arr
     return top, log_total if logits and log else total
 
 
-def _bounds(eps: float | None) -> tuple[float, float]:
+def bounds(eps: float | None) -> tuple[float, float]:
+    """Return the bounds of probabilities; without clamping, they have none."""
     return (0.0, math.inf) if eps is None else (eps, 1 - eps)
 
 
@@ -140,7 +152,7 @@ def every(
     out = np.empty(params.shape, rows.dtype)
     size, flat, needed = np.uint64(rows.size), out.reshape(-1), _needed(normalizer, logits, log)
     kernel = elementwise.fill_log_probs if log else elementwise.fill_probs
-    args = (*needed, *_bounds(eps), flat) if log else (*needed, flat)
+    args = (*needed, *bounds(eps), flat) if log else (*needed, flat)
 
     def compute(x: Array, row: int) -> None:
         kernel(x, size, logits, np.uint64(row), *args)
@@ -152,7 +164,7 @@ def every(
 def mode(params: Array, logits: bool) -> Array:
     """Return the first largest category of each row, -1 for an invalid one."""
     rows = Rows(params)
-    short = _are_short(rows)
+    short = are_short(rows.size, rows.count, rows.dtype)
     kernel = lookups.find_short_mode if short else lookups.find_mode
     size, out = np.uint64(rows.size), np.empty(rows.count, np.int64)
 
@@ -189,13 +201,8 @@ def gradient(
     """
     rows = Rows(params)
     out = np.empty(params.shape, rows.dtype) if out is None else out
-    size, flat = np.uint64(rows.size), out.reshape(-1)
-    by = _factors(rows, by_log_total, by_entropy)
-
-    def compute(x: Array, row: int) -> None:
-        gradients.fill_gradient(x, size, logits, np.uint64(row), *stats, *by, flat)
-
-    _each_block(rows, compute, 2 * rows.size)
+    by = _factors(by_log_total, rows.count), _factors(by_entropy, rows.count)
+    _fill_gradient(rows, logits, stats, by, out)
     return out
 
 
@@ -211,22 +218,32 @@ def log_prob_gradient(
 
     The shape of ``values`` ends with that of the batch.
     """
-    terms = None if by_log_prob is None else by_log_prob.reshape(-1, stats.total.size)
-    by_log_total = None if terms is None else -terms.sum(0, np.float64)
-    gradient(logits, True, stats, by_log_total, by_entropy, out)
-    if terms is None:
-        return
-    rows, flat = Rows(logits), np.ascontiguousarray(values).reshape(-1)
-    by = _factors(rows, by_log_total, by_entropy)
-    x, size, terms = rows.block(0, rows.count), np.uint64(rows.size), np.ascontiguousarray(terms)
-    gradients.add_terms(x, size, *stats, *by, flat, terms.reshape(-1), out.reshape(-1))
+    rows, terms, by_log_total = Rows(logits), None, None
+    if by_log_prob is not None:
+        terms = np.ascontiguousarray(by_log_prob).reshape(-1)
+        each = terms if terms.size == rows.count else terms.reshape(-1, rows.count).sum(0, np.float64)
+        by_log_total = np.negative(each, dtype=np.float64)
+    by = _factors(by_log_total, rows.count), _factors(by_entropy, rows.count)
+    _fill_gradient(rows, True, stats, by, out)
+    if terms is not None:
+        x, flat = rows.block(0, rows.count), np.ascontiguousarray(values).reshape(-1)
+        gradients.add_terms(x, rows.size, *stats, *by, flat, terms, out.reshape(-1))
 
 
-def _factors(rows: Rows, *factors: Array | None) -> list[Array]:
-    """Return factors as kernels take them."""
-    return [
-        np.zeros(rows.count) if g is None else np.asarray(g, np.float64).copy() for g in factors
-    ]
+def _fill_gradient(
+    rows: Rows, logits: bool, stats: RowStats, by: tuple[Array, Array], out: Array
+) -> None:
+    size, flat = rows.size, out.reshape(-1)
+
+    def compute(x: Array, row: int) -> None:
+        gradients.fill_gradient(x, size, logits, row, *stats, *by, flat)
+
+    _each_block(rows, compute, 2 * size)
+
+
+def _factors(factors: Array | None, count: int) -> Array:
+    """Return factors of rows as kernels take them."""
+    return np.zeros(count) if factors is None else np.ascontiguousarray(factors, np.float64)
 
 
 def _each_block(
@@ -244,5 +261,6 @@ def _read_only(view: Array) -> Array:
     return view
 
 
-def _are_short(rows: Rows) -> bool:
-    return rows.size <= SHORT_ROW_MAX_K[rows.dtype] and rows.count >= LANES
+def are_short(size: int, count: int, dtype: Any) -> bool:
+    """Tell whether LANES rows are taken together."""
+    return count >= LANES and size <= SHORT_ROW_MAX_K[dtype]

@@ -33,6 +33,7 @@ def _of_logit(x, top, constant, slope):
 @entry(error_model="numpy")
 def fill_gradient(x, size, logits, at, top, total, log_total, entropy, by_log, by_entropy, out):
     """Compute the gradient of rows, the first of which is row ``at`` of all."""
+    size, at = np.uint64(size), np.uint64(at)
     n, start, rows = np.uint64(x.size), at * size, np.uint64(x.size) // size
     real = x.dtype.type
     constant, slope = np.empty(rows), np.empty(rows)
@@ -68,7 +69,7 @@ def add_terms(x, size, top, total, log_total, entropy, by_log, by_entropy, value
     Value ``i`` is one of row ``i`` modulo the number of rows. The first sum of each row is rounded
     once, as if the term had been there before the gradient was rounded.
     """
-    rows, r = np.uint64(total.size), ZERO
+    rows, size, r = np.uint64(total.size), np.uint64(size), ZERO
     for i in range(np.uint64(values.size)):
         at = r * size + np.uint64(values[i])
         known = np.float64(out[at])

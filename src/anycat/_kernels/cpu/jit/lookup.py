@@ -3,7 +3,7 @@
 import numpy as np
 
 from .columns import load_columns
-from .constants import CHUNK, LANES, ONE, ZERO
+from .constants import CHUNK, LANES, ONE, TWO, ZERO
 from .entries import log_prob_of, prob_of
 from .entry import entry
 from .weights import valid_max
@@ -29,6 +29,21 @@ def look_up(x, size, logits, log, top, total, low, high, values, rows, begin, en
             out[i] = log_prob_of(entry, highest, of_row, low, high, logits)
         else:
             out[i] = prob_of(entry, highest, of_row, logits)
+        r = r + ONE if r + ONE < count else ZERO
+    return good
+
+
+@entry(nogil=False, error_model="numpy")
+def look_up_small(x, size, logits, stats, low, high, values, out):
+    """Compute the log-probabilities of values from the statistics of rows, as `look_up` does."""
+    size, count, good = np.uint64(size), np.uint64(stats.size) >> TWO, True
+    of_row = count * (TWO if logits else ONE)
+    r = ZERO
+    for i in range(np.uint64(values.size)):
+        k = np.uint64(values[i])
+        good &= k < size
+        entry = np.float64(x[r * size + (k if k < size else ZERO)])
+        out[i] = log_prob_of(entry, stats[r], stats[of_row + r], low, high, logits)
         r = r + ONE if r + ONE < count else ZERO
     return good
 

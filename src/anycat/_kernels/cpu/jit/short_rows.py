@@ -2,37 +2,14 @@
 
 import numpy as np
 
-from .bits import bits_of, flip_negative, from_bits, multiply_high
-from .constants import FRACTION_BITS, LANES, ONE, SPARE_WORDS, TWO, ZERO
-from .entry import entry, inner
+from .bits import multiply_high
+from .columns import load_columns
+from .constants import FRACTION_BITS, LANES, ONE, SPARE_WORDS, ZERO
+from .entry import entry
 from .exponential import exp_parts, times_power
 from .grid import grid_point
 from .philox import fill_random_words
-from .weights import integer_scale, integer_weight, logit_offset, max_if_valid, prescale
-
-
-@inner
-def load_columns(x, begin, size, logits, columns, maxima, lowest):
-    """Turn LANES short rows into columns, and find the `valid_max` of each.
-
-    Extremes are integers in arrays of floats as wide: of floats themselves, LLVM would store only
-    the larger ones, by masks, which is slow.
-    """
-    highest = maxima
-    for some in range(ZERO, LANES, np.uint64(32)):  # rows that the first cache can hold
-        for k in range(size):
-            for b in range(some, some + np.uint64(32)):
-                columns[k * LANES + b] = x[(begin + b) * size + k] + x.dtype.type(0)
-    for b in range(LANES):
-        highest[b] = lowest[b] = from_bits(flip_negative(bits_of(columns[b])))
-    for k in range(size & ONE, size, TWO):
-        for b in range(LANES):
-            u = flip_negative(bits_of(columns[k * LANES + b]))
-            v = flip_negative(bits_of(columns[(k + ONE) * LANES + b]))
-            highest[b] = from_bits(max(bits_of(highest[b]), max(u, v)))
-            lowest[b] = from_bits(min(bits_of(lowest[b]), min(u, v)))
-    for b in range(LANES):
-        maxima[b] = max_if_valid(bits_of(highest[b]), bits_of(lowest[b]), logits)
+from .weights import integer_scale, integer_weight, logit_offset, prescale
 
 
 @entry

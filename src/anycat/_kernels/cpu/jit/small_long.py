@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from .bits import multiply_high
+from .bits import largest_finite, multiply_high
 from .constants import BLOCK, CHUNK, ONE, ZERO
 from .entry import entry
 from .philox import philox
 from .search import search_tiles
 from .small import take_key
 from .tiles import reduce_tiles, scan_tiles, tile_count
-from .weights import largest_finite
 
 
 @entry

@@ -144,3 +144,7 @@ def _store(out, count, r, top, unit, total, by_log, logits):
     out[r], out[count + r] = top, total / scale + missing
     out[TWO * count + r] = log - log_unit + missing
     out[THREE * count + r] = (log - log_top) - by_log / total + missing
+
+
+row_stats_small = entry(row_stats.py_func, nogil=False, error_model="numpy")
+short_row_stats_small = entry(short_row_stats.py_func, nogil=False, error_model="numpy")
