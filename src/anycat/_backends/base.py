@@ -384,7 +384,7 @@ class Backend:
         return module.empty(shape, dtype)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
-        """Return draws as an array of the library, on the device of the parameters."""
+        """Return draws or values as an array of the library, on the device of the parameters."""
         return compat.to_device(self.xp.from_dlpack(out), compat.device(params))
 
     # --- random bits ----------------------------------------------------------------------------

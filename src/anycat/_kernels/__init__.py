@@ -14,9 +14,12 @@ Each of ``cpu`` and ``cuda`` has these functions:
 ``unavailable_reason()``
     Why the kernels cannot run on this machine, and what to do about it; None if they can.
 
-``cpu`` has more, since NumPy would make several passes over memory: ``rows_valid`` checks
-parameters in one pass, ``normalizer`` and ``row_stats`` compute what `log_prob` and `entropy` need
-of each row, and ``gather`` looks entries up. All of them want ``default_float_env()``.
+``cpu`` has more, since array operations would make several passes over memory: ``rows_valid``
+checks parameters; ``look_up``, ``normalized``, ``cumulative``, ``entropy`` and ``mode`` compute
+values of a distribution; and ``row_stats`` what these need of each row. They take the parameters,
+whether these are logits, and the cache, and want ``default_float_env()``. The module ``values``
+has what computes them without a cache, and their gradients. ``small`` is the fast path of small
+batches.
 """
 
 from __future__ import annotations

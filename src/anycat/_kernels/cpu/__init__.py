@@ -1,7 +1,7 @@
 """Kernels for CPU memory: NumPy arrays, and what can be viewed as one.
 
 `sample` chooses a strategy by its costs, and launches compiled kernels from plain threads. The
-other functions take one pass over large arrays where NumPy would take several.
+other functions take one pass over memory where array operations would take several.
 """
 
 from . import small, values
