@@ -186,7 +186,9 @@ def test_scipy_special(form: str, data: st.DataObject) -> None:
 @given(params("logits"))
 def test_scipy_logsumexp(values: Array) -> None:
     dist = Categorical(logits=values)
-    close(dist.log_prob(0), values[..., 0] - scipy.special.logsumexp(values, -1), 4, cancelled=2)
+    desired = values[..., 0] - scipy.special.logsumexp(values, -1)
+    # Each share that is added to the largest, which is 1, may cost half a unit.
+    close(dist.log_prob(0), desired, 4, cancelled=2 + values.shape[-1] / 2)
 
 
 @each_form

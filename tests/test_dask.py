@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import libraries
 import numpy as np
 import pytest
 import rows
 from hypothesis import given
 from hypothesis import strategies as st
-import libraries
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, _validation, kl_divergence

@@ -44,7 +44,7 @@ def test_every_public_name_is_documented() -> None:
     ("code", "loaded"),
     [
         ("import anycat", []),
-        ("from anycat import Categorical as C; C([1, 3]).log_prob(1); C([1, 3]).entropy()", []),
+        ("from anycat import Categorical as C, kl_divergence", []),
         ("from anycat import Categorical as C; C([1, 3]).sample()", ["numba"]),
         (f"{USE}; use(torch.ones(3))", ["numba", "torch"]),
         (f"{USE}; use(jnp.ones(3)); jax.jit(use)(jnp.ones(3))", ["jax", "numba"]),

@@ -17,7 +17,12 @@ from libraries import get, put
 from anycat import Categorical
 from anycat._backends import registry
 from anycat._backends.registry import backend_of
-from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_SIZE
+from anycat._kernels import (
+    SMALL_MAX_DRAWS,
+    SMALL_MAX_DRAWS_OF_LONG_ROWS,
+    SMALL_MAX_SIZE,
+    SMALL_MAX_SIZE_OF_LONG_ROWS,
+)
 from anycat._kernels.cpu import small
 from anycat._kernels.cpu.jit.check import first_suspect_row_small
 from anycat._kernels.cpu.jit.small import draw_small
@@ -45,7 +50,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 
     draw = small.draw
     monkeypatch.setattr(small, "draw", spy)
-    yield calls
+    return calls
 
 
 def outcome(function: Callable[[], Any]) -> Any:
@@ -78,7 +83,7 @@ HARD += [2.0**20, -(2.0**20), 2.0**20 + 1, -(2.0**20) - 1, 2.0**21, -80.0, 88.7,
 @st.composite
 def batches(draw: Any) -> Array:
     """Draw a batch with numbers that are hard, in any layout."""
-    shape = tuple(draw(st.lists(st.integers(0, 4), max_size=3))) + (draw(st.integers(1, 9)),)
+    shape = (*tuple(draw(st.lists(st.integers(0, 4), max_size=3))), draw(st.integers(1, 9)))
     number = st.sampled_from(HARD) | st.floats(0, 4, width=32)
     n = int(np.prod(shape))
     x = np.array(draw(st.lists(number, min_size=n, max_size=n)), np.float64).reshape(shape)
@@ -117,15 +122,17 @@ def test_draws_and_errors_are_the_same(x: Array, form: str, validate: bool, samp
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [1, 2, 6, 63, 64, 65, 128, 1000, SMALL_MAX_SIZE])
+@pytest.mark.parametrize("size", [1, 2, 6, 63, 64, 65, 128, 1000, 4096, 4097, 9000])
 def test_hard_rows(taken: list[bool], library: str, form: str, dtype: Any, size: int) -> None:
-    count = min(SMALL_MAX_SIZE // size, 5)
+    long = size > SMALL_MAX_SIZE
+    count = 3 if long else min(SMALL_MAX_SIZE // size, 5)
+    most = SMALL_MAX_DRAWS_OF_LONG_ROWS if long else SMALL_MAX_DRAWS
     make = rows.weights if form == "probs" else rows.logits
     kinds = ["plain", "wide", "single"]
     kinds += ["sparse", "subnormal", "huge"] if form == "probs" else ["masked", "high", "low"]
     for kind in kinds:
         x = put(make(kind, (count, size), dtype), library)
-        for samples in (1, SMALL_MAX_DRAWS // count):
+        for samples in (1, most // count):
             new = partial(Categorical, **{form: x}, validate_args=False)  # a sum may be infinite
             ours, expected = both(lambda: new().sample(samples, rng=3))  # noqa: B023
             assert ours == expected
@@ -141,7 +148,10 @@ def test_what_is_small(taken: list[bool], library: str) -> None:
         return taken == [True]
 
     assert draw((SMALL_MAX_SIZE,))
-    assert not draw((SMALL_MAX_SIZE + 1,))
+    assert not draw((SMALL_MAX_SIZE + 1, 1))
+    assert draw((2, SMALL_MAX_SIZE_OF_LONG_ROWS // 2), SMALL_MAX_DRAWS_OF_LONG_ROWS // 2)
+    assert not draw((SMALL_MAX_SIZE_OF_LONG_ROWS + 1,))
+    assert not draw((SMALL_MAX_SIZE + 1,), SMALL_MAX_DRAWS_OF_LONG_ROWS + 1)
     assert draw((2, 3), SMALL_MAX_DRAWS // 2)
     assert not draw((2, 3), SMALL_MAX_DRAWS // 2 + 1)
     assert draw((2, 3, 4), 5, 2)

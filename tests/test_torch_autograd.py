@@ -567,7 +567,7 @@ def test_values_are_the_same_with_and_without_gradient() -> None:
 
 def test_changes_in_place_before_backward_are_noticed() -> None:
     x, value = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 3])
-    log_prob, entropy = ask(x, value)
+    log_prob, _entropy = ask(x, value)
     value += 0
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         log_prob.sum().backward()

@@ -16,7 +16,7 @@ from ._random import RandomBits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ._backends.base import Traits
+    from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
 
@@ -97,9 +97,6 @@ class Categorical:
     event_shape: tuple[()] = ()
     """Shape of one event: always ``()``."""
 
-    _small: Array | None = None
-    """The parameter as `Backend.small` has it, if the batch is small and has not been expanded."""
-
     def __init__(
         self,
         probs: Any = None,
@@ -116,22 +113,21 @@ class Categorical:
         validate = __debug__ if validate_args is None else bool(validate_args)
         cache: dict[str, Any] = {}
         backend = registry.find_backend(param)
-        small = None if backend is None else backend.small(param)
-        if small is None:
+        if backend is None:
             param = _validation.as_array(form.name, param)
+            backend = registry.backend_of(param)
+        small, valid = backend.small(param), False
+        if small is None:
+            _validation.as_array(form.name, param)
             _validation.check_parameters(form.name, param)
-            backend, valid = registry.backend_of(param), False
-        else:
-            valid = validate and backend.cpu.small.rows_valid(
-                small, param.shape[-1], form is LOGITS, cache
-            )
+        elif validate:
+            valid = backend.cpu.small.rows_valid(small, param.shape[-1], form is LOGITS, cache)
         if validate and not valid:
             check = partial(_validation.check_rows, form.name)
             param = backend.validate_rows(check, param, cache)
             valid = not backend.is_traced(param)
         batch = tuple(param.shape[:-1])
-        self._set(form, param, batch, validate, clamp_probs, valid, cache, backend)
-        self._small = small
+        self._set(form, param, batch, validate, clamp_probs, valid, cache, backend, small)
 
     def _set(
         self,
@@ -143,12 +139,18 @@ class Categorical:
         rows_validated: bool,
         cache: dict[str, Any] | None = None,
         backend: Backend | None = None,
+        small: Array | None = None,
     ) -> Categorical:
         """Set the attributes from which all others are derived.
 
         The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
-        is invalid, and ``cache`` belongs to the kernels.
+        is invalid, and ``cache`` belongs to the kernels. The last two are looked up if not given.
         """
+        if backend is None:
+            backend = registry.find_backend(param)
+            # The leaf of a pytree need not be an array: see `_unflatten`.
+            if backend is not None and _batch_of(param) == batch_shape:
+                small = backend.small(param)
         self._form = form
         self._param = param
         self._batch_shape = batch_shape
@@ -156,8 +158,8 @@ class Categorical:
         self._clamp_probs = clamp_probs
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
-        # The leaf of a pytree need not be an array: see `_unflatten`.
-        self._backend: Backend = backend or registry.find_backend(param)  # type: ignore[assignment]
+        self._backend: Backend = backend  # type: ignore[assignment]
+        self._small = small
         registry.register(type(self))
         return self
 

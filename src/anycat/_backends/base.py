@@ -205,10 +205,10 @@ class Backend:
             return None
         x = self.detach(x)
         try:
-            kernels, _ = _kernels.select_kernels(x)
+            memory, _ = _kernels.memory_of(x)
         except _kernels.UNREADABLE:
             return None
-        return self.to_kernel(x, np) if kernels is self.cpu else None
+        return self.to_kernel(x, np) if memory == "cpu" else None
 
     def untracked(self, x: Array) -> Array | None:
         """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""
@@ -349,16 +349,18 @@ class Backend:
         cache: dict[str, Any],
     ) -> Array:
         """Draw a block of what `sample` draws, from the parameters of that block."""
-        params = self.detach(params)
-        kernels, index = self._select_kernels(params)
+        view = self.on_cpu(params)
+        memory, index = ("cpu", 0) if view is not None else self._memory_of(params)
+        kernels, params = _kernels.load(memory), self.detach(params)
         with self.context(kernels, index, params):
-            view = self.to_kernel(params, kernels.array_module())
+            if view is None:
+                view = self.to_kernel(params, kernels.array_module())
             out = _kernels.draw(kernels, view, logits, block, key, dtype, cache, self.empty)
             return self.from_kernel(out, params)
 
-    def _select_kernels(self, x: Array) -> tuple[Any, int]:
+    def _memory_of(self, x: Array) -> tuple[str, int]:
         try:
-            return _kernels.select_kernels(x)
+            return _kernels.memory_of(self.detach(x))
         except _kernels.UNREADABLE:
             raise TypeError(
                 "anycat draws from arrays in CPU and CUDA memory; this "

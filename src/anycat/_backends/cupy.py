@@ -26,6 +26,9 @@ class CuPyBackend(Backend):
         device: AbstractContextManager[Any] = cupy.cuda.Device(index)
         return device
 
+    def on_cpu(self, x: Array) -> None:
+        """Return None: no array is."""
+
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return the array itself."""
         return x

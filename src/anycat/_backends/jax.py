@@ -86,6 +86,10 @@ class JAXBackend(Backend):
             return _sample_later(params, logits, shape, bits, dtype)
         return super().sample(params, logits, shape, bits, dtype, cache)
 
+    def to_kernel(self, x: Array, module: Any) -> Any:
+        """Return an array in the same memory. NumPy has JAX's dtypes, DLPack not all of them."""
+        return np.asarray(x) if module is np else super().to_kernel(x, module)
+
     def empty(self, module: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return an output for kernels, on the CPU aligned so that JAX needs no copy of it."""
         if module is not np:

@@ -59,8 +59,10 @@ class TorchBackend(Backend):
         )
 
     def on_cpu(self, x: Array) -> Array | None:
-        """View a tensor as an array of NumPy."""
-        return as_numpy(x) if is_plain(x) else super().on_cpu(x)
+        """View a tensor as an array of NumPy, but not while PyTorch compiles."""
+        if is_plain(x):
+            return as_numpy(x)
+        return None if torch.compiler.is_compiling() else super().on_cpu(x)
 
     def untracked(self, x: Array) -> Array | None:
         """View a plain tensor that needs no gradient now as an array of NumPy."""

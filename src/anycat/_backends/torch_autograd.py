@@ -62,7 +62,7 @@ class _RowStats(torch.autograd.Function):  # type: ignore[misc]
         (x,) = ctx.saved_tensors
         if _needs_operations(*grads):
             return _differentiate(lambda: _by_operations(x, ctx.logits)[1:], x, grads), None
-        g_total, g_log, g_entropy = (None if g is None else as_numpy(g).reshape(-1) for g in grads)
+        g_total, g_log, g_entropy = map(_flat, grads)
         if g_total is not None:  # by the chain rule it is one of the logarithm
             g_total = g_total * ctx.stats.total
             g_log = g_total if g_log is None else g_log + g_total
@@ -111,8 +111,7 @@ class _LogProbAndEntropy(torch.autograd.Function):  # type: ignore[misc]
         if _needs_operations(value, *grads):
             found = _differentiate(lambda: _both_by_operations(x, value), x, grads)
             return found, None, None, None
-        g, g_entropy = (None if y is None else as_numpy(y) for y in grads)
-        g_entropy = None if g_entropy is None else g_entropy.reshape(-1)
+        g, g_entropy = map(_flat, grads)
         out = torch.empty(x.shape, dtype=x.dtype, device="cpu")
         _by_kernel("log_prob_gradient", x, ctx.stats, as_numpy(value), g, g_entropy, as_numpy(out))
         return out, None, None, None
@@ -140,6 +139,10 @@ def _differentiate(
         return None
     ys, gs = zip(*used, strict=True)
     return torch.autograd.grad(ys, x, gs, create_graph=create_graph)[0]
+
+
+def _flat(x: Tensor | None) -> Any:
+    return None if x is None else as_numpy(x).reshape(-1)  # type: ignore[union-attr]
 
 
 def _by_kernel(name: str, x: Tensor, *args: Any) -> Any:

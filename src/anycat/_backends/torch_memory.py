@@ -85,4 +85,4 @@ def _view(address: int, dtype: Any, shape: tuple[int, ...], strides: Any) -> Arr
         n = 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
         strides = [stride * numpy_dtype.itemsize for stride in strides]
     buffer = (ctypes.c_char * (n * numpy_dtype.itemsize)).from_address(address)
-    return np.ndarray(shape, numpy_dtype, buffer, 0, strides)
+    return np.ndarray(shape, numpy_dtype, buffer, 0, strides)  # type: ignore[arg-type]

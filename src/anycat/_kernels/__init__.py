@@ -64,13 +64,13 @@ def load(memory: str) -> Any:
     return importlib.import_module(f"{__name__}.{memory}")
 
 
-def select_kernels(x: Array) -> tuple[Any, int]:
-    """Return the kernels for the memory of an array, and the number of its device.
+def memory_of(x: Array) -> tuple[str, int]:
+    """Return the memory of an array, and the number of its device.
 
     Raises one of ``UNREADABLE`` if the array is in other memory or exports none.
     """
     device_type, index = x.__dlpack_device__()
-    return load(_MEMORY[int(device_type)]), index
+    return _MEMORY[int(device_type)], index
 
 
 def draw(

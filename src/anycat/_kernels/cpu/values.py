@@ -221,7 +221,9 @@ def log_prob_gradient(
     rows, terms, by_log_total = Rows(logits), None, None
     if by_log_prob is not None:
         terms = np.ascontiguousarray(by_log_prob).reshape(-1)
-        each = terms if terms.size == rows.count else terms.reshape(-1, rows.count).sum(0, np.float64)
+        each = (
+            terms if terms.size == rows.count else terms.reshape(-1, rows.count).sum(0, np.float64)
+        )
         by_log_total = np.negative(each, dtype=np.float64)
     by = _factors(by_log_total, rows.count), _factors(by_entropy, rows.count)
     _fill_gradient(rows, True, stats, by, out)
