@@ -119,6 +119,21 @@ def test_draws_and_errors_are_the_same(x: Array, form: str, validate: bool, samp
     assert ours == expected
 
 
+@given(x=batches(), form=st.sampled_from(FORMS), validate=st.booleans(), data=st.data())
+def test_values_are_the_same(x: Array, form: str, validate: bool, data: st.DataObject) -> None:
+    value = np.array(
+        data.draw(st.lists(st.integers(-1, x.shape[-1]), min_size=1, max_size=1)) * x[..., 0].size
+    ).reshape(x.shape[:-1])
+    clamp = data.draw(st.booleans())
+
+    def make() -> Categorical:
+        return Categorical(**{form: x}, validate_args=validate, clamp_probs=clamp)
+
+    for ask in (lambda: make().log_prob(value), lambda: make().entropy()):
+        ours, expected = both(ask)
+        np.testing.assert_array_equal(ours, expected)  # NaN is NaN
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -193,6 +208,15 @@ class _Fixed(np.random.PCG64):
     @property
     def ctypes(self) -> Any:
         return super().ctypes._replace(next_uint64=lambda _: int(next(self.words)))
+
+
+@pytest.mark.parametrize("make", [lambda x: x.tolist(), lambda x: np.stack([x, x])])
+def test_lists_and_parts_of_a_batch(taken: list[bool], make: Any) -> None:
+    x = np.random.default_rng(0).random((3, 4))
+    dist = Categorical(make(x))
+    dist = dist if dist.batch_shape == (3,) else dist[1]
+    assert (dist.sample(9, rng=1) == Categorical(x).sample(9, rng=1)).all()
+    assert taken == [True, True]
 
 
 def test_other_kinds_of_rng(taken: list[bool]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,26 @@ each_member = pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
 
 def make(form: str, x: Any, **options: Any) -> Categorical:
     return Categorical(**{form: x}, **options)
+
+
+# --- compiling
+
+
+@pytest.mark.parametrize("validate", [False, True])
+@each_form
+def test_values_in_compiled_functions(form: str, validate: bool) -> None:
+    """Nothing is read from memory while PyTorch compiles. (With draws: to come.)"""
+
+    def values(x: Any, value: Any) -> Any:
+        dist = make(form, x, validate_args=validate)
+        return dist.log_prob(value), dist.entropy()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's own, of caches that it cannot trace
+        compiled = torch.compile(values, backend="eager")
+        found = compiled(X, VALUE)
+    for ours, expected in zip(found, values(X, VALUE), strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 # --- gradients

@@ -37,9 +37,9 @@ class NumPyBackend(Backend):
         if type(x).__module__.startswith("numpy.ma"):
             raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
 
-    def on_cpu(self, x: Array) -> Array:
-        """Return the array itself."""
-        return np.asarray(x)
+    def on_cpu(self, x: Array) -> Array | None:
+        """Return the array itself, unless it is of a class for other memory."""
+        return x if type(x) in _PLAIN else super().on_cpu(x)
 
     def untracked(self, x: Array) -> Array | None:
         """Return the array, unless its class may have other operations."""
@@ -47,7 +47,8 @@ class NumPyBackend(Backend):
 
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return the array itself."""
-        return np.asarray(x)
+        view: Array = module.asarray(x)
+        return view
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return the draws themselves."""
