@@ -15,7 +15,7 @@ import rows
 from libraries import BY_NAME, GPU, each_library, get, put
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, kl_divergence
+from anycat import Categorical, _parameters, kl_divergence
 from anycat._backends import registry
 from anycat._backends.registry import ANY_OTHER, LIBRARIES, library_of
 
@@ -212,3 +212,26 @@ def test_the_examples_of_the_documentation() -> None:
     found = doctest.testfile(str(PAGE), module_relative=False)
     assert found.attempted > 10
     assert found.failed == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (70, 90)])
+@pytest.mark.parametrize("form", ["probs", "logits"])
+@each_library
+def test_values_in_cpu_memory_come_from_kernels(
+    library: str, form: str, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = put(np.random.default_rng(0).random(shape) + 0.1, library)
+    if "CPU" not in BY_NAME[library].memory:
+        pytest.skip("no array is in CPU memory")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("array operations were used")
+
+    for name in ("_probs_of", "_logits_of", "_gather_and_normalize", "_exact"):
+        monkeypatch.setattr(Categorical, name, refuse)
+    monkeypatch.setattr(_parameters, "mode", refuse)
+    dist = Categorical(**{form: x})
+    value = put(np.zeros(shape[0], np.int64), library)
+    results = [dist.log_prob(value), dist.prob(value), dist.entropy(), dist.perplexity()]
+    for result in (*results, dist.probs, dist.logits, dist.mode, dist.cdf(value)):
+        assert np.isfinite(get(result)).all()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bits import bits_of, flip_negative, largest_finite
-from .constants import ONE, TILE, TWO, ZERO
+from .constants import TILE, TWO, ZERO
 from .entry import entry
 
 
@@ -19,10 +19,11 @@ def _first_suspect_row(x, size, logits):
     # As `flip_negative` has them: -inf, or 0.0; and below 0.0 stands -0.0, which is as good.
     no_weight = ~bits_of(largest) - 1 if logits else 0
     lowest = no_weight if logits else -1
-    together = max(ONE, TILE // size) * size
+    # Conditional expressions, since Numba would compile functions for `min` and `max`.
+    together = TILE // size * size if size < TILE else size
     step, begin = together, ZERO
     while begin < n:
-        end = min(begin + step, n)
+        end = begin + step if begin + step < n else n
         high = low = flip_negative(bits_of(x[begin]))
         for k in range(begin, end):
             value = flip_negative(bits_of(x[k]))

@@ -86,7 +86,7 @@ def draw_small(x, size, logits, function, state, workspace, out):
             target = multiply_high(workspace[words + index], total)
             while category + BLOCK < size and cdf[category + BLOCK - ONE] <= target:
                 category += BLOCK
-            found = category
-            for k in range(category, min(category + BLOCK, size)):
+            found, last = category, category + BLOCK
+            for k in range(category, last if last < size else size):
                 found += np.uint64(np.int64(cdf[k]) <= np.int64(target))
             out[index] = np.int64(found) if total else -1
