@@ -283,3 +283,14 @@ def test_gradients_beside_zeros(form: str) -> None:
     for result in (dist.entropy(), dist.log_prob(0), dist.prob(0), dist.perplexity()):
         (gradient,) = torch.autograd.grad(result, params, retain_graph=True)
         assert torch.isfinite(gradient).all()
+
+
+def test_log_prob_of_bfloat16_values() -> None:
+    """NumPy does not know their kind: that they are whole must be checked all the same."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    dist = Categorical(np.array([0.25, 0.5, 0.25]))
+    np.testing.assert_array_equal(
+        dist.log_prob(np.array([2, 1], bfloat16)), dist.log_prob(np.array([2, 1]))
+    )
+    with pytest.raises(ValueError, match=r"whole numbers from 0 to 2; value\[1\] is 1.5"):
+        dist.log_prob(np.array([2, 1.5], bfloat16))

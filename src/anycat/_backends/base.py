@@ -262,6 +262,8 @@ class Backend:
             return None
         if index.dtype != np.int64:
             values = index
+            if values.dtype.kind not in "biuf":  # bfloat16, which is converted first
+                return None
             with np.errstate(invalid="ignore"):
                 index = values.astype(np.int64)
             if values.dtype.kind == "f" and not np.array_equal(index, values):

@@ -33,7 +33,7 @@ LIBRARIES = (
         *("torch", "PyTorch", "array_api_compat.torch", "TorchBackend", ("CPU", "CUDA")),
         to_cpu="x.cpu()",
         gradients=True,
-        traced="under `torch.func.vmap`",
+        traced="under `torch.func.vmap` and `torch.export`, on the meta device",
         rng="torch.Generator",
     ),
     Library(

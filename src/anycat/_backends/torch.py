@@ -14,7 +14,16 @@ from anycat._random import split_words
 
 from .base import Backend
 from .torch_autograd import log_prob_and_entropy, row_stats
-from .torch_memory import FLOATS, as_numpy, is_plain
+from .torch_memory import (
+    DTYPES,
+    FLOATS,
+    as_numpy,
+    detached,
+    find_obstacle,
+    has_numbers,
+    is_plain,
+    unwrap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -23,8 +32,6 @@ if TYPE_CHECKING:
     from anycat._random import RandomBits
 
     Array = Any
-
-_unwrap = torch.func.debug_unwrap
 
 
 class TorchBackend(Backend):
@@ -40,13 +47,18 @@ class TorchBackend(Backend):
     def _numpy_name(self, dtype: Any) -> Any:
         return str(dtype).split(".")[-1]
 
+    def check_supported(self, name: str, x: Array) -> None:
+        """Refuse tensors that must be converted first, or cannot be read."""
+        if obstacle := find_obstacle(x):
+            raise TypeError(f"{name} {obstacle}")
+
     def is_traced(self, x: Any) -> bool:
-        """Tell whether `torch.func.vmap` hides an axis of a tensor."""
-        return isinstance(x, torch.Tensor) and bool(self.detach(x).ndim != x.ndim)
+        """Tell whether a tensor has no numbers, or `torch.func.vmap` hides an axis of it."""
+        return isinstance(x, torch.Tensor) and not (has_numbers(x) and unwrap(x).ndim == x.ndim)
 
     def detach(self, x: Array) -> Array:
         """Return a tensor without its gradient, and without the wrappers of `torch.func`."""
-        return _unwrap(_unwrap(x).detach())  # under `grad`, what detach returns is wrapped again
+        return detached(x)
 
     def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
         """Tell whether values have the gradient of the parameter, and outlive a transform."""
@@ -54,7 +66,7 @@ class TorchBackend(Backend):
         return all(
             x.requires_grad == param.requires_grad
             and x.is_inference() == param.is_inference()
-            and _unwrap(x) is x
+            and unwrap(x) is x
             for x in values
         )
 
@@ -66,9 +78,8 @@ class TorchBackend(Backend):
 
     def untracked(self, x: Array) -> Array | None:
         """View a plain tensor that needs no gradient now as an array of NumPy."""
-        if not is_plain(x) or (x.requires_grad and torch.is_grad_enabled()):
-            return None
-        return as_numpy(x)
+        view = as_numpy(x) if is_plain(x) else None
+        return None if x.requires_grad and torch.is_grad_enabled() else view
 
     def look_up(
         self,
@@ -123,8 +134,10 @@ class TorchBackend(Backend):
             return None
         if not _kernels.is_small(x.shape):
             return None
+        if not x.data_ptr():  # it has been freed, which others will tell
+            return None
         view = as_numpy(x)
-        return view if view is None or view.ndim == 1 else view.ravel()
+        return view if view.ndim == 1 else view.ravel()
 
     def small_index(self, value: Any) -> Array | None:
         """Return a plain tensor of int64 as an array."""
@@ -158,9 +171,21 @@ class TorchBackend(Backend):
         cache: dict[str, Any],
     ) -> Array:
         """Draw as other libraries do, but not where `torch.func.vmap` hides an axis."""
+        name = "logits" if logits else "probs"
+        self.check_supported(name, params)  # again, since memory may have been freed
         if self.is_traced(params):
-            raise TypeError("sample cannot be mapped by torch.func.vmap: draw from the whole batch")
+            raise TypeError(
+                "sample cannot be mapped by torch.func.vmap: draw from the whole batch"
+                if has_numbers(params)
+                else f"{name} is a tensor without values: on the meta device, or while traced"
+            )
         return super().sample(params, logits, shape, bits, dtype, cache)
+
+    def to_kernel(self, x: Array, module: Any) -> Array:
+        """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""
+        if module is np and x.dtype == torch.bfloat16:
+            return super().to_kernel(x.view(torch.int16), np).view(DTYPES[x.dtype])
+        return super().to_kernel(x, module)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return draws as a tensor."""

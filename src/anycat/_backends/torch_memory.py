@@ -1,4 +1,4 @@
-"""Which tensors are nothing but numbers in CPU memory, and what they are to NumPy."""
+"""Which tensors have numbers, which are nothing but numbers in CPU memory, and NumPy's views."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import is_fake
 from torch.autograd import forward_ad
 
 if TYPE_CHECKING:
@@ -34,6 +35,50 @@ _transforms: Callable[[], Any] = getattr(
 )
 _has_storage: Callable[[Tensor], bool] = getattr(torch._C, "_has_storage", lambda _: False)
 
+unwrap: Callable[[Tensor], Tensor] = torch.func.debug_unwrap
+
+_NARROWEST = {x for name, x in vars(torch).items() if name.startswith(("float4", "float8"))}
+_FREED = "has no memory any more: its storage was freed"
+
+# What keeps everybody from the numbers of a tensor: how to tell, and what to say.
+_OBSTACLES: tuple[tuple[Callable[[Tensor], Any], str], ...] = (
+    (lambda x: x.is_nested, "is a nested tensor: call torch.nested.to_padded_tensor first"),
+    (lambda x: x.layout is not torch.strided, "is of {0.layout}: call its to_dense() first"),
+    (lambda x: x.is_quantized, "is a quantized tensor: call its dequantize() first"),
+    (lambda x: x.dtype in _NARROWEST, "is of {0.dtype}: convert it to torch.float16 first"),
+    (lambda x: type(x).__name__ == "MaskedTensor", "is a MaskedTensor: call its to_tensor first"),
+    (lambda x: is_fake(x) and not _dispatch_modes(), "is a FakeTensor outside of its mode"),
+    (lambda x: _is_freed(x), _FREED),
+)
+
+
+def find_obstacle(x: Tensor) -> str | None:
+    """Tell what keeps everybody from the numbers of a tensor, if anything does."""
+    if is_plain(x) and x.data_ptr():  # the usual case, in a fraction of the time
+        return None
+    return next((text.format(x) for found, text in _OBSTACLES if found(x)), None)
+
+
+def _is_freed(x: Tensor) -> bool:
+    """Tell whether a tensor has lost its memory: PyTorch's operations would crash."""
+    return bool(x.numel() and not unwrap(x).untyped_storage().nbytes())
+
+
+def has_numbers(x: Tensor) -> bool:
+    """Tell whether a tensor is more than a shape and a dtype."""
+    return not (x.is_meta or is_fake(x))
+
+
+def detached(x: Tensor) -> Tensor:
+    """Return a tensor without its gradient and wrappers, whose numbers are those in its memory.
+
+    A tensor may be stored as its negative; a tensor of zeros may have no memory.
+    """
+    x = unwrap(unwrap(x).detach())  # under `grad`, results are wrapped again
+    if x._is_zerotensor():
+        return unwrap(torch.zeros(x.shape, dtype=x.dtype, device=x.device))
+    return unwrap(x.resolve_neg()) if x.is_neg() else x
+
 
 def is_plain(x: Tensor) -> bool:
     """Tell whether kernels can take a tensor: numbers in CPU memory, while nothing watches.
@@ -58,17 +103,16 @@ def is_plain(x: Tensor) -> bool:
     )
 
 
-def as_numpy(x: Tensor) -> Array | None:
-    """View a plain tensor as an array; None if its memory has been freed.
+def as_numpy(x: Tensor) -> Array:
+    """View a plain tensor as an array.
 
     This takes a fraction of the time of DLPack. The memory can still be resized, as it can not
     after `torch.Tensor.numpy`.
     """
     address = x.data_ptr()
-    strides = None if x.is_contiguous() else x.stride()
-    if address or not x.numel():
-        return _view(address, x.dtype, x.shape, strides)
-    return None
+    if not address and x.numel():
+        raise ValueError(f"the tensor {_FREED}")
+    return _view(address, x.dtype, x.shape, None if x.is_contiguous() else x.stride())
 
 
 @functools.lru_cache(256)

@@ -70,15 +70,12 @@ def each_block(
         compute_tile_stats(*whole, stats_cost * rows.count)
         return stats
 
-    if rows.is_zero_copy:
-        stats = kept(cache, "tile stats", of_all)
-    else:
-        stats = cache.get("tile stats") or TileStats.empty(rows.count, rows.size)
-    new = "tile stats" not in cache
+    known = kept(cache, "tile stats", of_all) if rows.is_zero_copy else cache.get("tile stats")
+    stats = known or TileStats.empty(rows.count, rows.size)
 
     def with_stats(x: Array, row: int) -> None:
         part = stats.part(row, row + x.size // rows.size)
-        if new:
+        if known is None:
             compute_tile_stats(x, rows.size, logits, part)
         task(x, row, part)
 
