@@ -142,7 +142,7 @@ def _differentiate(
 
 
 def _flat(x: Tensor | None) -> Any:
-    return None if x is None else as_numpy(x).reshape(-1)  # type: ignore[union-attr]
+    return None if x is None else as_numpy(x).reshape(-1)
 
 
 def _by_kernel(name: str, x: Tensor, *args: Any) -> Any:
