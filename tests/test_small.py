@@ -1,4 +1,4 @@
-"""Small batches take a short way: its draws, errors and use of ``rng`` are the general way's."""
+"""Small batches take a fast path: its draws, errors and use of ``rng`` are the general path's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CLASSES = ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"]
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Return a list to which each call of the short way's draw adds whether it drew."""
+    """Return a list to which each call of the fast path's draw adds whether it drew."""
     calls: list[bool] = []
 
     def spy(*args: Any) -> Any:
@@ -62,7 +62,7 @@ def outcome(function: Callable[[], Any]) -> Any:
 
 
 def both(function: Callable[[], Any]) -> tuple[Any, Any]:
-    """Return the outcome of a function by the short way, and by the general one."""
+    """Return the outcome of a function by the fast path, and by the general one."""
     ours = outcome(function)
     with pytest.MonkeyPatch.context() as patch:
         for library in LIBRARIES:

@@ -303,7 +303,7 @@ class Backend:
     ) -> Array | None:
         """Return the log-probabilities of values, clamped if there is an ``eps``.
 
-        Returns None where this takes the general way: also if a value is no category.
+        Returns None where this takes the general path: also if a value is no category.
         """
         found = self._small_log_prob(x, logits, cache, value, eps)
         return None if found is None else self.from_kernel(found, x)
@@ -317,7 +317,7 @@ class Backend:
         return self.cpu.small.log_prob(flat, x.shape[-1], logits, cache, index, eps)
 
     def small_entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
-        """Return the entropy of each row; None where this takes the general way."""
+        """Return the entropy of each row; None where this takes the general path."""
         flat = self.small(x)
         if flat is None:
             return None

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Array = Any
 
-# Of a small batch, which `cpu.small` takes. Up to here, what the short way saves is more than other
+# Of a small batch, which `cpu.small` takes. Up to here, what the fast path saves is more than other
 # strategies gain.
 SMALL_MAX_SIZE = 1 << 12  # elements; no more than a tile
 SMALL_MAX_DRAWS = 1 << 8

@@ -1,4 +1,4 @@
-"""The short way of small batches: compiled calls on one thread, and little Python around them.
+"""The fast path of small batches: compiled calls on one thread, and little Python around them.
 
 Where `draw` chooses a strategy, cuts rows into blocks and allocates what kernels write into, these
 functions call a kernel. They take the numbers of the rows as kernels do, the number of categories,
@@ -91,11 +91,8 @@ def draw(
     flat = out if out.ndim == 1 else out.reshape(-1)
     if source:
         lock, function, state = source
-        lock.acquire()
-        try:
+        with lock:
             kernel(x, size, logits, function, state, _workspace, flat, *stats)
-        finally:
-            lock.release()
     else:
         workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
         workspace[-4:] = reader.random_key(rng)
