@@ -155,7 +155,7 @@ class TorchBackend(Backend):
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""
         if module is np and x.dtype == torch.bfloat16:
-            return super().to_kernel(x.view(torch.int16), np).view(DTYPES[x.dtype])
+            return super().to_kernel(unwrap(x.view(torch.int16)), np).view(DTYPES[x.dtype])
         return super().to_kernel(x, module)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
