@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .bits import fma
 from .constants import CHUNK, ONE, ZERO
 from .elementwise import spread
 from .entries import exp_of, log_of_quotient
@@ -22,12 +23,11 @@ def _coefficients(total, log_total, entropy, by_log, by_entropy, logits):
 @inner
 def _of_logit(x, top, constant, slope):
     """Return the gradient of an entry."""
-    log = np.float64(x) - np.float64(top)
-    narrow = type(x)(log)
-    share = exp_of(narrow)
-    lack = log - np.float64(narrow)  # so the share lacks a factor of exp(lack)
-    log, lack = (log, lack) if share > 0 else (0.0, 0.0)
-    return np.float64(share) * (1.0 + lack) * (constant - slope * log)
+    real = type(x)
+    log = x - top
+    share = exp_of(log)
+    log = log if share > 0 else real(0)
+    return share * fma(-real(slope), log, real(constant))
 
 
 @entry(error_model="numpy")
@@ -42,7 +42,8 @@ def fill_gradient(x, size, logits, at, top, total, log_total, entropy, by_log, b
         constant[r], slope[r] = _coefficients(
             total[i], log_total[i], entropy[i], by_log[i], by_entropy[i], logits
         )
-    of_rows, constants, slopes = np.empty(CHUNK, x.dtype), np.empty(CHUNK), np.empty(CHUNK)
+    of_rows, constants = np.empty(CHUNK, x.dtype), np.empty(CHUNK, x.dtype)
+    slopes = np.empty(CHUNK, x.dtype)
     for begin in range(ZERO, n, CHUNK):
         end = min(begin + CHUNK, n)
         spread(constant, size, begin, end, constants)
@@ -59,7 +60,7 @@ def fill_gradient(x, size, logits, at, top, total, log_total, entropy, by_log, b
                 log = log_of_quotient(x[k], of_rows[i])
                 # To the entropy, a probability of zero matters only by the sum.
                 log = log if x[k] > real(0) else real(-1)
-                out[start + k] = constants[i] - slopes[i] * np.float64(log)
+                out[start + k] = constants[i] - slopes[i] * log
 
 
 @entry(error_model="numpy")
