@@ -1,4 +1,4 @@
-"""What rows have for each entry: probabilities, log-probabilities, their and their running sums.
+"""What rows have for each entry: probabilities, log-probabilities, and their running sums.
 
 Entries of several short rows are processed together, with what belongs to their rows spread out.
 """
