@@ -246,10 +246,13 @@ def test_results_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    from anycat._backends import torch as torch_backend
+
     def select(x: Any) -> Any:
         raise KeyError  # as for the kind of memory that no kernels are for
 
-    monkeypatch.setattr(_kernels, "select_kernels", select)
+    monkeypatch.setattr(_kernels, "memory_of", select)
+    monkeypatch.setattr(torch_backend, "is_plain", lambda _: False)  # as of tensors elsewhere
     with pytest.raises(TypeError, match=r"this PyTorch array is on device cpu: .*x\.cpu\(\)"):
         Categorical(torch.ones(5000), validate_args=False).sample(100)
 
