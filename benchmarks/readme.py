@@ -10,10 +10,10 @@ README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- figures of benchmarks/readme.py -->\n", "<!-- end of figures -->\n"
 SHOWN = (0, 4, 2, 6)  # benchmark case, speedup, compared with, over torch
 PROSE = """
-A tiny call takes {tiny:.0f} us; NumPy by hand, {hand:.0f}. The first draw ever compiles two kernels ({ever:.1f} s
-here, with all imports); the first draw of a later process took {later:.1f} s. For comparison, Numba alone takes
-{numba:.1f} s to be imported and to compile a trivial function. `import anycat` adds {imported:.0f} ms to NumPy's
-import time.
+A tiny call takes {tiny:.0f} us; NumPy by hand, {hand:.0f}. The first draw ever compiles two kernels
+({ever:.1f} s here, with all imports); the first draw of a later process took {later:.1f} s. For
+comparison, Numba alone takes {numba:.1f} s to be imported and to compile a trivial function.
+`import anycat` adds {imported:.0f} ms to NumPy's import time.
 """
 
 
