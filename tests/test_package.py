@@ -41,6 +41,14 @@ def test_every_public_name_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
+    "code", ["import anycat", "import anycat as a; a.Categorical([0.5, 0.5]).sample()"]
+)
+def test_the_namespace_of_numpy_is_loaded_when_it_is_needed(code: str) -> None:
+    """It loads all of NumPy's submodules, which takes longer than all else."""
+    assert run(f"{code}; import sys; print('array_api_compat.numpy' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize(
     ("code", "loaded"),
     [
         ("import anycat", []),

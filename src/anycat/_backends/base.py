@@ -7,6 +7,7 @@ a library overrides what differs.
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
@@ -83,12 +84,21 @@ class Backend:
     library
         Its row in the table.
     xp
-        Its array API namespace.
+        Its array API namespace, if the row does not name it.
     """
 
-    def __init__(self, library: Library, xp: Namespace) -> None:
+    def __init__(self, library: Library, xp: Namespace | None = None) -> None:
         self.library = library
-        self.xp = xp
+        if xp is not None:
+            self.xp = xp
+
+    @functools.cached_property
+    def xp(self) -> Namespace:
+        """The array API namespace of the library, which is imported when it is needed first.
+
+        NumPy's takes longer to import than all of anycat.
+        """
+        return importlib.import_module(self.library.namespace)
 
     @property
     def name(self) -> str:
@@ -110,7 +120,7 @@ class Backend:
 
         NumPy, and so CuPy and Dask, have bfloat16 from ml_dtypes, and do not know its kind.
         """
-        return _isdtype(self.xp, dtype, kind)
+        return isdtype(self.xp, dtype, kind)
 
     def finfo(self, dtype: Any) -> Any:
         """Return what the array API's ``finfo`` does, for bfloat16 too."""
@@ -448,5 +458,6 @@ def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
 
 
 @functools.cache
-def _isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+def isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+    """Do what `Backend.isdtype` does, with a namespace."""
     return "real floating" in kind if str(dtype) == "bfloat16" else bool(xp.isdtype(dtype, kind))

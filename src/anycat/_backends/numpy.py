@@ -12,7 +12,7 @@ import numpy as np
 from anycat import _kernels
 from anycat._random import split_words
 
-from .base import Backend
+from .base import Backend, isdtype
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -36,6 +36,16 @@ class NumPyBackend(Backend):
         """Refuse masked arrays, whose masks would get lost."""
         if type(x).__module__.startswith("numpy.ma"):
             raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+
+    # NumPy's own functions, where its namespace need not be loaded for more.
+
+    def isdtype(self, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+        """Tell whether a dtype is of a kind."""
+        return isdtype(np, dtype, kind)
+
+    def asarray(self, values: Any, like: Array | None = None) -> Array:
+        """Return numbers as an array."""
+        return np.asarray(values)
 
     def on_cpu(self, x: Array) -> Array | None:
         """Return the array itself, unless it is of a class for other memory."""

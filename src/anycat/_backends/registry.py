@@ -94,8 +94,7 @@ def library_of(xp: Namespace) -> Library:
 def load(library: Library) -> Backend:
     """Return the backend of a library, which must be installed."""
     file = importlib.import_module(f"{__package__}.{library.name}")
-    xp = importlib.import_module(library.namespace)
-    backend: Backend = getattr(file, library.backend)(library, xp)
+    backend: Backend = getattr(file, library.backend)(library)
     return backend
 
 

@@ -130,13 +130,11 @@ class TorchBackend(Backend):
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small, plain tensor, in one axis."""
-        if x.dtype not in FLOATS or not x.ndim or not is_plain(x):
-            return None
-        if not _kernels.is_small(x.shape):
-            return None
-        if not x.data_ptr():  # it has been freed, which others will tell
-            return None
+        if x.dtype not in FLOATS or not x.ndim or not is_plain(x) or not x.data_ptr():
+            return None  # without memory, it has been freed, which others will tell
         view = as_numpy(x)
+        if not 0 < view.size <= _kernels.SMALL_MAX_SIZE and not _kernels.is_small(view.shape):
+            return None
         return view if view.ndim == 1 else view.ravel()
 
     def small_index(self, value: Any) -> Array | None:
