@@ -18,7 +18,7 @@ DRAW = """
 import numpy as np
 from anycat import Categorical
 from anycat._kernels.cpu.jit.draw import draw_rows
-draws = Categorical(np.ones((50, 100), np.float32)).sample(rng=1)
+draws = Categorical(np.ones((50, 1000), np.float32)).sample(rng=1)
 print(*draws.ravel(), sum(draw_rows.stats.cache_hits.values()), draw_rows.stats.cache_path)
 """
 HELPER = Path("_kernels", "cpu", "jit", "philox.py")  # another file than that of `draw_rows`
@@ -73,6 +73,6 @@ def test_a_changed_helper_is_compiled_again(package: Path) -> None:
 )
 def test_nothing_is_kept_where_numba_has_no_such_cache(package: Path, missing: str) -> None:
     code = f"import numba.core.ccallback; {missing}; {DRAW}"
-    draws = Categorical(np.ones((50, 100), np.float32)).sample(rng=1)
+    draws = Categorical(np.ones((50, 1000), np.float32)).sample(rng=1)
     assert draw(package, code) == ([str(k) for k in draws], 0, "None")
     assert not list(package.parent.glob("cache/**/draw.draw_rows*"))

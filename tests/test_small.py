@@ -22,6 +22,7 @@ from anycat._kernels import (
     SMALL_MAX_DRAWS_OF_LONG_ROWS,
     SMALL_MAX_SIZE,
     SMALL_MAX_SIZE_OF_LONG_ROWS,
+    TILE,
 )
 from anycat._kernels.cpu import small
 from anycat._kernels.cpu.jit.check import first_suspect_row_small
@@ -139,8 +140,8 @@ def test_values_are_the_same(x: Array, form: str, validate: bool, data: st.DataO
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1, 2, 6, 63, 64, 65, 128, 1000, 4096, 4097, 9000])
 def test_hard_rows(taken: list[bool], library: str, form: str, dtype: Any, size: int) -> None:
-    long = size > SMALL_MAX_SIZE
-    count = 3 if long else min(SMALL_MAX_SIZE // size, 5)
+    long = size > TILE
+    count = 3
     most = SMALL_MAX_DRAWS_OF_LONG_ROWS if long else SMALL_MAX_DRAWS
     make = rows.weights if form == "probs" else rows.logits
     kinds = ["plain", "wide", "single"]
@@ -162,11 +163,11 @@ def test_what_is_small(taken: list[bool], library: str) -> None:
         Categorical(x).sample(sample, rng=0, dtype=dtype and getattr(backend_of(x).xp, dtype))
         return taken == [True]
 
-    assert draw((SMALL_MAX_SIZE,))
-    assert not draw((SMALL_MAX_SIZE + 1, 1))
+    assert draw((8, SMALL_MAX_SIZE // 8))
+    assert not draw((8, SMALL_MAX_SIZE // 8 + 1))
     assert draw((2, SMALL_MAX_SIZE_OF_LONG_ROWS // 2), SMALL_MAX_DRAWS_OF_LONG_ROWS // 2)
     assert not draw((SMALL_MAX_SIZE_OF_LONG_ROWS + 1,))
-    assert not draw((SMALL_MAX_SIZE + 1,), SMALL_MAX_DRAWS_OF_LONG_ROWS + 1)
+    assert not draw((TILE + 1,), SMALL_MAX_DRAWS_OF_LONG_ROWS + 1)
     assert draw((2, 3), SMALL_MAX_DRAWS // 2)
     assert not draw((2, 3), SMALL_MAX_DRAWS // 2 + 1)
     assert draw((2, 3, 4), 5, 2)

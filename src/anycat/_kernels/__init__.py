@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     Array = Any
 
 # Of a small batch, which `cpu.small` takes. Up to here, what the fast path saves is more than other
-# strategies gain.
-SMALL_MAX_SIZE = 1 << 12  # elements; no more than a tile
-SMALL_MAX_DRAWS = 1 << 8
+# strategies gain, and the GIL is kept for some 50 us at most.
+SMALL_MAX_SIZE = 1 << 14  # elements
+SMALL_MAX_DRAWS = 1 << 10
 SMALL_MAX_SIZE_OF_LONG_ROWS = 1 << 18  # of rows of more than a tile; too few for two threads
 SMALL_MAX_DRAWS_OF_LONG_ROWS = 1 << 4
+TILE = 1 << 12  # categories: see `cpu.jit.constants`
 
 # DLPack's device types; the last of each is memory that CPU and GPU share.
 _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
@@ -54,7 +55,7 @@ UNREADABLE = AttributeError, BufferError, KeyError, RuntimeError, TypeError, Val
 
 def is_small(shape: tuple[int, ...]) -> bool:
     """Tell whether parameters of a shape are those of a small batch."""
-    long = shape[-1] > SMALL_MAX_SIZE
+    long = shape[-1] > TILE
     return 0 < math.prod(shape) <= (SMALL_MAX_SIZE_OF_LONG_ROWS if long else SMALL_MAX_SIZE)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS, SMALL_MAX_SIZE
+from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS
 
 from .cache import kept
 from .float_env import SUBNORMAL, is_default_float_env
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NO_STATS: tuple[np.ndarray[Any, Any], ...] = ()
 _INT64 = np.dtype(np.int64)
-_WORKSPACE_SIZE = SMALL_MAX_SIZE + SMALL_MAX_DRAWS + 4  # for a cdf, random words and a key
+_WORKSPACE_SIZE = TILE + SMALL_MAX_DRAWS + 4  # for a cdf, random words and a key
 # Kernels that draw keep the GIL: to get it back from a busy thread takes longer than they do. So
 # one workspace serves all threads.
 _workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
