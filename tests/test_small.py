@@ -24,7 +24,7 @@ from anycat._kernels import (
     SMALL_MAX_SIZE_OF_LONG_ROWS,
     TILE,
 )
-from anycat._kernels.cpu import small
+from anycat._kernels.cpu import sizes, small
 from anycat._kernels.cpu.jit.check import first_suspect_row_small
 from anycat._kernels.cpu.jit.small import draw_small
 
@@ -249,6 +249,10 @@ def test_a_draw_waits_for_the_lock_of_its_generator() -> None:
         draw.result(10)
     assert rng.bit_generator.lock.acquire(blocking=False)  # released again
     rng.bit_generator.lock.release()
+
+
+def test_long_rows_are_those_of_more_than_a_tile() -> None:
+    assert TILE == sizes.TILE  # which cannot be imported without Numba
 
 
 def test_kernels_keep_the_gil() -> None:
