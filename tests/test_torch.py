@@ -1,10 +1,11 @@
 """PyTorch: gradients, transforms, generators, narrow types, and the workers of a DataLoader."""
 
 import copy
+import itertools
 import os
 import pickle
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -37,26 +38,6 @@ each_member = pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
 
 def make(form: str, x: Any, **options: Any) -> Categorical:
     return Categorical(**{form: x}, **options)
-
-
-# --- compiling
-
-
-@pytest.mark.parametrize("validate", [False, True])
-@each_form
-def test_values_in_compiled_functions(form: str, validate: bool) -> None:
-    """Nothing is read from memory while PyTorch compiles. (With draws: to come.)"""
-
-    def values(x: Any, value: Any) -> Any:
-        dist = make(form, x, validate_args=validate)
-        return dist.log_prob(value), dist.entropy()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's own, of caches that it cannot trace
-        compiled = torch.compile(values, backend="eager")
-        found = compiled(X, VALUE)
-    for ours, expected in zip(found, values(X, VALUE), strict=True):
-        torch.testing.assert_close(ours, expected)
 
 
 # --- gradients
@@ -175,19 +156,19 @@ def test_what_is_mapped_is_not_kept() -> None:
     assert dist.log_prob(VALUE).shape == VALUE.shape
 
 
-def test_values_outside_under_vmap_have_no_probability() -> None:
+def test_values_outside_under_vmap() -> None:
+    value, q = torch.tensor([-1, 0, 4]), torch.tensor([-1.0, 0.0, 1.0, torch.nan])
+    dist = Categorical(X[0], validate_args=False)
+    assert torch.isneginf(torch.func.vmap(dist.log_prob)(value)).tolist() == [True, False, True]
+    assert torch.func.vmap(dist.icdf)(q).tolist() == [-1, 0, 3, -1]
     dist = Categorical(X[0])
-    found = torch.func.vmap(dist.log_prob)(torch.tensor([-1, 0, 4]))
-    assert torch.isneginf(found).tolist() == [True, False, True]
-    assert torch.func.vmap(dist.icdf)(torch.tensor([-1.0, 0.0, 1.0, torch.nan])).tolist() == [
-        -1,
-        0,
-        3,
-        -1,
-    ]
+    with pytest.raises(ValueError, match=r"value must .* to 3; value\[0\] is -1"):
+        torch.func.vmap(dist.log_prob)(value)
+    with pytest.raises(ValueError, match=r"q must be in \[0, 1\]; q\[0\] is -1"):
+        torch.func.vmap(dist.icdf)(q)
 
 
-def test_samples_under_grad_and_vmap() -> None:
+def test_samples_under_grad() -> None:
     def loss(x: Any) -> Any:
         dist = Categorical(x)
         return dist.log_prob(dist.sample(9, rng=3)).sum()
@@ -195,10 +176,6 @@ def test_samples_under_grad_and_vmap() -> None:
     x = X.clone().requires_grad_()
     torch.testing.assert_close(torch.func.grad(loss)(X), torch.autograd.grad(loss(x), x)[0])
     assert torch.func.grad(loss)(X.to(torch.bfloat16)).dtype == torch.bfloat16
-    with pytest.raises(TypeError, match=r"sample cannot be mapped by torch\.func\.vmap: draw from"):
-        torch.func.vmap(lambda x: Categorical(x).sample(rng=0))(X)
-    constant = torch.func.vmap(lambda x: x * Categorical(X).sample(rng=0))(X[0])
-    assert constant.shape == (4, 2)
 
 
 # --- dtypes and memory
@@ -298,10 +275,68 @@ def test_bits_of_a_generator_are_even() -> None:
     assert abs(ones - 0.5).max() < 5 * 0.5 / 2000**0.5  # one of 128 in 14,000 runs
 
 
+# --- PyTorch's default generator, for rng=None
+
+BATCHES = {"fast path": X, "general path": torch.ones(2000, 20), "half": X.to(torch.float16)}
+
+
+@pytest.fixture(autouse=True)
+def keep_default_generator() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@pytest.mark.parametrize("x", BATCHES.values(), ids=BATCHES)
+def test_none_follows_manual_seed(x: Any) -> None:
+    dist = Categorical(x)
+    torch.manual_seed(5)
+    first, second = dist.sample(40), dist.sample(40)
+    torch.manual_seed(5)
+    assert (dist.sample(40) == first).all()
+    assert (first != second).any()
+    rng = torch.Generator().manual_seed(5)  # the same bits
+    assert (dist.sample(40, rng=rng) == first).all()
+    assert (dist.sample(40, rng=rng) == second).all()
+
+
+def test_none_takes_128_bits() -> None:
+    def state_after(draw: Callable[[], Any]) -> Any:
+        torch.manual_seed(1)
+        draw()
+        return torch.get_rng_state()
+
+    expected = state_after(lambda: torch.empty(2, dtype=torch.int64).random_(-(2**63), None))
+    for x in BATCHES.values():
+        dist = Categorical(x)
+        for shape in ((), 1000):
+            assert (state_after(lambda d=dist, n=shape: d.sample(n)) == expected).all()
+        with pytest.raises(ValueError, match="sample_shape"):
+            assert (state_after(lambda d=dist: d.sample(-1)) != expected).any()
+    for x in (np.ones(4), np.ones((2000, 20))):  # not for other libraries
+        state = state_after(lambda x=x: Categorical(x).sample())
+        assert (state == torch.manual_seed(1).get_state()).all()
+
+
+def test_none_under_fork_rng() -> None:
+    dist = Categorical(X)
+    torch.manual_seed(2)
+    with torch.random.fork_rng(devices=[]):
+        inside = dist.sample(40)
+    assert (dist.sample(40) == inside).all()
+
+
+def test_none_in_threads() -> None:
+    """No two calls take the same bits, as they lie in one place for each thread."""
+    dist = Categorical(torch.ones(2**40 // 2**20, dtype=torch.float64))
+    with ThreadPoolExecutor(8) as pool:
+        draws = list(pool.map(lambda _: tuple(dist.sample(16).tolist()), range(2000)))
+    assert len(set(draws)) == len(draws)
+
+
 # --- processes
 
 
-class DrawRange(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
+class Draws(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
     """What a worker draws, from a distribution that the parent has drawn from."""
 
     def __init__(self, dist: Categorical) -> None:
@@ -318,13 +353,45 @@ class DrawRange(torch.utils.data.Dataset):  # type: ignore[misc, name-defined]
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # and by JAX where it is imported
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
 def test_workers_of_a_data_loader() -> None:
-    data = DrawRange(Categorical(torch.rand(3, 400)))
+    data = Draws(Categorical(torch.rand(3, 400)))
     expected = [data[i] for i in range(len(data))]
     loader = torch.utils.data.DataLoader(
         data, batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=120
     )
     for found, draws in zip(loader, expected, strict=True):
         assert (found == draws).all()
+
+
+class DrawsByDefault(Draws):
+    """The same with the worker's default generator, and a draw by PyTorch."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.cat([self.dist.sample(3).flatten(), torch.rand(4)])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_none_in_workers_of_a_data_loader() -> None:
+    """Workers differ, and follow the seed of the loader, as draws by PyTorch do."""
+
+    def epoch() -> list[Any]:
+        loader = torch.utils.data.DataLoader(
+            DrawsByDefault(Categorical(torch.ones(1000))),
+            batch_size=None,
+            num_workers=2,
+            multiprocessing_context="fork",
+            timeout=120,
+        )
+        torch.manual_seed(3)
+        return list(loader)
+
+    first, second = epoch(), epoch()
+    for a, b in zip(first, second, strict=True):
+        assert (a == b).all()
+    for a, b in itertools.combinations(first, 2):
+        assert (a[:3] != b[:3]).any()
+        assert (a[3:] != b[3:]).any()
 
 
 @pytest.mark.parametrize(
@@ -347,7 +414,7 @@ class TestCUDA:
     pytestmark = GPU
 
     def test_streams(self) -> None:
-        """DrawRange come after what is queued on the current stream, and before what follows."""
+        """Draws come after what is queued on the current stream, and before what follows."""
         x = torch.rand(64, 50_000)
         expected = Categorical(x.numpy()).sample(4, rng=1)
         there = x.cuda()
@@ -385,6 +452,19 @@ class TestCUDA:
             exact = (x.float() if dtype is torch.bfloat16 else x).numpy()
             draws = Categorical(x.cuda().requires_grad_()).sample(3, rng=2)
             assert_array_equal(draws.cpu().numpy(), Categorical(exact).sample(3, rng=2))
+
+    def test_none_follows_the_generator_of_the_cpu(self) -> None:
+        """So nothing waits for the device."""
+        torch.manual_seed(4)
+        expected = Categorical(X).sample(40)
+        dist = Categorical(X.cuda())
+        torch.manual_seed(4)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            draws = dist.sample(40)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert (draws.cpu() == expected).all()
 
     def test_generator(self) -> None:
         rng, twin = (torch.Generator("cuda").manual_seed(1) for _ in range(2))

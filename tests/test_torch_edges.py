@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from anycat import Categorical
@@ -274,28 +275,16 @@ def test_memory_freed_later(shape: tuple[int, ...], form: str) -> None:
 @each_form
 @pytest.mark.parametrize("kind", ["meta", "fake"])
 def test_without_values(kind: str, form: str) -> None:
-    """They count as traced: they are not checked, and cannot be drawn from."""
+    """They are not checked, and what they give, draws too, has a shape and a dtype only."""
     x = parameters(4, 6)
     context = FakeTensorMode() if kind == "fake" else contextlib.nullcontext()
     with context:
         y = context.from_tensor(x) if kind == "fake" else x.to("meta")
         dist, same = Categorical(**{form: y}), Categorical(**{form: y.to(torch.bfloat16)})
-        for name in set(MEMBERS) - {"sample", "many draws", "log_prob"}:
+        for name in set(MEMBERS) - {"log_prob"}:
             result = MEMBERS[name](dist)
             assert result.shape == MEMBERS[name](same).shape
-            assert result.device == y.device
-        with pytest.raises(TypeError, match=f"{form} is a tensor without values"):
-            dist.sample()
-
-
-class Model(torch.nn.Module):  # type: ignore[misc, name-defined]
-    def forward(self, x: Tensor, value: Tensor) -> tuple[Tensor, ...]:
-        dist = Categorical(logits=x)
-        return dist.log_prob(value), dist.entropy(), dist.probs
-
-
-def test_exported() -> None:
-    x, value = parameters(4, 6), torch.tensor([0, 5, 2, 3])
-    exported = torch.export.export(Model(), (x, value), strict=False).module()
-    for result, expected in zip(exported(-x, value), Model()(-x, value), strict=True):
-        torch.testing.assert_close(result, expected)
+            assert (type(result), result.device) == (type(y), y.device)
+        for rng in (None, 7, np.random.default_rng(0), torch.Generator()):
+            draws = dist.sample((3,), rng=rng, dtype=torch.int32)
+            assert (draws.shape, draws.dtype, type(draws)) == ((3, 4), torch.int32, type(y))

@@ -84,12 +84,6 @@ LOGITS = Form(
 FORMS = {form.name: form for form in (PROBS, LOGITS)}
 
 
-def widest_dtype(xp: Namespace, device: Any) -> Any:
-    """Return the widest floating-point dtype that the library has."""
-    dtypes = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
-    return dtypes.get("float64", xp.float32)
-
-
 def clamped_log(xp: Namespace, p: Array, eps: float) -> Array:
     """Return log(p) for ``p`` clamped to [eps, 1 - eps]."""
     return xp.log(xp.clip(p, eps, 1 - eps))

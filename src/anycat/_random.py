@@ -14,7 +14,7 @@ class RandomBits:
     Parameters
     ----------
     rng
-        A seed, generator or key.
+        A seed, generator or key; None stands for the default generator of the parameters' library.
     reader
         The backend of the library that it belongs to.
     """
@@ -26,11 +26,11 @@ class RandomBits:
     @property
     def is_stateless(self) -> bool:
         """Whether ``rng`` gives the same bits each time: a seed or a key."""
-        return bool(self.reader.is_stateless(self.rng))
+        return self.rng is not None and bool(self.reader.is_stateless(self.rng))
 
     @property
     def is_traced(self) -> bool:
-        """Whether the bits have no values yet, since ``rng`` is a traced key."""
+        """Whether the bits have no values yet: those of a traced key, or of None while tracing."""
         return bool(self.reader.is_traced(self.rng))
 
     def words(self) -> Any:

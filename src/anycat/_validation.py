@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -55,7 +54,7 @@ def _check_like(backend: Backend, name: str, x: Array, like: Array) -> None:
         )
     if not backend.same_device(x, like):
         raise ValueError(
-            f"{name} is on device {compat.device(x)}, the distribution on {compat.device(like)}: "
+            f"{name} is on device {backend.device(x)}, the distribution on {backend.device(like)}: "
             "move one of them first"
         )
 
@@ -155,13 +154,19 @@ def check_quantile(backend: Backend, q: Array) -> None:
         raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(backend, q[place])}")
 
 
+base.CHECKS.update(
+    probs=lambda x, _: check_rows("probs", x, {}),
+    logits=lambda x, _: check_rows("logits", x, {}),
+    value=lambda x, n: categories_of(registry.backend_of(x), x, n, True),
+    q=lambda x, _: check_quantile(registry.backend_of(x), x),
+)
+
+
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
     if type(shape) is tuple and not shape:  # the most frequent case
         return shape
-    many = isinstance(shape, tuple)  # the usual case
-    many = many or (isinstance(shape, Sequence) and not isinstance(shape, str | bytes))
-    many = many or (compat.is_array_api_obj(shape) and shape.ndim == 1)
+    many = not isinstance(shape, int) and _is_sequence(shape)
     try:
         axes: tuple[int, ...] = tuple(map(operator.index, shape if many else (shape,)))
     except TypeError:
@@ -175,28 +180,36 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     return axes
 
 
+def _is_sequence(shape: Any) -> bool:
+    if isinstance(shape, tuple):
+        return True
+    if isinstance(shape, Sequence):
+        return not isinstance(shape, str | bytes)
+    return bool(compat.is_array_api_obj(shape)) and shape.ndim == 1
+
+
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which ``name`` and the batch broadcast."""
     if shape == batch:
         return batch
-    try:
-        return tuple(map(int, base.broadcast_shapes(shape, batch)))
-    except ValueError:
-        raise ValueError(
-            f"{name} of shape {shape} does not broadcast with the batch shape {batch}"
-        ) from None
+    ndim = max(len(shape), len(batch))
+    longer = ((1,) * (ndim - len(x)) + x for x in (shape, batch))
+    pairs = list(zip(*longer, strict=True))
+    if any(n != m and 1 not in (n, m) for n, m in pairs):
+        raise ValueError(f"{name} of shape {shape} does not broadcast with the batch shape {batch}")
+    return tuple(m if n == 1 else n for n, m in pairs)
 
 
-@functools.lru_cache
-def check_draws(shape: tuple[int, ...], dtype: Any, categories: int, signed: bool) -> None:
-    """Check that the output can exist and its dtype can represent all categories, and -1 if needed.
-
-    Every draw index is then below 2**64.
-    """
+def check_size(shape: tuple[int, ...], dtype: Any) -> None:
+    """Check that the output can exist. Every draw index is then below 2**64."""
     if math.prod(shape) * dtype.itemsize >= 2**63:
         raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
 
-    if categories - 1 > 2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1:
+
+def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
+    """Check that the dtype of draws can represent all categories, and -1 if needed."""
+    highest = 2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1
+    if highest < 2**63 - 1 and categories - 1 > highest:
         raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
     if signed and dtype.kind == "u":
         raise ValueError(

@@ -6,8 +6,6 @@ import math
 from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
-import array_api_compat as compat
-
 from . import _parameters, _validation
 from ._backends import registry
 from ._parameters import LOGITS, PROBS
@@ -19,6 +17,16 @@ if TYPE_CHECKING:
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
+
+
+class cached(cached_property):  # type: ignore[type-arg]
+    """A cached property without a lock, which Python 3.11 has, and PyTorch cannot compile."""
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        if dist is None:
+            return self
+        value = vars(dist)[self.attrname] = self.func(dist)
+        return value
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]
@@ -204,7 +212,7 @@ class Categorical:
         return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
 
     def __repr__(self) -> str:
-        if not compat.is_array_api_obj(self._param):  # see `_unflatten`
+        if self._backend is None:  # see `_unflatten`
             return f"{type(self).__name__}({self._form.name}: {self._param!r})"
         return (
             f"{type(self).__name__}({self._form.name}: {self.dtype}, "
@@ -226,7 +234,7 @@ class Categorical:
     @property
     def num_categories(self) -> int:
         """Number of categories, K."""
-        return int(self._param.shape[-1])
+        return self._param.shape[-1]  # type: ignore[no-any-return]
 
     @property
     def support(self) -> range:
@@ -241,7 +249,7 @@ class Categorical:
     @property
     def device(self) -> Any:
         """Device of the parameter."""
-        return compat.device(self._param)
+        return self._backend.device(self._param)
 
     def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
@@ -328,9 +336,9 @@ class Categorical:
         """Call a kernel: see `Backend.compute`."""
         return self._backend.compute(name, *self._kernel_args, *args)
 
-    @cached_property
+    @cached
     def _kernel_args(self) -> tuple[Array, bool, dict[str, Any]]:
-        """What kernels that compute values take first.
+        """Return what kernels that compute values take first.
 
         Integers are converted beforehand, as all else is computed from the result. Draws are not.
         """
@@ -433,8 +441,8 @@ class Categorical:
         True
         """
         shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
-        reader, backend = registry.reader_of(rng), self._backend
-        small, logits = self._small, self._form is LOGITS
+        backend, small, logits = self._backend, self._small, self._form is LOGITS
+        reader = backend if rng is None else registry.reader_of(rng)
         if small is not None and dtype is None:
             if not backend.keeps_memory:
                 small = backend.small(self._param)
@@ -443,8 +451,9 @@ class Categorical:
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
         dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
-        signed = not self._rows_validated
-        _validation.check_draws(shape, dtype, self.num_categories, signed=signed)
+        _validation.check_dtype(dtype, self.num_categories, signed=not self._rows_validated)
+        if backend.has_values(self._param):  # else its sizes may be unknown too
+            _validation.check_size(shape, dtype)
         bits = RandomBits(rng, reader)
         backend = bits.reader if bits.is_traced else backend
         return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
@@ -534,7 +543,7 @@ class Categorical:
         backend, inside = self._backend, True
         found = self._look_up(value, log)
         if found is None:
-            validate = self._validate and backend.has_values(value)
+            validate = self._checks_now("value", value)
             index, inside = _validation.categories_of(backend, value, self.num_categories, validate)
             found = self._look_up(index, log)
             if found is None:
@@ -542,6 +551,13 @@ class Categorical:
         if inside is not True:
             found = self._xp.where(inside, found, -math.inf if log else 0.0)
         return self._to_dtype(found)
+
+    def _checks_now(self, name: str, x: Array) -> bool:
+        """Tell whether to check an argument; if its values are unknown yet, have it done later."""
+        if not self._validate or self._backend.has_values(x):
+            return self._validate
+        self._backend.check_later(name, x, self.num_categories)
+        return False
 
     def _look_up(self, index: Array, log: bool) -> Array | None:
         eps = self._clamp_eps if log else None
@@ -574,9 +590,7 @@ class Categorical:
         """Return the CDF at each category, accumulated in the widest dtype."""
         if (found := self._compute("cumulative")) is not None:
             return self._to_dtype(found)
-        xp, device = self._xp, self._backend.creation_device(self._param)
-        weights = self._probs_of(self._wide_param, self._normalizer)
-        sums = xp.cumulative_sum(weights, axis=-1, dtype=_parameters.widest_dtype(xp, device))
+        sums = self._backend.cumulative_sum(self._probs_of(self._wide_param, self._normalizer))
         return self._to_dtype(sums / sums[..., -1:])
 
     def cdf(self, value: Any) -> Array:
@@ -634,7 +648,7 @@ class Categorical:
         xp, backend, cdf = self._xp, self._backend, self._cumulative
         if not backend.isdtype(q.dtype, "real floating"):
             q = xp.astype(q, cdf.dtype)
-        if self._validate and backend.has_values(q):
+        if self._checks_now("q", q):
             _validation.check_quantile(backend, q)
         # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
         device = backend.creation_device(self._param)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat as compat
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     Namespace = Any
 
 
-broadcast_shapes = np.broadcast_shapes  # of tuples of ints: the same for every library
+CHECKS: dict[str, Callable[[Any, int], None]] = {}
+"""What checks the values of an argument, by its name, given K: filled by `_validation`."""
 
 
 class Library(NamedTuple):
@@ -113,7 +115,7 @@ class Backend:
 
     def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
         """Return the device, and then whatever settings of the library matter too."""
-        return (compat.device(x),)
+        return (self.device(x),)
 
     def isdtype(self, dtype: Any, kind: str | tuple[str, ...]) -> bool:
         """Tell whether a dtype is of a kind, as the array API defines it, or is bfloat16.
@@ -147,6 +149,10 @@ class Backend:
 
     # --- arrays ---------------------------------------------------------------------------------
 
+    def device(self, x: Array) -> Any:
+        """Return the device of an array."""
+        return compat.device(x)
+
     def check_supported(self, name: str, x: Array) -> None:
         """Raise if an array of the library cannot be used, whatever its values."""
 
@@ -168,11 +174,11 @@ class Backend:
 
     def creation_device(self, x: Array) -> Any:
         """Return the device on which to make an array that is to meet ``x``."""
-        return compat.device(x)
+        return self.device(x)
 
     def same_device(self, x: Array, y: Array) -> bool:
         """Tell whether the library can compute with both arrays where they are."""
-        return bool(compat.device(x) == compat.device(y))
+        return bool(self.device(x) == self.device(y))
 
     def asarray(self, values: Any, like: Array | None = None) -> Array:
         """Return numbers as an array that can meet ``like``."""
@@ -182,6 +188,13 @@ class Backend:
         """Return the first ``n`` indices as an array that can meet ``like``."""
         device = self.creation_device(like)
         return self.xp.arange(n, dtype=self.traits(like).index, device=device)
+
+    def cumulative_sum(self, x: Array) -> Array:
+        """Return the sums along the last axis, in the widest floating-point dtype."""
+        dtypes = self.xp.__array_namespace_info__().dtypes(
+            device=self.creation_device(x), kind="real floating"
+        )
+        return self.xp.cumulative_sum(x, axis=-1, dtype=dtypes.get("float64", self.xp.float32))
 
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context without warnings of overflow and the like: many libraries use NumPy."""
@@ -201,7 +214,12 @@ class Backend:
         """
         if self.has_values(x):
             check(x, cache)
+        else:
+            self.check_later(check.args[0], x, x.shape[-1])
         return x
+
+    def check_later(self, name: str, x: Array, num_categories: int) -> None:
+        """Have the values of an argument checked when they are known, if the library can do it."""
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
         """Call a method of a distribution that does the same to each row."""
@@ -377,7 +395,7 @@ class Backend:
             raise TypeError(
                 "anycat draws from arrays in CPU and CUDA memory; this "
                 f"{self.library.title if self.library.name else self.name} array is on device "
-                f"{compat.device(x)}: move it to the CPU first, by {self.library.to_cpu}"
+                f"{self.device(x)}: move it to the CPU first, by {self.library.to_cpu}"
             ) from None
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
@@ -399,7 +417,7 @@ class Backend:
 
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return draws or values as an array of the library, on the device of the parameters."""
-        return compat.to_device(self.xp.from_dlpack(out), compat.device(params))
+        return compat.to_device(self.xp.from_dlpack(out), self.device(params))
 
     # --- random bits ----------------------------------------------------------------------------
 
@@ -415,6 +433,13 @@ class Backend:
         """Take 128 bits from such an ``rng``, as four 32-bit words."""
         raise NotImplementedError
 
+    def default_words(self) -> Any:
+        """Take such words for ``rng=None``, from the library's own default generator if it has one.
+
+        The default is fresh entropy.
+        """
+        return np.frombuffer(os.urandom(16), np.uint32)
+
     def random_source(self, rng: RNG) -> tuple[Any, int, int] | None:
         """Return what compiled code can take those words from, if ``rng`` has it.
 
@@ -424,8 +449,9 @@ class Backend:
         return None
 
     def random_key(self, rng: RNG) -> Key:
-        """Take those words as kernels want them."""
-        return np.asarray(self.random_words(rng), np.uint64)
+        """Take words as kernels want them."""
+        words = self.default_words() if rng is None else self.random_words(rng)
+        return np.asarray(words, np.uint64)
 
     # --- the way in and out, for ``python -m anycat`` and the tests -----------------------------
 

@@ -15,6 +15,7 @@ from anycat import _kernels
 from anycat._kernels.layout import Block
 
 from .base import Backend
+from .mapped import draw_each
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -172,14 +173,7 @@ class _Draw(NamedTuple):
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
         params, words = np.asarray(params), np.asarray(words, np.uint64)
-        elements, row = params.shape[: -self.ndim], params.shape[-self.ndim :]
-        cache: dict[str, Any] | None = {} if math.prod(elements) == 1 else None
-        mapped = np.broadcast_shapes(elements, words.shape[:-1])
-        params, words = np.broadcast_to(params, mapped + row), np.broadcast_to(words, (*mapped, 4))
-        draws = [
-            self._draw(params[i], words[i], {} if cache is None else cache)
-            for i in np.ndindex(mapped)
-        ]
+        mapped, draws = draw_each(self._draw, params, words, self.ndim)
         return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import operator
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,19 +79,17 @@ class NumPyBackend(Backend):
     # --- random bits ----------------------------------------------------------------------------
 
     def reads(self, rng: Any) -> bool:
-        """Tell whether ``rng`` is None, a seed, a BitGenerator or a Generator."""
-        if rng is None or isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
+        """Tell whether ``rng`` is a seed, a BitGenerator or a Generator."""
+        if isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
             return True
         return not isinstance(rng, bool | np.bool_) and _is_index(rng)
 
     def is_stateless(self, rng: Any) -> bool:
         """Tell whether ``rng`` is a seed."""
-        return rng is not None and not isinstance(rng, _STATEFUL)
+        return not isinstance(rng, _STATEFUL)
 
     def random_words(self, rng: RNG) -> Any:
-        """Take 128 bits: the next two 64-bit outputs of a generator, or fresh entropy for None."""
-        if rng is None:
-            return np.frombuffer(os.urandom(16), np.uint32)
+        """Take 128 bits: the next two 64-bit outputs of a generator."""
         bit_generator = _bit_generator(rng)
         interface = bit_generator.ctypes
         next_uint64, state = interface.next_uint64, interface.state

@@ -5,7 +5,6 @@ A library's file is loaded, by its name, when something of that library arrives 
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from importlib.util import find_spec
@@ -33,7 +32,7 @@ LIBRARIES = (
         *("torch", "PyTorch", "array_api_compat.torch", "TorchBackend", ("CPU", "CUDA")),
         to_cpu="x.cpu()",
         gradients=True,
-        traced="under `torch.func.vmap` and `torch.export`, on the meta device",
+        traced="under `torch.compile`, `torch.export`, `torch.func.vmap`; on the meta device",
         rng="torch.Generator",
     ),
     Library(
@@ -62,6 +61,7 @@ ANY_OTHER = Library(
 # --- backends -----------------------------------------------------------------------------------
 
 _BY_TYPE: dict[type, Backend] = {}
+_BY_NAME: dict[str, Backend] = {}
 
 
 def backend_of(x: Any) -> Backend:
@@ -73,16 +73,29 @@ def backend_of(x: Any) -> Backend:
 
 def find_backend(x: Any) -> Backend | None:
     """Return the backend of an array; None if ``x`` is no array."""
-    return _BY_TYPE.get(type(x)) or _load_for(x)
+    return _BY_TYPE.get(type(x)) or _loaded(_load_for(x))
 
 
-def _load_for(x: Any) -> Backend | None:
+def _loaded(key: str) -> Backend | None:
+    return _BY_NAME.get(key)
+
+
+def _load_for(x: Any) -> str:
+    """Load the backend of an array, and return its key; if ``x`` is no array, return ""."""
     if not compat.is_array_api_obj(x):
-        return None
+        return ""
     xp = compat.array_namespace(x)
     library = library_of(xp)
-    backend = _BY_TYPE[type(x)] = _other(xp) if library is ANY_OTHER else load(library)
-    return backend
+    key = library.name or f"any other: {xp.__name__}"
+    if library is ANY_OTHER:
+        _BY_TYPE[type(x)] = _BY_NAME.setdefault(key, Backend(library, xp))
+    else:
+        _BY_TYPE[type(x)] = load(library)
+    return key
+
+
+# PyTorch's compiler then calls the function. It could not trace the import of a file.
+_load_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def library_of(xp: Namespace) -> Library:
@@ -90,17 +103,13 @@ def library_of(xp: Namespace) -> Library:
     return next((library for library in LIBRARIES if library.owns(xp)), ANY_OTHER)
 
 
-@functools.cache
 def load(library: Library) -> Backend:
     """Return the backend of a library, which must be installed."""
-    file = importlib.import_module(f"{__package__}.{library.name}")
-    backend: Backend = getattr(file, library.backend)(library)
+    backend = _BY_NAME.get(library.name)
+    if backend is None:
+        file = importlib.import_module(f"{__package__}.{library.name}")
+        backend = _BY_NAME[library.name] = getattr(file, library.backend)(library)
     return backend
-
-
-@functools.cache
-def _other(xp: Namespace) -> Backend:
-    return Backend(ANY_OTHER, xp)
 
 
 def default() -> Backend:
@@ -140,7 +149,7 @@ def reader_of(rng: RNG) -> Backend:
     return _READERS.get(type(rng)) or _find_reader(rng)
 
 
-_READERS: dict[type, Backend] = {}
+_READERS: dict[type, Backend] = {int: default()}
 
 
 def _find_reader(rng: RNG) -> Backend:

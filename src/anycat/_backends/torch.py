@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import types
 from typing import TYPE_CHECKING, Any
 
+import array_api_compat.torch
 import numpy as np
 import torch
 
 from anycat import _kernels
 from anycat._random import split_words
 
-from .base import Backend
+from . import torch_ops
+from .base import Backend, Traits
 from .torch_autograd import log_prob_and_entropy, row_stats
 from .torch_memory import (
     DTYPES,
     FLOATS,
+    INTEGERS,
     as_numpy,
     detached,
     find_obstacle,
     has_numbers,
+    is_compiling,
     is_plain,
+    is_recording,
+    is_tracing,
+    is_transforming,
     unwrap,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from anycat._random import RandomBits
@@ -34,27 +42,95 @@ if TYPE_CHECKING:
     Array = Any
 
 
+class _Buffer(threading.local):
+    """A tensor for 128 random bits in each thread, since a new one takes as long as the bits."""
+
+    def __init__(self) -> None:
+        self.bits = torch.empty(2, dtype=torch.int64, device="cpu")
+
+
+_buffer = _Buffer()
+
+
+def _traits(real: Any, compute: Any) -> Traits:
+    eps, highest = torch.finfo(compute).eps, torch.finfo(compute).max
+    return Traits(real, compute, torch.int64, eps, highest)
+
+
+_TRAITS = {
+    torch.float16: _traits(torch.float16, torch.float32),
+    torch.bfloat16: _traits(torch.bfloat16, torch.float32),
+    torch.float32: _traits(torch.float32, torch.float32),
+    torch.float64: _traits(torch.float64, torch.float64),
+}
+
+
 class TorchBackend(Backend):
-    """PyTorch."""
+    """PyTorch. Where others cache, so that it takes no time, PyTorch could not compile it."""
+
+    xp = array_api_compat.torch
+
+    # --- dtypes ---------------------------------------------------------------------------------
+
+    def traits(self, x: Array) -> Traits:
+        """Return what follows from the dtype of a tensor."""
+        real = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
+        return _TRAITS[real]
+
+    def isdtype(self, dtype: Any, kind: str | tuple[str, ...]) -> bool:
+        """Tell whether a dtype is of a kind."""
+        kinds = (kind,) if isinstance(kind, str) else kind
+        return any(kind in kinds for kind in _kinds(dtype))
+
+    def integer_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """Return NumPy's dtype for an integer dtype."""
+        return INTEGERS.get(dtype) or super().integer_dtype(dtype)
+
+    # --- tensors --------------------------------------------------------------------------------
+
+    def device(self, x: Array) -> Any:
+        """Return the device of a tensor."""
+        return x.device
+
+    def creation_device(self, x: Array) -> Any:
+        """Return the device of a tensor."""
+        return x.device
+
+    def cumulative_sum(self, x: Array) -> Array:
+        """Return the sums along the last axis; some devices have no float64."""
+        return x.cumsum(-1, dtype=torch.float64 if x.device.type in ("cpu", "cuda") else x.dtype)
+
+    def errstate(self) -> AbstractContextManager[Any]:
+        """Return a context that does nothing, as PyTorch does not warn."""
+        return contextlib.nullcontext()
 
     def same_device(self, x: Array, y: Array) -> bool:
         """Tell whether both tensors are on one device."""
         return bool(x.device == y.device)
-
-    def _traits_key(self, x: Array) -> tuple[Hashable, ...]:
-        return x.device, torch.get_default_dtype()
 
     def _numpy_name(self, dtype: Any) -> Any:
         return str(dtype).split(".")[-1]
 
     def check_supported(self, name: str, x: Array) -> None:
         """Refuse tensors that must be converted first, or cannot be read."""
-        if obstacle := find_obstacle(x):
+        if not is_tracing() and (obstacle := find_obstacle(x)):
             raise TypeError(f"{name} {obstacle}")
 
     def is_traced(self, x: Any) -> bool:
-        """Tell whether a tensor has no numbers, or `torch.func.vmap` hides an axis of it."""
-        return isinstance(x, torch.Tensor) and not (has_numbers(x) and unwrap(x).ndim == x.ndim)
+        """Tell whether a tensor has no numbers, or PyTorch records what is done with them.
+
+        `torch.func.vmap` hides an axis of a tensor, and may give each element other random bits.
+        """
+        if x is None:
+            return is_recording() or is_transforming()
+        return isinstance(x, torch.Tensor) and (
+            is_recording() or not has_numbers(x) or unwrap(x).ndim != x.ndim
+        )
+
+    def check_later(self, name: str, x: Array, num_categories: int) -> None:
+        """Make the check an operation of what is recorded, unless a device would wait for it."""
+        if x.is_cpu:
+            torch_ops.check(x.detach(), name, num_categories)
 
     def detach(self, x: Array) -> Array:
         """Return a tensor without its gradient, and without the wrappers of `torch.func`."""
@@ -62,6 +138,8 @@ class TorchBackend(Backend):
 
     def can_cache(self, values: Array | tuple[Array, ...], param: Array) -> bool:
         """Tell whether values have the gradient of the parameter, and outlive a transform."""
+        if is_recording():
+            return False
         values = values if isinstance(values, tuple) else (values,)
         return all(
             x.requires_grad == param.requires_grad
@@ -74,7 +152,7 @@ class TorchBackend(Backend):
         """View a tensor as an array of NumPy, but not while PyTorch compiles."""
         if is_plain(x):
             return as_numpy(x)
-        return None if torch.compiler.is_compiling() else super().on_cpu(x)
+        return None if is_compiling() else super().on_cpu(x)
 
     def untracked(self, x: Array) -> Array | None:
         """View a plain tensor that needs no gradient now as an array of NumPy."""
@@ -168,16 +246,14 @@ class TorchBackend(Backend):
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
-        """Draw as other libraries do, but not where `torch.func.vmap` hides an axis."""
-        name = "logits" if logits else "probs"
-        self.check_supported(name, params)  # again, since memory may have been freed
-        if self.is_traced(params):
-            raise TypeError(
-                "sample cannot be mapped by torch.func.vmap: draw from the whole batch"
-                if has_numbers(params)
-                else f"{name} is a tensor without values: on the meta device, or while traced"
-            )
-        return super().sample(params, logits, shape, bits, dtype, cache)
+        """Draw as other libraries do, or by an operation of what PyTorch records."""
+        self.check_supported("logits" if logits else "probs", params)  # memory may have been freed
+        if not (self.is_traced(params) or bits.is_traced):
+            return super().sample(params, logits, shape, bits, dtype, cache)
+        if torch.jit.is_tracing():
+            shape = tuple(map(int, shape))
+        words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
+        return torch_ops.sample(params.detach(), words, logits, params.ndim, shape, own_dtype)
 
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""
@@ -210,6 +286,12 @@ class TorchBackend(Backend):
         low, high = (n % 2**64 for n in numbers.tolist())
         return split_words(low, high)
 
+    def default_words(self) -> Any:
+        """Take the next 128 bits of PyTorch's default generator on the CPU."""
+        bits = _buffer.bits
+        bits.random_(-(2**63), None)
+        return as_numpy(bits).view("<u4")
+
     # --- the way in and out ---------------------------------------------------------------------
 
     def unavailable_reason(self, memory: str) -> str | None:
@@ -223,6 +305,17 @@ class TorchBackend(Backend):
     def to_numpy(self, x: Array) -> Any:
         """Return a tensor as an array on the CPU."""
         return x.numpy(force=True)
+
+
+def _kinds(dtype: Any) -> tuple[str, ...]:
+    """Return what the array API calls a dtype."""
+    if dtype is torch.bool:
+        return ("bool",)
+    if dtype.is_complex:
+        return ("complex floating",)
+    if dtype.is_floating_point:
+        return ("real floating",)
+    return "integral", "signed integer" if dtype.is_signed else "unsigned integer"
 
 
 @contextlib.contextmanager

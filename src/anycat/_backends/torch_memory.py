@@ -22,14 +22,17 @@ _TYPES = torch.Tensor, torch.nn.Parameter
 FLOATS = torch.float32, torch.float64
 _NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64"
 DTYPES = {getattr(torch, name): np.dtype(name) for name in _NAMES.split()}
+INTEGERS = {dtype: name for dtype, name in DTYPES.items() if name.kind in "iu"}
 DTYPES[torch.bfloat16] = np.dtype("V2")  # as kernels know it
 
-_is_compiling: Callable[[], bool] = torch.compiler.is_compiling
+is_compiling: Callable[[], bool] = torch.compiler.is_compiling
 
 # What PyTorch has no public name for. If one is gone, no tensor is plain any more.
 _is_tracing: Callable[[], bool] = getattr(torch._C, "_is_tracing", torch.jit.is_tracing)
 _function_modes: Callable[[], int] = getattr(torch._C, "_len_torch_function_stack", lambda: 1)
 _dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_PROXY = getattr(getattr(torch._C, "_TorchDispatchModeKey", None), "PROXY", None)
+_find_mode: Callable[[Any], Any] = getattr(torch._C, "_get_dispatch_mode", lambda _: None)
 _transforms: Callable[[], Any] = getattr(
     getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: 1
 )
@@ -69,6 +72,28 @@ def has_numbers(x: Tensor) -> bool:
     return not (x.is_meta or is_fake(x))
 
 
+def is_tracing() -> bool:
+    """Tell whether PyTorch compiles or traces, so that sizes need not be numbers."""
+    return is_compiling() or _is_tracing()
+
+
+def is_recording() -> bool:
+    """Tell whether operations may be recorded, to be run again: also by a mode."""
+    return is_tracing() or bool(_dispatch_modes())
+
+
+def is_transforming() -> bool:
+    """Tell whether `torch.func` transforms a function."""
+    return bool(_transforms())
+
+
+def is_exporting() -> bool:
+    """Tell whether what is computed now may be a constant of a recorded function."""
+    if torch.compiler.is_dynamo_compiling():
+        return False  # it runs what it cannot record
+    return is_tracing() or bool(_find_mode(_PROXY))
+
+
 def detached(x: Tensor) -> Tensor:
     """Return a tensor without its gradient and wrappers, whose numbers are those in its memory.
 
@@ -87,7 +112,7 @@ def is_plain(x: Tensor) -> bool:
     forward-mode differentiation. A tensor may need a gradient.
     """
     return (
-        not _is_compiling()  # first, since the compiler does not know the others
+        not is_compiling()  # first, since the compiler does not know the others
         and type(x) in _TYPES
         and not _function_modes()  # before any attribute, since they watch these too
         and not _dispatch_modes()
