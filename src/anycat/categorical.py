@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
 from . import _parameters, _validation
@@ -131,8 +131,7 @@ class Categorical:
         elif validate:
             valid = backend.cpu.small.rows_valid(small, param.shape[-1], form is LOGITS, cache)
         if validate and not valid:
-            check = partial(_validation.check_rows, form.name)
-            param = backend.validate_rows(check, param, cache)
+            param = backend.validate_rows(form.name, _validation.check_rows, param, cache)
             valid = not backend.is_traced(param)
         batch = tuple(param.shape[:-1])
         self._set(form, param, batch, validate, clamp_probs, valid, cache, backend, small)
@@ -560,8 +559,9 @@ class Categorical:
         return False
 
     def _look_up(self, index: Array, log: bool) -> Array | None:
+        x, logits, cache = self._kernel_args
         eps = self._clamp_eps if log else None
-        return self._backend.look_up(*self._kernel_args, index, log, eps)
+        return self._backend.look_up(x, logits, cache, index, log, eps)
 
     def _gather_and_normalize(self, index: Array, log: bool) -> Array:
         """Gather the parameter at categories, then convert the gathered entries.

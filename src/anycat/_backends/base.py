@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     Array = Any
     Namespace = Any
+    Check = Callable[[str, Array, dict[str, Any]], None]
 
 
-CHECKS: dict[str, Callable[[Any, int], None]] = {}
+CHECKS: dict[str, Callable[[Any, int], Any]] = {}
 """What checks the values of an argument, by its name, given K: filled by `_validation`."""
 
 
@@ -205,17 +206,15 @@ class Backend:
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def validate_rows(
-        self, check: Callable[[Array, dict[str, Any]], None], x: Array, cache: dict[str, Any]
-    ) -> Array:
-        """Return ``x`` once its rows have passed a check, unless they are traced.
+    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
+        """Return ``x``, of the given name, once its rows have passed a check.
 
-        ``cache`` takes what kernels learn of the rows.
+        Traced rows do so later, or never. ``cache`` takes what kernels learn of the rows.
         """
         if self.has_values(x):
-            check(x, cache)
+            check(name, x, cache)
         else:
-            self.check_later(check.args[0], x, x.shape[-1])
+            self.check_later(name, x, x.shape[-1])
         return x
 
     def check_later(self, name: str, x: Array, num_categories: int) -> None:

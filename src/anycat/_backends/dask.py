@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from anycat._random import Key, RandomBits
 
+    from .base import Check
+
     Array = Any
     Shape = tuple[int, ...]
     Chunks = tuple[tuple[int, ...], ...]
@@ -59,11 +61,9 @@ class DaskBackend(Backend):
         """Return indices in blocks of the kind that those of ``like`` are."""
         return _with_blocks_like(super().arange(n, like), like)
 
-    def validate_rows(
-        self, check: Callable[[Array, dict[str, Any]], None], x: Array, cache: dict[str, Any]
-    ) -> Array:
+    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
         """Return an array whose rows are checked when its blocks are computed."""
-        x, task = _whole_rows(x), functools.partial(_check, check)
+        x, task = _whole_rows(x), functools.partial(_check, name, check)
         return _map_blocks("checked", task, x.chunks, x._meta, (x, range(x.ndim)))
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
@@ -159,9 +159,9 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 # --- functions of rows --------------------------------------------------------------------------
 
 
-def _check(check: Callable[[Array, dict[str, Any]], None], block: Block, rows: Array) -> Array:
+def _check(name: str, check: Check, block: Block, rows: Array) -> Array:
     with _located(block.start[:-1]):
-        check(rows, {})
+        check(name, rows, {})
     return rows
 
 

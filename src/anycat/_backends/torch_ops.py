@@ -17,7 +17,7 @@ from anycat._kernels.layout import Block
 from . import registry
 from .base import CHECKS
 from .mapped import draw_each
-from .torch_memory import is_exporting
+from .torch_memory import is_compiling, is_exporting
 
 if TYPE_CHECKING:
     from anycat._random import RandomBits
@@ -69,16 +69,23 @@ def _(
 def random_bits(bits: RandomBits) -> Tensor:
     """Return the bits of a call as two int64, which may be unknown yet."""
     rng = bits.rng
-    if rng is None:  # what `random_` gives, by an operation that `vmap` knows
-        return torch.randint(_LOWEST, -_LOWEST - 1, (2,), device="cpu") ^ _LOWEST
     if isinstance(rng, int) and rng < -_LOWEST:
         return _seed_bits(rng)
-    if not bits.is_stateless and is_exporting():
+    if rng is not None and not bits.is_stateless and is_exporting():
         raise TypeError(
             "rng must be None or an int where PyTorch exports or traces: the bits of "
             f"{type(rng).__name__} would be taken once and for all"
         )
+    if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
+        return _next_bits(rng)
     return _read(bits)
+
+
+def _next_bits(rng: torch.Generator | None) -> Tensor:
+    """Return what `random_` gives, by an operation that has rules for `vmap`."""
+    device = "cpu" if rng is None else rng.device
+    words = torch.randint(_LOWEST, -_LOWEST - 1, (2,), device=device, generator=rng)
+    return words ^ _LOWEST
 
 
 @torch.library.custom_op("anycat::seed_bits", mutates_args=())
