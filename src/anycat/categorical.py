@@ -68,8 +68,9 @@ class Categorical:
         infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means True, or
-        False under ``python -O``. Without these checks, draws from invalid rows are -1. Traced
-        values, as in functions that JAX compiles, are never checked.
+        False under ``python -O``. Without these checks, draws from invalid rows are -1. Values that
+        JAX traces are never checked; where PyTorch compiles, exports or maps, tensors on the CPU
+        are checked when the function runs.
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]``, with the ``eps`` of the dtype, before
         taking their logarithm, as PyTorch does. If False, `logits` and `log_prob` return the exact
@@ -409,7 +410,8 @@ class Categorical:
             `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
             regardless of the number of draws. The same ``rng`` gives the same draws in every
             library, on every device and for any number of threads; ``sample(n)`` returns the first
-            n draws of ``sample(m)``, n <= m. With None, draws are not reproducible.
+            n draws of ``sample(m)``, n <= m. With None, draws from tensors follow
+            `torch.manual_seed`; other draws are not reproducible.
         dtype : integer dtype, optional
             Dtype of the result. The default is the library's index dtype.
 
