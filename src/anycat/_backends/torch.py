@@ -47,6 +47,7 @@ class _Buffer(threading.local):
 
     def __init__(self) -> None:
         self.bits = torch.empty(2, dtype=torch.int64, device="cpu")
+        self.words = as_numpy(self.bits).view("<u4")
 
 
 _buffer = _Buffer()
@@ -288,9 +289,8 @@ class TorchBackend(Backend):
 
     def default_words(self) -> Any:
         """Take the next 128 bits of PyTorch's default generator on the CPU."""
-        bits = _buffer.bits
-        bits.random_(-(2**63), None)
-        return as_numpy(bits).view("<u4")
+        _buffer.bits.random_(-(2**63), None)
+        return _buffer.words
 
     # --- the way in and out ---------------------------------------------------------------------
 
