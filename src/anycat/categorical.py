@@ -63,9 +63,11 @@ class Categorical:
         False under ``python -O``. Without these checks, draws from invalid rows are -1. Traced
         values, as in functions that JAX compiles, are never checked.
     clamp_probs : bool, default True
-        Whether to clamp probabilities to ``[eps, 1 - eps]``, with the ``eps`` of the dtype, before
-        taking their logarithm, as PyTorch does. If False, `logits` and `log_prob` return the exact
-        ``-inf`` for a probability of zero. Has no effect on a distribution given by ``logits``.
+        Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
+        PyTorch does. ``eps`` is that of the dtype, but no more than that of float32, in which
+        narrower dtypes are computed. So `logits` and `log_prob` are at least -15.9, in float64
+        -36.0. If False, they are the exact ``-inf`` for a probability of zero. Has no effect on a
+        distribution given by ``logits``.
 
     Raises
     ------

@@ -71,9 +71,8 @@ class Traits(NamedTuple):
     index: Any
     """The default dtype of indices."""
     eps: float
-    """Of ``real``."""
+    """Of ``compute``, as ``max`` is."""
     max: float
-    """Of ``compute``."""
 
 
 class Backend:
@@ -452,7 +451,7 @@ def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
         real,
         compute,
         xpx.default_dtype(xp, "indexing", device=device),
-        float(backend.finfo(real).eps),
+        float(backend.finfo(compute).eps),
         float(backend.finfo(compute).max),
     )
 
