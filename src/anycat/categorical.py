@@ -386,7 +386,8 @@ class Categorical:
         return self._broadcast(self._to_dtype(x), self.param_shape)
 
     def _broadcast(self, x: Array, shape: tuple[int, ...]) -> Array:
-        return x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
+        x = x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
+        return self._backend.result(x)
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -720,7 +721,8 @@ class Categorical:
     def mean(self) -> Array:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         device = self._backend.creation_device(self._param)
-        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
+        nans = self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
+        return self._backend.result(nans)
 
     @property
     def variance(self) -> Array:

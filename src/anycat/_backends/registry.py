@@ -103,6 +103,7 @@ def _other(xp: Namespace) -> Backend:
     return Backend(ANY_OTHER, xp)
 
 
+@functools.cache
 def default() -> Backend:
     """Return the backend in which lists and numbers become arrays."""
     return load(LIBRARIES[0])
@@ -151,8 +152,8 @@ def _find_reader(rng: RNG) -> Backend:
             return load(library)
     kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
     raise TypeError(
-        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator, "
-        f"or {kinds}; got {type(rng).__name__}"
+        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
+        f"numpy.random.default_rng, for example), or {kinds}; got {type(rng).__name__}"
     )
 
 
