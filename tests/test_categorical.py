@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -179,6 +180,67 @@ def test_nothing_is_normalised_until_it_is_asked_for(member: str, form: str, arr
 def test_a_result_is_kept(name: str, form: str, array: Any) -> None:
     dist = categorical(form, array([[1.0, 2.0], [3.0, 4.0]]))
     assert getattr(dist, name) is getattr(dist, name)
+
+
+@each_form
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", ["probs", "logits"])
+def test_probs_and_logits_are_read_only(name: str, known: bool, form: str, array: Any) -> None:
+    params = array([[1.0, 2.0], [3.0, 4.0]])
+    dist = categorical(form, params)
+    before = getattr(dist, name) if known else None
+    with pytest.raises(AttributeError, match=f"^{name} is read-only: make a new distribution"):
+        setattr(dist, name, params)
+    with pytest.raises(AttributeError, match=f"^{name} is read-only: make a new distribution"):
+        delattr(dist, name)
+    assert vars(dist).get(name) is before
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+@each_form
+def test_a_second_init_forgets_the_first(form: str, size: int, array: Any, host: Any) -> None:
+    """As in a policy that masks its logits, and then calls ``super().__init__`` again."""
+    params = [array(np.linspace(a, b, 2 * size).reshape(2, size)) for a, b in [(1, 2), (9, 1)]]
+    dist, fresh = categorical(form, params[0]), categorical(form, params[1])
+    for member in MEMBERS.values():
+        member(dist)
+    kept = dist.expand((3, 2)).probs
+    dist.__init__(**{form: params[1]})  # type: ignore[misc]
+    for name, member in MEMBERS.items():
+        assert_array_equal(host(member(dist)), host(member(fresh)), err_msg=name)
+    assert_array_equal(host(dist.expand((3, 2)).probs)[0], host(fresh.probs))
+    assert (host(kept)[0] != host(fresh.probs)).any()
+
+
+def test_a_failed_second_init_changes_nothing() -> None:
+    dist = Categorical([1.0, 3.0])
+    with pytest.raises(ValueError, match="probs"):
+        dist.__init__([-1.0, 1.0])  # type: ignore[misc]
+    assert_array_equal(dist.probs, [0.25, 0.75])
+
+
+def test_a_second_init_of_a_subclass() -> None:
+    class Masked(Categorical):
+        def __init__(self, logits: Any) -> None:
+            super().__init__(logits=logits)
+            self.unmasked = self.probs
+            super().__init__(logits=np.where(self.probs < 0.2, -np.inf, self.logits))
+
+        @cached_property
+        def doubled(self) -> Any:
+            return 2 * self.probs
+
+    dist = Masked(np.log([0.1, 0.3, 0.6]))
+    assert_allclose(dist.probs, [0, 1 / 3, 2 / 3])
+    assert_allclose(dist.unmasked, [0.1, 0.3, 0.6])
+    assert_allclose(dist.doubled, [0, 2 / 3, 4 / 3])
+    dist.__init__(np.log([0.5, 0.5]))  # type: ignore[misc]
+    assert_allclose(dist.doubled, [1, 1])
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (3,), (0, 2)], ids=str)
+def test_a_distribution_is_true(batch: tuple[int, ...], array: Any) -> None:
+    assert bool(Categorical(array(np.ones((*batch, 2)))))
 
 
 @each_dtype

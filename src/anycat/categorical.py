@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property, partial, wraps
+from functools import cache, cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
@@ -15,6 +15,7 @@ from ._random import RandomBits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import NoReturn
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
@@ -22,15 +23,24 @@ if TYPE_CHECKING:
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]
-    """A cached property, except that values which must not outlive the call are not cached."""
+    """A cached property that is read-only, and does not cache what must not outlive the call."""
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
+        found = dist.__dict__.get(self.attrname, self)
+        if found is not self:
+            return found
         value = self.func(dist)
         if dist._backend.can_cache(value, dist._param):
             vars(dist)[self.attrname] = value
         return value
+
+    def __set__(self, dist: Any, value: Any) -> NoReturn:
+        raise AttributeError(f"{self.attrname} is read-only: make a new distribution instead")
+
+    def __delete__(self, dist: Any) -> NoReturn:
+        self.__set__(dist, None)
 
 
 def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
@@ -83,6 +93,9 @@ class Categorical:
     not modified. Parameters are normalised only when this is needed, for example by `probs` or
     `log_prob`. Draws never depend on the rounding of normalised values.
 
+    An object of a subclass keeps its attributes, as they are, when it is expanded, indexed, copied,
+    pickled, or taken apart by JAX, to which they are static data.
+
     Examples
     --------
     >>> from anycat import Categorical
@@ -98,6 +111,17 @@ class Categorical:
 
     event_shape: tuple[()] = ()
     """Shape of one event: always ``()``."""
+
+    # What `_set` sets.
+    _form: Form
+    _param: Array
+    _batch_shape: tuple[int, ...]
+    _validate: bool
+    _clamp_probs: bool
+    _rows_validated: bool
+    _cache: dict[str, Any]
+    _backend: Backend
+    _small: Array | None
 
     def __init__(
         self,
@@ -148,6 +172,8 @@ class Categorical:
         The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
         is invalid, and ``cache`` belongs to the kernels. The last two are looked up if not given.
         """
+        if hasattr(self, "_form"):  # it is initialised again: forget what was cached
+            self.__dict__ = self._own
         if backend is None:
             backend = registry.find_backend(param)
             # The leaf of a pytree need not be an array: see `_unflatten`.
@@ -160,7 +186,7 @@ class Categorical:
         self._clamp_probs = clamp_probs
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
-        self._backend: Backend = backend  # type: ignore[assignment]
+        self._backend = backend  # type: ignore[assignment]
         self._small = small
         registry.register(type(self))
         return self
@@ -177,10 +203,18 @@ class Categorical:
     def _options(self) -> tuple[bool, bool, bool]:
         return self._validate, self._clamp_probs, self._rows_validated
 
+    @property
+    def _own(self) -> dict[str, Any]:
+        """What a subclass has added to the object, if it does not follow from the parameters."""
+        known = _known(type(self))  # type: ignore[arg-type]  # mypy takes the class for an object
+        return {name: value for name, value in vars(self).items() if name not in known}
+
     def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
     ) -> Categorical:
         new = Categorical.__new__(type(self))
+        if own := self._own:
+            vars(new).update(own)
         return new._set(self._form, param, batch_shape, *self._options, cache)
 
     def _block_of(self, param: Array) -> Categorical:
@@ -190,20 +224,23 @@ class Categorical:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), *state)
+        return _rebuild, (type(self), *state), self._own or None
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
         param = self._param
         if self._batch_shape != _batch_of(param):
             param = self._xp.broadcast_to(param, self.param_shape)
-        return (param,), (self._form.name, self._validate, self._clamp_probs)
+        own = tuple(sorted(self._own.items()))
+        return (param,), (self._form.name, self._validate, self._clamp_probs, own)
 
     @classmethod
     def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
         """Rebuild the distribution from a transformed parameter, without checks."""
-        form, *rest = options
-        return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+        form, *rest, own = options
+        new = _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+        vars(new).update(own)
+        return new
 
     def __repr__(self) -> str:
         if not compat.is_array_api_obj(self._param):  # see `_unflatten`
@@ -266,19 +303,15 @@ class Categorical:
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._with_params(self._param, shape, self._cache)
-        for name in (
-            "probs",
-            "logits",
-            "_normalizer",
-            "_row_stats",
-            "_cumulative",
-            "_tracked_entropy",
-        ):
+        for name in _CACHED:
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
                 )
         return new
+
+    def __bool__(self) -> bool:
+        return True  # also without a batch, or with an empty one
 
     def __len__(self) -> int:
         """Return the length of the first axis of the batch."""
@@ -728,6 +761,21 @@ class Categorical:
     def variance(self) -> Array:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
+
+
+def _derived(cls: type) -> frozenset[str]:
+    """Return the names of the cached properties of a class."""
+    members = [item for base in cls.__mro__ for item in vars(base).items()]
+    return frozenset(name for name, member in members if isinstance(member, cached_property))
+
+
+_CACHED = _derived(Categorical)
+
+
+@cache
+def _known(cls: type) -> frozenset[str]:
+    """Return the names of what `_set` sets, and of the cached properties of a class."""
+    return _derived(cls).union(name for name in Categorical.__annotations__ if name[0] == "_")
 
 
 def _batch_of(param: Any) -> tuple[int, ...]:
