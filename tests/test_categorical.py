@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,67 @@ def test_a_result_is_kept(name: str, form: str, array: Any) -> None:
     assert getattr(dist, name) is getattr(dist, name)
 
 
+@each_form
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", ["probs", "logits"])
+def test_probs_and_logits_are_read_only(name: str, known: bool, form: str, array: Any) -> None:
+    params = array([[1.0, 2.0], [3.0, 4.0]])
+    dist = categorical(form, params)
+    before = getattr(dist, name) if known else None
+    with pytest.raises(AttributeError, match=f"^{name} is read-only: make a new distribution"):
+        setattr(dist, name, params)
+    with pytest.raises(AttributeError, match=f"^{name} is read-only: make a new distribution"):
+        delattr(dist, name)
+    assert vars(dist).get(name) is before
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+@each_form
+def test_a_second_init_forgets_the_first(form: str, size: int, array: Any, host: Any) -> None:
+    """As in a policy that masks its logits, and then calls ``super().__init__`` again."""
+    params = [array(np.linspace(a, b, 2 * size).reshape(2, size)) for a, b in [(1, 2), (9, 1)]]
+    dist, fresh = categorical(form, params[0]), categorical(form, params[1])
+    for member in MEMBERS.values():
+        member(dist)
+    kept = dist.expand((3, 2)).probs
+    dist.__init__(**{form: params[1]})  # type: ignore[misc]
+    for name, member in MEMBERS.items():
+        assert_array_equal(host(member(dist)), host(member(fresh)), err_msg=name)
+    assert_array_equal(host(dist.expand((3, 2)).probs)[0], host(fresh.probs))
+    assert (host(kept)[0] != host(fresh.probs)).any()
+
+
+def test_a_failed_second_init_changes_nothing() -> None:
+    dist = Categorical([1.0, 3.0])
+    with pytest.raises(ValueError, match="probs"):
+        dist.__init__([-1.0, 1.0])  # type: ignore[misc]
+    assert_array_equal(dist.probs, [0.25, 0.75])
+
+
+def test_a_second_init_of_a_subclass() -> None:
+    class Masked(Categorical):
+        def __init__(self, logits: Any) -> None:
+            super().__init__(logits=logits)
+            self.unmasked = self.probs
+            super().__init__(logits=np.where(self.probs < 0.2, -np.inf, self.logits))
+
+        @cached_property
+        def doubled(self) -> Any:
+            return 2 * self.probs
+
+    dist = Masked(np.log([0.1, 0.3, 0.6]))
+    assert_allclose(dist.probs, [0, 1 / 3, 2 / 3])
+    assert_allclose(dist.unmasked, [0.1, 0.3, 0.6])
+    assert_allclose(dist.doubled, [0, 2 / 3, 4 / 3])
+    dist.__init__(np.log([0.5, 0.5]))  # type: ignore[misc]
+    assert_allclose(dist.doubled, [1, 1])
+
+
+@pytest.mark.parametrize("batch", [(), (0,), (3,), (0, 2)], ids=str)
+def test_a_distribution_is_true(batch: tuple[int, ...], array: Any) -> None:
+    assert bool(Categorical(array(np.ones((*batch, 2)))))
+
+
 @each_dtype
 def test_probs_are_divided_by_their_sum(dtype: str, array: Any, host: Any) -> None:
     dist = Categorical(array([[1, 3, 4], [0, 0, 5]], dtype))
@@ -188,13 +250,13 @@ def test_probs_are_divided_by_their_sum(dtype: str, array: Any, host: Any) -> No
 
 
 @each_dtype
-def test_logits_of_probs_are_clamped_by_the_eps_of_their_dtype(
+def test_logits_of_probs_are_clamped_by_the_eps_of_the_dtype_they_are_computed_in(
     dtype: str, array: Any, host: Any
 ) -> None:
-    eps = float(np.finfo(dtype).eps)
+    eps = float(np.finfo("float32" if dtype == "float16" else dtype).eps)
     dist = Categorical(array([[0, 2, 0], [eps / 4, 1, 1], [eps / 2, eps, 1]], dtype))
     # Not renormalised; and -eps, near enough, is not 0.
-    assert_allclose(host(dist.logits)[0], np.log([eps, 1 - eps, eps]), rtol=eps)
+    assert_allclose(host(dist.logits)[0], np.log([eps, 1 - eps, eps]), rtol=np.finfo(dtype).eps)
     near(host(dist.logits)[1], np.log([eps, 0.5, 0.5]), ulps=1)
     near(host(dist.logits)[2], np.log([eps, eps, 1 - 1.5 * eps]), ulps=1)
     near(host(dist.log_prob([[0], [1]])), host(dist.logits)[:, :2].T, ulps=1)

@@ -452,6 +452,33 @@ def test_structures_differ_where_options_do() -> None:
     assert jax.tree.structure(Categorical(x + 1)) in structures
 
 
+class Named(Categorical):
+    """A subclass with an attribute of its own."""
+
+    def __init__(self, *args: Any, name: str) -> None:
+        super().__init__(*args)
+        self.name = name
+
+
+@narrow
+def test_attributes_of_a_subclass_are_static() -> None:
+    one, two, other = (Named(jnp.asarray(X), name=name) for name in ("a", "a", "b"))
+    traced = []
+
+    @jax.jit
+    def halve(dist: Named) -> Named:
+        traced.append(dist.name)
+        return jax.tree.map(lambda x: x / 2, dist)
+
+    assert [halve(dist).name for dist in (one, two, other)] == ["a", "a", "b"]
+    assert traced == ["a", "b"]
+    assert jax.vmap(lambda dist: dist)(one).name == "a"
+    assert jax.tree.structure(one) == jax.tree.structure(two) != jax.tree.structure(other)
+    two.also = one.also = 1
+    one.__dict__["name"] = one.__dict__.pop("name")  # the order does not matter
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+
+
 # --- memory and devices
 
 

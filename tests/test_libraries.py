@@ -122,6 +122,30 @@ def test_kernels_beside_the_array_api_take_bfloat16() -> None:
 COPIERS = [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 
 
+@pytest.mark.parametrize("size", [2, 5000])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@each_library
+def test_the_lowest_logarithm_of_a_probability(library: str, dtype: str, size: int) -> None:
+    """It is that of the dtype that is computed in, and the same wherever it is computed."""
+    if library == "array_api_strict" and dtype.endswith("float16"):
+        pytest.skip("the standard has no float16")
+    narrow = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else dtype
+    probs = np.zeros(size)
+    probs[1] = 1
+    torch = library == "torch"  # which takes no bfloat16 of NumPy, nor gives one
+    x = put(probs if torch else probs.astype(narrow), library)
+    x = x.to(getattr(compat.array_namespace(x), dtype)) if torch else x
+    eps = np.finfo("float64" if str(x.dtype).endswith("float64") else "float32").eps
+    floor = np.float64(np.log(eps).astype(narrow))
+    dist, exact = Categorical(x), Categorical(x, clamp_probs=False)
+    for one in (dist, dist[None], dist.expand(3)):
+        for lowest in (one.log_prob(0), one.logits[..., 0]):
+            found = get(lowest.double() if torch else lowest)
+            assert_allclose(np.float64(found), np.full(found.shape, floor), rtol=1e-7)
+    assert float(exact.log_prob(0)) == -np.inf
+    assert float(dist.prob(0)) == 0
+
+
 @each_library
 @pytest.mark.parametrize("copier", COPIERS, ids=["copy", "deepcopy", "pickle"])
 def test_copies(copier: Callable[[Any], Any], library: str) -> None:

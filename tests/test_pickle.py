@@ -1,6 +1,7 @@
 """Pickling and copying."""
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from anycat import Categorical
+from anycat import Categorical, kl_divergence
 
 COPIERS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
@@ -70,3 +71,49 @@ def test_what_is_kept_for_speed_is_not_pickled() -> None:
 
 def test_an_expanded_batch_is_not_pickled() -> None:
     assert len(pickle.dumps(Categorical([0.5, 0.5]).expand((10**9, 10**9)))) < 1000
+
+
+# --- what a subclass adds
+
+
+class Named(Categorical):
+    """A subclass with attributes of its own, and a cached property."""
+
+    def __init__(self, *args: Any, name: Any = "first", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.name = name
+        self._hidden = 7
+
+    @functools.cached_property
+    def squares(self) -> Any:
+        return self.probs**2
+
+
+KEEPERS: dict[str, Callable[[Any], Any]] = {
+    **COPIERS,
+    "expand": lambda dist: dist.expand((3, 2)),
+    "expand twice": lambda dist: dist.expand((3, 2)).expand((4, 3, 2)),
+    "index": lambda dist: dist[0],
+    "slice": lambda dist: dist[:1, None],
+    "iterate": lambda dist: list(dist)[1],
+}
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_a_subclass_keeps_its_attributes(keeper: str, array: Any, host: Any) -> None:
+    dist = Named(array([[1.0, 3.0], [1.0, 1.0]]), name=["a", "b"])
+    assert dist.squares.shape == (2, 2)
+    assert dist.entropy().shape == (2,)
+    twin = KEEPERS[keeper](dist)
+    assert type(twin) is Named
+    assert (twin.name, twin._hidden) == (["a", "b"], 7)
+    assert (twin.name is dist.name) == (keeper == "copy" or keeper not in COPIERS)
+    assert tuple(twin.squares.shape) == twin.param_shape
+    assert_array_equal(host(twin.squares), host(twin.probs) ** 2)
+
+
+def test_there_is_nothing_to_keep_of_a_plain_distribution(array: Any) -> None:
+    dist = Categorical(array([[1.0, 3.0], [1.0, 1.0]]))
+    results = [dist.probs, dist.logits, dist.icdf(0.5), dist.entropy(), dist.log_prob(1), dist.mode]
+    assert all(x.shape[0] == 2 for x in [*results, dist.perplexity(), kl_divergence(dist, dist)])
+    assert dist._own == {}

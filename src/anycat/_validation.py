@@ -22,27 +22,58 @@ if TYPE_CHECKING:
 def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     """Return ``x`` as a real array; numbers and lists become arrays that can meet ``like``.
 
-    Nothing is moved between libraries or devices.
+    Numbers may be NumPy's. Objects with ``__array__``, such as those of pandas, become arrays of
+    NumPy. Nothing else is moved between libraries or devices.
     """
     backend = registry.find_backend(x)
     if backend is None:
-        backend = registry.default() if like is None else registry.backend_of(like)
-        x = _from_sequence(backend, name, x, like)
+        x = _from_object(name, x, like)
+        backend = registry.backend_of(x)
     backend.check_supported(name, x)
-    if like is not None:
-        _check_like(backend, name, x, like)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}")
+    if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
+        raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
+    if like is None:
+        return x
+    if x.ndim == 0 and backend is registry.default() is not registry.backend_of(like):
+        return as_array(name, x.item(), like)
+    _check_like(backend, name, x, like)
     return x
 
 
-def _from_sequence(backend: Backend, name: str, x: Any, like: Array | None) -> Array:
-    if not isinstance(x, bool | int | float | list | tuple):
-        raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}")
+def _from_object(name: str, x: Any, like: Array | None) -> Array:
+    if isinstance(x, bool | int | float | list | tuple):
+        return _from_numbers(name, x, like)
+    if hasattr(type(x), "__array__"):
+        registry.default().check_supported(name, x)  # it may be a matrix
+        return registry.default().asarray(x)
+    remedy = ": call its toarray() first" if hasattr(x, "toarray") else ""
+    raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}{remedy}")
+
+
+def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
+    _check_items(name, (x,))
+    backend = registry.default() if like is None else registry.backend_of(like)
     try:
         return backend.asarray(x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
+
+
+def _check_items(name: str, items: Sequence[Any]) -> None:
+    """Refuse lists of other arrays than NumPy's: their gradients, say, would get lost."""
+    if _NUMBERS.issuperset(map(type, items)):
+        return
+    for item in items:
+        if isinstance(item, list | tuple):
+            _check_items(name, item)
+        elif (backend := registry.find_backend(item)) not in (None, registry.default()):
+            stack = f"{backend.xp.__name__.removeprefix('array_api_compat.')}.stack"
+            raise TypeError(f"{name} is a list of arrays of {backend.name}: call {stack} first")
+
+
+_NUMBERS = frozenset((bool, int, float))
 
 
 def _check_like(backend: Backend, name: str, x: Array, like: Array) -> None:

@@ -13,6 +13,7 @@ from ._random import RandomBits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import ClassVar, NoReturn
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
@@ -30,15 +31,24 @@ class cached(cached_property):  # type: ignore[type-arg]
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]
-    """A cached property, except that values which must not outlive the call are not cached."""
+    """A cached property that is read-only, and does not cache what must not outlive the call."""
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
+        found = dist.__dict__.get(self.attrname, self)
+        if found is not self:
+            return found
         value = self.func(dist)
         if dist._backend.can_cache(value, dist._param):
             vars(dist)[self.attrname] = value
         return value
+
+    def __set__(self, dist: Any, value: Any) -> NoReturn:
+        raise AttributeError(f"{self.attrname} is read-only: make a new distribution instead")
+
+    def __delete__(self, dist: Any) -> NoReturn:
+        self.__set__(dist, None)
 
 
 def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
@@ -72,9 +82,11 @@ class Categorical:
         JAX traces are never checked; where PyTorch compiles, exports or maps, tensors on the CPU
         are checked when the function runs.
     clamp_probs : bool, default True
-        Whether to clamp probabilities to ``[eps, 1 - eps]``, with the ``eps`` of the dtype, before
-        taking their logarithm, as PyTorch does. If False, `logits` and `log_prob` return the exact
-        ``-inf`` for a probability of zero. Has no effect on a distribution given by ``logits``.
+        Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
+        PyTorch does. ``eps`` is that of the dtype, but no more than that of float32, in which
+        narrower dtypes are computed. So `logits` and `log_prob` are at least -15.9, in float64
+        -36.0. If False, they are the exact ``-inf`` for a probability of zero. Has no effect on a
+        distribution given by ``logits``.
 
     Raises
     ------
@@ -89,6 +101,9 @@ class Categorical:
     The distribution shares memory with its parameter, like `numpy.asarray`, and assumes that it is
     not modified. Parameters are normalised only when this is needed, for example by `probs` or
     `log_prob`. Draws never depend on the rounding of normalised values.
+
+    An object of a subclass keeps its attributes, as they are, when it is expanded, indexed, copied,
+    pickled, or taken apart by JAX, to which they are static data.
 
     Examples
     --------
@@ -105,6 +120,24 @@ class Categorical:
 
     event_shape: tuple[()] = ()
     """Shape of one event: always ``()``."""
+
+    # What `_set` sets.
+    _form: Form
+    _param: Array
+    _batch_shape: tuple[int, ...]
+    _validate: bool
+    _clamp_probs: bool
+    _rows_validated: bool
+    _cache: dict[str, Any]
+    _backend: Backend
+    _small: Array | None
+
+    _known: ClassVar[frozenset[str]]
+    """The names of what `_set` sets, and of cached properties."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._known = _derived(cls) | _SET
 
     def __init__(
         self,
@@ -154,6 +187,8 @@ class Categorical:
         The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
         is invalid, and ``cache`` belongs to the kernels. The last two are looked up if not given.
         """
+        if hasattr(self, "_form"):  # it is initialised again: forget what was cached
+            self.__dict__ = self._own
         if backend is None:
             backend = registry.find_backend(param)
             # The leaf of a pytree need not be an array: see `_unflatten`.
@@ -166,7 +201,7 @@ class Categorical:
         self._clamp_probs = clamp_probs
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
-        self._backend: Backend = backend  # type: ignore[assignment]
+        self._backend = backend  # type: ignore[assignment]
         self._small = small
         registry.register(type(self))
         return self
@@ -183,10 +218,17 @@ class Categorical:
     def _options(self) -> tuple[bool, bool, bool]:
         return self._validate, self._clamp_probs, self._rows_validated
 
+    @property
+    def _own(self) -> dict[str, Any]:
+        """What a subclass has added to the object, if it does not follow from the parameters."""
+        return {name: value for name, value in vars(self).items() if name not in self._known}
+
     def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
     ) -> Categorical:
         new = Categorical.__new__(type(self))
+        if own := self._own:
+            vars(new).update(own)
         return new._set(self._form, param, batch_shape, *self._options, cache)
 
     def _block_of(self, param: Array) -> Categorical:
@@ -196,20 +238,23 @@ class Categorical:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), *state)
+        return _rebuild, (type(self), *state), self._own or None
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
         param = self._param
         if self._batch_shape != _batch_of(param):
             param = self._xp.broadcast_to(param, self.param_shape)
-        return (param,), (self._form.name, self._validate, self._clamp_probs)
+        own = tuple(sorted(self._own.items()))
+        return (param,), (self._form.name, self._validate, self._clamp_probs, own)
 
     @classmethod
     def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
         """Rebuild the distribution from a transformed parameter, without checks."""
-        form, *rest = options
-        return _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+        form, *rest, own = options
+        new = _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+        vars(new).update(own)
+        return new
 
     def __repr__(self) -> str:
         if self._backend is None:  # see `_unflatten`
@@ -272,19 +317,15 @@ class Categorical:
         if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
             raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
         new = self._with_params(self._param, shape, self._cache)
-        for name in (
-            "probs",
-            "logits",
-            "_normalizer",
-            "_row_stats",
-            "_cumulative",
-            "_tracked_entropy",
-        ):
+        for name in _CACHED:
             if (known := vars(self).get(name)) is not None:
                 vars(new)[name] = (
                     known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
                 )
         return new
+
+    def __bool__(self) -> bool:
+        return True  # also without a batch, or with an empty one
 
     def __len__(self) -> int:
         """Return the length of the first axis of the batch."""
@@ -392,7 +433,8 @@ class Categorical:
         return self._broadcast(self._to_dtype(x), self.param_shape)
 
     def _broadcast(self, x: Array, shape: tuple[int, ...]) -> Array:
-        return x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
+        x = x if tuple(x.shape) == shape else self._xp.broadcast_to(x, shape)
+        return self._backend.result(x)
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -734,12 +776,24 @@ class Categorical:
     def mean(self) -> Array:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         device = self._backend.creation_device(self._param)
-        return self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
+        nans = self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
+        return self._backend.result(nans)
 
     @property
     def variance(self) -> Array:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
+
+
+def _derived(cls: type) -> frozenset[str]:
+    """Return the names of the cached properties of a class."""
+    members = [item for base in cls.__mro__ for item in vars(base).items()]
+    return frozenset(name for name, member in members if isinstance(member, cached_property))
+
+
+_CACHED = _derived(Categorical)
+_SET = frozenset(name for name in Categorical.__annotations__ if name[0] == "_")
+Categorical._known = _CACHED | _SET
 
 
 def _batch_of(param: Any) -> tuple[int, ...]:

@@ -74,9 +74,8 @@ class Traits(NamedTuple):
     index: Any
     """The default dtype of indices."""
     eps: float
-    """Of ``real``."""
+    """Of ``compute``, as ``max`` is."""
     max: float
-    """Of ``compute``."""
 
 
 class Backend:
@@ -201,6 +200,10 @@ class Backend:
         """Return a context without warnings of overflow and the like: many libraries use NumPy."""
         return np.errstate(all="ignore")
 
+    def result(self, x: Array) -> Array:
+        """Return a result as the functions of the library do."""
+        return x
+
     def register(self, cls: type) -> None:
         """Make a class of distributions known to the library."""
 
@@ -253,7 +256,7 @@ class Backend:
         to do it.
         """
         view = self.untracked(x)
-        if view is None or view.dtype.itemsize > 8:
+        if view is None:
             return None
         function = getattr(self.cpu, name)
         if self.cpu.is_default_float_env():
@@ -477,7 +480,7 @@ def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
         real,
         compute,
         xpx.default_dtype(xp, "indexing", device=device),
-        float(backend.finfo(real).eps),
+        float(backend.finfo(compute).eps),
         float(backend.finfo(compute).max),
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 _PLAIN = np.ndarray, np.memmap
+_REMEDIES = (np.ma.MaskedArray, "call its filled()"), (np.matrix, "call numpy.asarray")
 _STATEFUL = np.random.Generator, np.random.BitGenerator
 
 
@@ -32,9 +33,10 @@ class NumPyBackend(Backend):
         return ("cpu",)
 
     def check_supported(self, name: str, x: Array) -> None:
-        """Refuse masked arrays, whose masks would get lost."""
-        if type(x).__module__.startswith("numpy.ma"):
-            raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+        """Refuse arrays with rules of their own."""
+        for cls, remedy in _REMEDIES:
+            if isinstance(x, cls):
+                raise TypeError(f"{name} is a {type(x).__name__}: {remedy} first")
 
     # NumPy's own functions, where its namespace need not be loaded for more.
 
@@ -59,9 +61,13 @@ class NumPyBackend(Backend):
         view: Array = module.asarray(x)
         return view
 
-    def from_kernel(self, out: Array, params: Array) -> Array:
-        """Return the draws themselves."""
-        return out
+    def from_kernel(self, out: Array, params: Array) -> Any:
+        """Return the draws or values themselves."""
+        return self.result(out)
+
+    def result(self, x: Array) -> Any:
+        """Return an array; a scalar if it has no axes."""
+        return x if x.ndim else x[()]
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small array, in one axis."""

@@ -114,12 +114,12 @@ def load(library: Library) -> Backend:
 
 def default() -> Backend:
     """Return the backend in which lists and numbers become arrays."""
-    return load(LIBRARIES[0])
+    return _BY_TYPE[np.ndarray]
 
 
 # JAX's gradients of integers are NumPy arrays that array-api-compat counts as JAX's. So NumPy's
 # type is entered here, before any of its arrays is looked at.
-_BY_TYPE[np.ndarray] = default()
+_BY_TYPE[np.ndarray] = load(LIBRARIES[0])
 
 
 def is_traced(x: Any) -> bool:
@@ -160,8 +160,8 @@ def _find_reader(rng: RNG) -> Backend:
             return load(library)
     kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
     raise TypeError(
-        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator, "
-        f"or {kinds}; got {type(rng).__name__}"
+        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
+        f"numpy.random.default_rng, for example), or {kinds}; got {type(rng).__name__}"
     )
 
 
