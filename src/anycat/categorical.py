@@ -26,7 +26,8 @@ class cached(cached_property):  # type: ignore[type-arg]
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
-        value = vars(dist)[self.attrname] = self.func(dist)
+        value = self.func(dist)
+        setattr(dist, self.attrname, value)
         return value
 
 
@@ -36,9 +37,9 @@ class cached_parameter(cached_property):  # type: ignore[type-arg]
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
-        found = dist.__dict__.get(self.attrname, self)
-        if found is not self:
-            return found
+        known = dist.__dict__
+        if self.attrname in known:
+            return known[self.attrname]
         value = self.func(dist)
         if dist._backend.can_cache(value, dist._param):
             vars(dist)[self.attrname] = value

@@ -236,9 +236,9 @@ class Backend:
         x = self.detach(x)
         try:
             memory, _ = _kernels.memory_of(x)
+            return self.to_kernel(x, np) if memory == "cpu" else None
         except _kernels.UNREADABLE:
             return None
-        return self.to_kernel(x, np) if memory == "cpu" else None
 
     def untracked(self, x: Array) -> Array | None:
         """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""

@@ -155,7 +155,7 @@ _READERS: dict[type, Backend] = {int: default()}
 def _find_reader(rng: RNG) -> Backend:
     for library in LIBRARIES:
         if sys.modules.get(library.name) and load(library).reads(rng):
-            if find_backend(rng) is None:  # an array may be a key or not
+            if not hasattr(rng, "shape"):  # an array may be a key or not
                 _READERS[type(rng)] = load(library)
             return load(library)
     kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)

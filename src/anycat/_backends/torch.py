@@ -42,15 +42,18 @@ if TYPE_CHECKING:
     Array = Any
 
 
-class _Buffer(threading.local):
-    """A tensor for 128 random bits in each thread, since a new one takes as long as the bits."""
-
-    def __init__(self) -> None:
-        self.bits = torch.empty(2, dtype=torch.int64, device="cpu")
-        self.words = as_numpy(self.bits).view("<u4")
+_buffer = threading.local()  # for 128 random bits: a new tensor takes as long as they do
 
 
-_buffer = _Buffer()
+def _bits_and_words() -> tuple[Any, Any]:
+    """Return the buffer of the thread, as a tensor and as NumPy's array of words.
+
+    It is made when PyTorch watches nothing, which it might when this file is imported.
+    """
+    if not hasattr(_buffer, "words"):
+        _buffer.bits = torch.empty(2, dtype=torch.int64, device="cpu")
+        _buffer.words = as_numpy(_buffer.bits).view("<u4")
+    return _buffer.bits, _buffer.words
 
 
 def _traits(real: Any, compute: Any) -> Traits:
@@ -289,8 +292,9 @@ class TorchBackend(Backend):
 
     def default_words(self) -> Any:
         """Take the next 128 bits of PyTorch's default generator on the CPU."""
-        _buffer.bits.random_(-(2**63), None)
-        return _buffer.words
+        bits, words = _bits_and_words()
+        bits.random_(-(2**63), None)
+        return words
 
     # --- the way in and out ---------------------------------------------------------------------
 

@@ -38,7 +38,14 @@ _transforms: Callable[[], Any] = getattr(
 )
 _has_storage: Callable[[Tensor], bool] = getattr(torch._C, "_has_storage", lambda _: False)
 
-unwrap: Callable[[Tensor], Tensor] = torch.func.debug_unwrap
+
+def _unwrap(x: Tensor) -> Tensor:
+    while torch._C._functorch.is_functorch_wrapped_tensor(x):
+        x = torch._C._functorch.get_unwrapped(x)
+    return x
+
+
+unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", _unwrap)  # from 2.7 on
 
 _NARROWEST = {x for name, x in vars(torch).items() if name.startswith(("float4", "float8"))}
 _FREED = "has no memory any more: its storage was freed"
