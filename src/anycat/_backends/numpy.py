@@ -33,9 +33,10 @@ class NumPyBackend(Backend):
         return ("cpu",)
 
     def check_supported(self, name: str, x: Array) -> None:
-        """Refuse masked arrays, whose masks would get lost."""
+        """Refuse masked arrays, whose masks would get lost, and dtypes of too few bits."""
         if type(x).__module__.startswith("numpy.ma"):
             raise TypeError(f"{name} must be a plain array; got {type(x).__name__}: fill it first")
+        super().check_supported(name, x)
 
     # NumPy's own functions, where its namespace need not be loaded for more.
 
