@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -185,6 +186,122 @@ def test_what_is_traced_is_not_kept() -> None:
     for member in MEMBERS.values():
         near(member(dist), member(make("probs", X)))
     assert dist.probs is dist.probs
+
+
+# --- constants within what is traced
+
+TRANSFORMS: dict[str, Callable[[Callable[[Any], Any]], Any]] = {
+    "jit": lambda f: jax.jit(f)(1.0),
+    "scan": lambda f: jax.lax.scan(lambda c, x: (c, f(x)), 0, jnp.ones(2)),
+    "cond": lambda f: jax.lax.cond(jnp.asarray(True), f, f, 1.0),
+    "while_loop": lambda f: jax.lax.while_loop(
+        lambda c: c[0] < 1, lambda c: (c[0] + 1, f(c[0])), (0.0, f(0.0))
+    ),
+    "grad": lambda f: jax.grad(lambda x: f(x).sum())(1.0),
+    "jit of grad": lambda f: jax.jit(jax.grad(lambda x: f(x).sum()))(1.0),
+    "vmap": lambda f: jax.vmap(f)(jnp.ones(2)),
+    "jit of vmap": lambda f: jax.jit(jax.vmap(f))(jnp.ones(2)),
+    "checkpoint": lambda f: jax.checkpoint(f)(1.0),
+    "grad of checkpoint": lambda f: jax.grad(jax.checkpoint(lambda x: f(x).sum()))(1.0),
+    "eval_shape": lambda f: jax.eval_shape(f, 1.0),
+}
+each_transform = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+
+# Functions, constants for which they raise, and messages.
+VOID: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
+    "probs": (Categorical, jnp.asarray([[1.0, -1.0]]), r"probs\[0, 1\] is -1"),
+    "a sum of 0": (Categorical, jnp.zeros((2, 3)), r"probs\[0\] is 0"),
+    "logits": (lambda x: Categorical(logits=x), jnp.full(3, -jnp.inf), "must not all be -inf"),
+    "value": (lambda v: make("probs", X).log_prob(v), jnp.asarray([1, 4]), r"value\[1\] is 4"),
+    "number": (lambda v: make("probs", X).prob(v), 4, "value is 4"),
+    "fraction": (lambda v: make("logits", X).log_prob(v), jnp.asarray(0.5), "value is 0.5"),
+    "q": (lambda q: make("probs", X).icdf(q), jnp.asarray([0.5, 2]), r"q\[1\] is 2"),
+}
+
+
+@pytest.fixture(params=[True, False], ids=["kernels", "operations"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check by kernels, or else by operations, as on a GPU."""
+    if not request.param:
+        monkeypatch.setattr(type(registry.backend_of(jnp.ones(1))), "on_cpu", lambda *_: None)
+
+
+@pytest.mark.slow
+@narrow
+@each_transform
+def test_constants(transform: Callable[..., Any], kernels: None) -> None:
+    dist = make("probs", X)
+
+    def function(x: Any) -> Any:
+        results = [m(d) for m in MEMBERS.values() for d in (dist, make("probs", X))]
+        return x * sum(result.sum() for result in results)
+
+    transform(function)
+
+
+@narrow
+@each_member
+@each_form
+def test_constants_have_the_same_results(form: str, member: Callable[[Any], Any]) -> None:
+    x = jnp.asarray(X)
+    near(jax.jit(lambda: member(make(form, x)))(), member(make(form, x)))
+
+
+@narrow
+@each_transform
+@pytest.mark.parametrize(("function", "constant", "message"), VOID.values(), ids=VOID)
+def test_invalid_constants(
+    function: Callable[[Any], Any],
+    constant: Any,
+    message: str,
+    transform: Callable[..., Any],
+    kernels: None,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        transform(lambda x: x * function(constant))
+
+
+@narrow
+def test_what_is_computed_from_constants_is_kept(kernels: None) -> None:
+    dist = make("probs", X)
+    jax.jit(lambda x: x * dist.probs.sum() + dist.logits.sum())(1.0)
+    for name in ("probs", "logits"):
+        assert isinstance(vars(dist)[name], jax.Array)
+        assert not isinstance(vars(dist)[name], jax.core.Tracer)
+
+
+CONSTANT = jnp.ones(2)
+HAVE_VALUES: dict[str, Callable[[Any, Any], Any]] = {
+    "nothing": lambda f, x: f(x),
+    "grad": lambda f, x: jax.grad(f)(x),
+    "hessian": lambda f, x: jax.hessian(f)(x),
+    "jacfwd": lambda f, x: jax.jacfwd(f)(x),
+    "jvp": lambda f, x: jax.jvp(f, (x,), (x,)),
+    "linearize": lambda f, x: jax.linearize(f, x),
+    "grad of a constant in jit": lambda f, _: jax.jit(lambda: jax.grad(f)(CONSTANT))(),
+}
+HAVE_NONE: dict[str, Callable[[Any, Any], Any]] = {
+    "jit": lambda f, x: jax.jit(f)(x),
+    "vmap": lambda f, x: jax.vmap(f)(x),
+    "checkpoint": lambda f, x: jax.checkpoint(f)(x),
+    "eval_shape": lambda f, x: jax.eval_shape(f, x),
+    "grad in jit": lambda f, x: jax.jit(jax.grad(f))(x),
+    "jit in grad": lambda f, x: jax.grad(jax.jit(f))(x),
+    "grad in vmap": lambda f, x: jax.vmap(jax.grad(f))(x),
+}
+
+
+@narrow
+@pytest.mark.parametrize("name", HAVE_VALUES | HAVE_NONE)
+def test_what_has_values(name: str) -> None:
+    backend, traced = registry.backend_of(CONSTANT), set()
+
+    def see(x: Any) -> Any:
+        traced.add(backend.is_traced(x))
+        return (x * x).sum()
+
+    (HAVE_VALUES | HAVE_NONE)[name](see, CONSTANT)
+    assert traced == {name in HAVE_NONE}
 
 
 # --- draws within compiled functions
@@ -372,7 +489,19 @@ def test_many_keys(shape: tuple[int, ...]) -> None:
 
 
 @narrow
-@pytest.mark.parametrize("rng", [jnp.ones(3), jnp.ones((2, 2), np.uint32), jnp.asarray(1.5)])
+@pytest.mark.parametrize("x", [X, jnp.asarray(X)])
+@pytest.mark.parametrize("shape", [(2,), (1,), (2, 3)])
+def test_many_raw_keys(shape: tuple[int, ...], x: Any) -> None:
+    keys = jax.random.key_data(jax.random.split(KEY, shape))
+    message = re.escape(f"rng must be one key; got keys of shape {shape}: use jax.vmap")
+    with pytest.raises(TypeError, match=message):
+        Categorical(x).sample(rng=keys)
+    with pytest.raises(TypeError, match=message):
+        jax.jit(lambda keys: Categorical(x).sample(rng=keys))(keys)
+
+
+@narrow
+@pytest.mark.parametrize("rng", [jnp.ones(3), jnp.ones((2, 2), np.int32), jnp.asarray(1.5)])
 def test_arrays_that_are_no_key(rng: Any) -> None:
     with pytest.raises(TypeError, match=r"rng must be None, .* or a .*, a key of jax\.random; got"):
         make("probs", X).sample(rng=rng)

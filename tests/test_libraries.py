@@ -67,6 +67,35 @@ def test_every_library_gives_the_same(form: str, library: str) -> None:
             assert_allclose(get(found), desired, 1e-5, 1e-6, err_msg=name)
 
 
+# --- dtypes of a few bits
+
+NARROW = {
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz"), "float32"),
+    **dict.fromkeys(("int2", "int4"), "int8"),
+    "float4_e2m1fn": "float32",
+    "uint4": "uint8",
+}
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax", "dask"])
+@pytest.mark.parametrize(("dtype", "wider"), NARROW.items())
+def test_dtypes_of_a_few_bits(dtype: str, wider: str, library: str) -> None:
+    kind = getattr(pytest.importorskip("ml_dtypes"), dtype, None)
+    if kind is None:
+        pytest.skip("this release has no such dtype")
+    x = put(np.ones(2, kind), library)
+    advice = f"is of {dtype}: convert it to {wider} first"
+    for form in ("probs", "logits"):
+        with pytest.raises(TypeError, match=f"{form} {advice}"):
+            Categorical(**{form: x})
+    dist = Categorical(put(np.ones(2, np.float32), library))
+    with pytest.raises(TypeError, match=f"value {advice}"):
+        dist.log_prob(x)
+    with pytest.raises(TypeError, match=f"q {advice}"):
+        dist.icdf(x)
+    Categorical(x.astype(wider))
+
+
 # --- bfloat16, which NumPy has from ml_dtypes, and those have that take their dtypes from NumPy
 
 each_with_bfloat16 = pytest.mark.parametrize(

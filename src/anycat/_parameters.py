@@ -2,8 +2,8 @@
 
 A distribution is given in one of two *forms*. Each form has functions of its parameters
 ``x``: the normalizer of each row, and the probabilities and log-probabilities of entries, given the
-normalizer. These two work on single entries, so that looking up a log-probability needs no more
-of the row than its entry and its normalizer.
+normalizer. These two work on single entries, so that looking up a log-probability needs no more of
+the row than its entry and its normalizer. That of an invalid row makes them NaN.
 """
 
 from __future__ import annotations
@@ -35,30 +35,32 @@ class Form:
 
 
 def _log_of_share(xp: Namespace, x: Array, n: Normalizer) -> Array:
-    """Return log(x / n), -inf for 0, without NaN in the gradient.
+    """Return log(x / n), -inf for 0, without NaN in the gradient of a valid row.
 
     The quotient is accurate near 1, the difference of logarithms where the quotient would be
     subnormal.
     """
-    positive = x > 0
-    x = xp.where(positive, x, 1.0)
+    nonzero = (x > 0) | xp.isnan(n[0])
+    x = xp.where(nonzero, x, 1.0)
     share = x / n[0]
     normal = share >= xp.finfo(share.dtype).smallest_normal
     log = xp.where(normal, xp.log(xp.where(normal, share, 1.0)), xp.log(x) - xp.log(n[0]))
-    return xp.where(positive, log, -xp.inf)
+    return xp.where(nonzero, log, -xp.inf)
 
 
-def _probs_valid(xp: Namespace, x: Array) -> Array:
-    sums = xp.sum(x, axis=-1)
-    return (xp.min(x, axis=-1) >= 0) & (sums > 0) & (sums < xp.inf)
+def _sum_if_valid(xp: Namespace, x: Array) -> Array:
+    """Return the sum of each row, NaN if it is invalid."""
+    total = xp.sum(x, axis=-1, keepdims=True)
+    valid = (xp.min(x, axis=-1, keepdims=True) >= 0) & (total > 0) & (total < xp.inf)
+    return xp.where(valid, total, xp.nan)
 
 
 PROBS = Form(
     "probs",
-    normalizer=lambda xp, x: (xp.sum(x, axis=-1, keepdims=True),),
+    normalizer=lambda xp, x: (_sum_if_valid(xp, x),),
     prob=lambda xp, x, n: x / n[0],
     log_prob=_log_of_share,
-    valid=_probs_valid,
+    valid=lambda xp, x: ~xp.isnan(_sum_if_valid(xp, x)[..., 0]),
 )
 
 
@@ -96,7 +98,7 @@ def mode(xp: Namespace, x: Array, form: Form) -> Array:
 
 def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:
     """Return -sum(p * log_p), where a term with p = 0 is 0."""
-    return xp.sum(xp.where(p > 0, -p * xp.where(p > 0, log_p, 0.0), 0.0), axis=-1)
+    return xp.sum(-p * xp.where(p == 0, 0.0, log_p), axis=-1)
 
 
 def relative_entropy(xp: Namespace, p: Array, log_p: Array, log_q: Array) -> Array:

@@ -27,7 +27,7 @@ class cached(cached_property):  # type: ignore[type-arg]
         if dist is None:
             return self
         value = self.func(dist)
-        setattr(dist, self.attrname, value)
+        setattr(dist, str(self.attrname), value)
         return value
 
 
@@ -79,9 +79,10 @@ class Categorical:
         infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means True, or
-        False under ``python -O``. Without these checks, draws from invalid rows are -1. Values that
-        JAX traces are never checked; where PyTorch compiles, exports or maps, tensors on the CPU
-        are checked when the function runs.
+        False under ``python -O``. Without these checks, draws, modes and quantiles of invalid rows
+        are -1, and all other results for them are NaN. Values that JAX traces are never checked,
+        but constants within what it traces are. Where PyTorch compiles, exports or maps, tensors on
+        the CPU are checked when the function runs.
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
         PyTorch does. ``eps`` is that of the dtype, but no more than that of float32, in which
@@ -593,6 +594,7 @@ class Categorical:
             if found is None:
                 found = self._gather_and_normalize(index, log)
         if inside is not True:
+            inside = inside | self._xp.isnan(found)
             found = self._xp.where(inside, found, -math.inf if log else 0.0)
         return self._to_dtype(found)
 
@@ -668,7 +670,8 @@ class Categorical:
         index = xp.floor(xp.where(between, value, xp.zeros_like(value)))
         found = self._gather(self._cumulative, xp.astype(index, index_dtype))
         result = self._to_compute_dtype(found)
-        result = xp.where(between, result, xp.astype(value >= last, result.dtype))
+        known = between | xp.isnan(result)
+        result = xp.where(known, result, xp.astype(value >= last, result.dtype))
         if floating:
             result = xp.where(xp.isnan(value), xp.nan, result)
         return self._to_dtype(result)
@@ -684,7 +687,7 @@ class Categorical:
         Returns
         -------
         array of the broadcast shape, in the library's index dtype
-            Without checks, -1 where ``q`` is NaN or outside [0, 1].
+            Without checks, -1 where ``q`` is NaN or outside [0, 1], or the row is invalid.
         """
         return self._at("q", q, self._icdf_at)
 
@@ -703,7 +706,8 @@ class Categorical:
             middle = (low + high) // 2
             below = self._to_compute_dtype(self._gather(cdf, middle)) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
-        return xp.where((q >= 0) & (q <= 1), low, -1)
+        valid = ~xp.isnan(cdf[..., -1])
+        return xp.where((q >= 0) & (q <= 1) & valid, low, -1)
 
     # --- summaries ------------------------------------------------------------------------------
 

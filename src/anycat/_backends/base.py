@@ -155,6 +155,8 @@ class Backend:
 
     def check_supported(self, name: str, x: Array) -> None:
         """Raise if an array of the library cannot be used, whatever its values."""
+        if wider := _wider_dtype(x.dtype):
+            raise TypeError(f"{name} is of {x.dtype}: convert it to {wider} first")
 
     def is_traced(self, x: Any) -> bool:
         """Tell whether an array has no values yet, or stands for many at once."""
@@ -483,6 +485,20 @@ def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
         float(backend.finfo(compute).eps),
         float(backend.finfo(compute).max),
     )
+
+
+# Dtypes of a few bits, and what has all their numbers. Libraries support them in part only.
+_WIDER = {
+    **dict.fromkeys(("float4", "float6", "float8"), "float32"),
+    **dict.fromkeys(("int1", "int2", "int4"), "int8"),
+    **dict.fromkeys(("uint1", "uint2", "uint4"), "uint8"),
+}
+
+
+@functools.lru_cache(None, typed=True)  # dtypes of two libraries may be equal
+def _wider_dtype(dtype: Any) -> str | None:
+    """Return what to convert a dtype of too few bits to, if it is one."""
+    return _WIDER.get(str(dtype).split("_")[0])  # float8_e4m3fn and the like
 
 
 @functools.cache

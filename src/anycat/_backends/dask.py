@@ -42,12 +42,13 @@ class DaskBackend(Backend):
     """Dask."""
 
     def check_supported(self, name: str, x: Array) -> None:
-        """Refuse arrays of unknown shape."""
+        """Refuse arrays of unknown shape, and dtypes of too few bits."""
         if any(map(math.isnan, x.shape)):
             raise ValueError(
                 f"{name} is a Dask array with chunks of unknown sizes, and so of shape {x.shape}: "
                 "call its compute_chunk_sizes() first"
             )
+        super().check_supported(name, x)
 
     def has_values(self, x: Array) -> bool:
         """Return False: blocks have values when they are computed."""

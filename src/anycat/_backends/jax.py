@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,23 @@ from .base import Backend
 from .mapped import draw_each
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from anycat._random import RandomBits
 
+    from .base import Check
+
     Array = Any
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _eagerly(function: F) -> F:
+    """Let a function compute at once, though JAX traces, all that depends on no traced value.
+
+    Otherwise JAX would trace the operations on constants too.
+    """
+    return jax.ensure_compile_time_eval()(function)  # type: ignore[no-any-return]
 
 
 class JAXBackend(Backend):
@@ -45,7 +57,7 @@ class JAXBackend(Backend):
 
     def detach(self, x: Array) -> Array:
         """Return an array without its gradient."""
-        return jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x
+        return _primal(x) if isinstance(x, jax.core.Tracer) else x
 
     def untracked(self, x: Array) -> Any:
         """View an array as one of NumPy, unless JAX traces it, be it for a gradient."""
@@ -67,9 +79,32 @@ class JAXBackend(Backend):
         placed = [z for z in map(self.detach, (x, y)) if not self.is_traced(z) and z.committed]
         return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
 
+    @_eagerly
+    def asarray(self, values: Any, like: Array | None = None) -> Array:
+        """Return numbers as an array that has values, so that these are checked."""
+        return super().asarray(values, like)
+
+    @_eagerly
+    def arange(self, n: int, like: Array) -> Array:
+        """Return the first indices."""
+        return super().arange(n, like)
+
     def register(self, cls: type) -> None:
         """Make a class of distributions a pytree."""
         _register(cls)
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    @_eagerly
+    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
+        """Return ``x`` once its rows have passed a check, unless they are traced."""
+        super().validate_rows(name, check, self.detach(x), cache)
+        return x
+
+    @_eagerly
+    def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
+        """Call a method. What it computes from constants is constant, and so can be kept."""
+        return super().map_rows(method, dist, *args)
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -100,6 +135,7 @@ class JAXBackend(Backend):
         start = -buffer.ctypes.data % line
         return buffer[start : start + size].view(dtype).reshape(shape)
 
+    @_eagerly
     def from_kernel(self, out: Array, params: Array) -> Array:
         """Return draws that are as free to meet other arrays as the parameters are."""
         if isinstance(out, np.ndarray):  # DLPack would bind them to the CPU
@@ -109,21 +145,25 @@ class JAXBackend(Backend):
     # --- random bits ----------------------------------------------------------------------------
 
     def reads(self, rng: Any) -> bool:
-        """Tell whether ``rng`` is a key of `jax.random`, typed or raw, and maybe traced."""
+        """Tell whether ``rng`` is a key of `jax.random`, typed or raw, and maybe traced.
+
+        It may be many, which `random_words` refuses.
+        """
         return isinstance(rng, jax.Array) and (
-            _is_typed(rng) or (rng.ndim, rng.dtype) == (1, "uint32")
+            _is_typed(rng) or (rng.ndim > 0 and rng.dtype == "uint32")
         )
 
     def is_stateless(self, rng: Any) -> bool:
         """Return True: a key stays as it is."""
         return True
 
+    @_eagerly
     def random_words(self, rng: Any) -> Array:
         """Return 128 bits of a key, traced if it is."""
-        if _is_typed(rng) and rng.ndim:
-            raise TypeError(f"rng must be one key; got keys of shape {rng.shape}: use jax.vmap")
-        with jax.ensure_compile_time_eval():  # while others are traced
-            return jax.random.bits(rng, (4,), "uint32")
+        keys = rng.shape if _is_typed(rng) else rng.shape[:-1]
+        if keys:
+            raise TypeError(f"rng must be one key; got keys of shape {keys}: use jax.vmap")
+        return jax.random.bits(rng, (4,), "uint32")
 
     # --- the way in and out ---------------------------------------------------------------------
 
@@ -138,6 +178,12 @@ class JAXBackend(Backend):
     def from_numpy(self, x: Any, memory: str) -> Array:
         """Return an array on the first device with such memory."""
         return jax.device_put(x, jax.devices(memory.lower())[0])
+
+
+@_eagerly
+def _primal(x: Array) -> Array:
+    """Return what a transform for gradients follows: an array with values, if it has them."""
+    return jax.lax.stop_gradient(x)
 
 
 def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -33,10 +33,11 @@ class NumPyBackend(Backend):
         return ("cpu",)
 
     def check_supported(self, name: str, x: Array) -> None:
-        """Refuse arrays with rules of their own."""
+        """Refuse arrays with rules of their own, and dtypes of too few bits."""
         for cls, remedy in _REMEDIES:
             if isinstance(x, cls):
                 raise TypeError(f"{name} is a {type(x).__name__}: {remedy} first")
+        super().check_supported(name, x)
 
     # NumPy's own functions, where its namespace need not be loaded for more.
 

@@ -170,6 +170,8 @@ def _by_operations(x: Tensor, logits: bool) -> tuple[Tensor, Tensor, Tensor, Ten
         log_p = log_p.masked_fill(p == 0, 0)
     else:
         total = x.sum(-1)
+        valid = (x.amin(-1) >= 0) & (total > 0) & total.isfinite()
+        total = total.where(valid, torch.nan)
         log_total, p = total.log(), x / total[..., None]
         log_p = p.masked_fill(p == 0, 1).log()
     return top, total, log_total, -(p * log_p).sum(-1)

@@ -46,8 +46,8 @@ def _log_of_quotient_for(x, total):
         quotient = x / total
         normal = quotient >= least
         quotient = quotient if normal else x * up / (total * down)
-        log = log_of(quotient) - (zero if normal else logs) + zero * quotient  # NaN stays NaN
-        return log if x > zero else none
+        log = log_of(quotient) - (zero if normal else logs)
+        return (log if x > zero else none) + zero * total  # NaN stays NaN
 
     return log_of_quotient
 

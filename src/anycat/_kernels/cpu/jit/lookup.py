@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from .bits import largest_finite
 from .columns import load_columns
 from .constants import CHUNK, LANES, ONE, TWO, ZERO
 from .entries import log_prob_of, prob_of
-from .entry import entry
+from .entry import entry, inner
 from .weights import valid_max
 
 
@@ -48,6 +49,20 @@ def look_up_small(x, size, logits, stats, low, high, values, out):
     return good
 
 
+@inner
+def sum_overflows(x, begin, end, top, logits):
+    """Tell whether the sum of weights, the largest of which is ``top``, is infinite in their type.
+
+    Then the row is invalid. Few rows need be summed to tell.
+    """
+    if logits or not top > np.float64(largest_finite(x[begin])) / np.float64(TWO * (end - begin)):
+        return False
+    total = 0.0
+    for k in range(begin, end):
+        total += np.float64(x[k])
+    return not x.dtype.type(total) < np.inf
+
+
 @entry
 def find_mode(x, size, logits, at, out):
     """Find the first largest entry of each row, -1 if it is invalid."""
@@ -55,7 +70,8 @@ def find_mode(x, size, logits, at, out):
     for r in range(np.uint64(x.size) // size):
         begin, end = r * size, r * size + size
         top, found = valid_max(x, begin, end, logits), np.int64(-1)
-        for low in range(begin, end if top > no_weight else begin, CHUNK):
+        valid = top > no_weight and not sum_overflows(x, begin, end, top, logits)
+        for low in range(begin, end if valid else begin, CHUNK):
             high, equal = min(low + CHUNK, end), False
             for k in range(low, high):  # a loop that is vectorized, to find the chunk
                 equal |= x[k] == top
@@ -84,3 +100,7 @@ def find_short_mode(x, size, logits, at, out):
                 found[b] = k if columns[k * LANES + b] == top[b] else found[b]
         for b in range(LANES):
             out[at + begin + b] = found[b] if top[b] > (-np.inf if logits else 0.0) else -1
+        for b in range(LANES):
+            row = (begin + b) * size
+            if sum_overflows(x, row, row + size, np.float64(top[b]), logits):
+                out[at + begin + b] = -1

@@ -140,8 +140,10 @@ def _store(out, count, r, top, unit, total, by_log, logits):
     log, log_unit, log_top, scale = _log_of_sum(total, top), 0.0, 0.0, np.float64(unit)
     if not logits:
         log_unit, log_top = log_of(scale), _log_of_sum(np.float64(top) * scale, top)
-    missing = 0.0 if top > (-np.inf if logits else 0.0) else np.nan
-    out[r], out[count + r] = top, total / scale + missing
+    given = total / scale
+    valid = (top > (-np.inf if logits else 0.0)) & (type(top)(given) < np.inf)
+    missing = 0.0 if valid else np.nan
+    out[r], out[count + r] = top, given + missing
     out[TWO * count + r] = log - log_unit + missing
     out[THREE * count + r] = (log - log_top) - by_log / total + missing
 
