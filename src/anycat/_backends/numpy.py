@@ -37,7 +37,8 @@ class NumPyBackend(Backend):
         for cls, remedy in _REMEDIES:
             if isinstance(x, cls):
                 raise TypeError(f"{name} is a {type(x).__name__}: {remedy} first")
-        super().check_supported(name, x)
+        if isinstance(x, np.ndarray):  # a table is converted later
+            super().check_supported(name, x)
 
     # NumPy's own functions, where its namespace need not be loaded for more.
 
