@@ -756,6 +756,19 @@ class Categorical:
                 self._form.log_prob(self._xp, x, self._normalizer),
             )
 
+    def _kl_divergence(self, other: Categorical) -> Array:
+        """Return KL(self || other): see `kl_divergence`."""
+        _validation.as_array("q", other._param, self._param)
+        if self.num_categories != other.num_categories:
+            raise ValueError(
+                "p and q must have the same number of categories; got "
+                f"{self.num_categories} and {other.num_categories}"
+            )
+        shape = _validation.broadcast_shapes(
+            "the batch of q", other._batch_shape, self._batch_shape
+        )
+        return self._broadcast(self._divergence(other), shape)
+
     @rowwise
     def _divergence(self, other: Categorical) -> Array:
         xp = self._xp
@@ -833,11 +846,4 @@ def kl_divergence(p: Categorical, q: Categorical) -> Array:
     for name, dist in (("p", p), ("q", q)):
         if not isinstance(dist, Categorical):
             raise TypeError(f"{name} must be a Categorical; got {type(dist).__name__}")
-    _validation.as_array("q", q._param, p._param)
-    if p.num_categories != q.num_categories:
-        raise ValueError(
-            "p and q must have the same number of categories; got "
-            f"{p.num_categories} and {q.num_categories}"
-        )
-    shape = _validation.broadcast_shapes("the batch of q", q.batch_shape, p.batch_shape)
-    return p._broadcast(p._divergence(q), shape)
+    return p._kl_divergence(q)

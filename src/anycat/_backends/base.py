@@ -56,8 +56,8 @@ class Library(NamedTuple):
     """When values are traced, and so are not checked."""
     rng: str = ""
     """The library's own generators or keys that ``rng`` takes."""
-    pytrees: bool = False
-    """Whether it must know of classes of distributions, to take them apart."""
+    registers: bool = False
+    """Whether its own functions must know of classes of distributions."""
 
     def owns(self, xp: Namespace) -> bool:
         """Tell whether a namespace is that of the library."""

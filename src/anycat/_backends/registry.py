@@ -34,6 +34,7 @@ LIBRARIES = (
         gradients=True,
         traced="under `torch.compile`, `torch.export`, `torch.func.vmap`; on the meta device",
         rng="torch.Generator",
+        registers=True,
     ),
     Library(
         *("jax", "JAX", "jax.numpy", "JAXBackend", ("CPU", "CUDA")),
@@ -41,7 +42,7 @@ LIBRARIES = (
         gradients=True,
         traced="under `jit`, `vmap`, `lax.scan`",
         rng="key of jax.random",
-        pytrees=True,
+        registers=True,
     ),
     Library(
         *("dask", "Dask", "array_api_compat.dask.array", "DaskBackend", ("CPU", "CUDA")),
@@ -129,15 +130,15 @@ def is_traced(x: Any) -> bool:
 
 
 def register(cls: type) -> None:
-    """Make a class of distributions known to the imported libraries that have pytrees."""
-    for name, library, known in _WITH_PYTREES:
+    """Make a class of distributions known to the imported libraries whose functions take them."""
+    for name, library, known in _REGISTERING:
         if name in sys.modules and cls not in known:
             load(library).register(cls)
             known.add(cls)
 
 
-_WITH_PYTREES: list[tuple[str, Library, set[type]]] = [
-    (library.name, library, set()) for library in LIBRARIES if library.pytrees
+_REGISTERING: list[tuple[str, Library, set[type]]] = [
+    (library.name, library, set()) for library in LIBRARIES if library.registers
 ]
 
 

@@ -277,6 +277,16 @@ class TorchBackend(Backend):
             return _current_stream(kernels.array_module(), index)
         return super().context(kernels, index, x)
 
+    def register(self, cls: type) -> None:
+        """Let PyTorch's own ``kl_divergence`` take distributions of a class.
+
+        It looks for base classes too, and is told only the one that knows how. So it finds first
+        what others register for classes of their own.
+        """
+        base: Any = next(c for c in cls.__mro__ if "_kl_divergence" in vars(c))
+        with contextlib.suppress(TypeError):  # it may come to refuse classes that are not PyTorch's
+            torch.distributions.register_kl(base, base)(base._kl_divergence)
+
     # --- random bits ----------------------------------------------------------------------------
 
     def reads(self, rng: Any) -> bool:

@@ -1,0 +1,246 @@
+"""The distribution as one of `torch.distributions`: changing an import is all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributions import Categorical as TorchCategorical
+from torch.distributions import Distribution, register_kl
+from torch.distributions.utils import logits_to_probs, probs_to_logits
+
+from . import _validation, categorical
+from ._backends import registry
+from ._parameters import FORMS, LOGITS, PROBS
+from .categorical import cached_parameter
+
+__all__ = ["Categorical"]
+
+
+class parameter(cached_parameter):
+    """`probs` or `logits`, to which PyTorch's users may assign."""
+
+    def __set__(self, dist: Any, value: Any) -> None:  # type: ignore[override]
+        vars(dist)[self.attrname] = value
+        dist._overridden = True
+
+    def __delete__(self, dist: Any) -> None:  # type: ignore[override]
+        vars(dist).pop(self.attrname, None)
+
+
+class hidden:
+    """A property of anycat that PyTorch's class has not: an attribute of the object may hide it."""
+
+    def __init__(self, member: Any) -> None:
+        self.function = member.fget
+        self.__doc__ = member.__doc__
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        return self if dist is None else self.function(dist)
+
+
+class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[misc]
+    """`anycat.Categorical` as a `torch.distributions.Categorical`.
+
+    It takes the place of PyTorch's own class: in `torch.distributions.MixtureSameFamily`,
+    `torch.distributions.Independent` and `torch.distributions.kl_divergence`, and as a base class.
+    Draws, values and gradients are those of `anycat.Categorical`.
+
+    Parameters
+    ----------
+    probs : tensor of shape (..., K), optional
+        Probabilities, or weights that need not sum to one. Numbers, lists and NumPy arrays become
+        tensors.
+    logits : tensor of shape (..., K), optional
+        Log-probabilities in nats, up to an additive constant per row.
+    validate_args : bool, optional
+        Whether to check the values of parameters and arguments. The default, None, means what
+        `torch.distributions.Distribution.set_default_validate_args` has set.
+    clamp_probs : bool, default True
+        Whether to clamp probabilities before taking their logarithm, as PyTorch does.
+
+    Raises
+    ------
+    TypeError
+        If the parameter does not consist of real numbers.
+    ValueError
+        If ``probs`` and ``logits`` are both given or both missing, if there are no categories, or
+        if a row is invalid.
+
+    Notes
+    -----
+    As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws
+    and their probabilities follow `probs`, while `log_prob`, `entropy` and `mode` are computed by
+    PyTorch from what it takes for them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from anycat.torch import Categorical
+    >>> dist = Categorical(logits=torch.zeros(2, 3))
+    >>> isinstance(dist, torch.distributions.Categorical)
+    True
+    >>> dist.batch_shape, dist.support
+    (torch.Size([2]), IntegerInterval(lower_bound=0, upper_bound=2))
+    >>> normal = torch.distributions.Normal(torch.zeros(2, 3), 1.0)
+    >>> torch.distributions.MixtureSameFamily(dist, normal).sample((4,)).shape
+    torch.Size([4, 2])
+    """
+
+    _overridden = False
+    """Whether `probs` or `logits` may not be those of the parameter."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._overridden = any(map(cls._redefines, FORMS))
+
+    @classmethod
+    def _redefines(cls, name: str) -> bool:
+        return getattr(cls, name) is not getattr(Categorical, name)
+
+    def __init__(
+        self,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+        *,
+        clamp_probs: bool = True,
+    ) -> None:
+        self.__dict__.pop("_overridden", None)  # if it is initialised again
+        if validate_args is None:
+            validate_args = self._validate_args
+        probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
+        super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)
+        given = self._form.name
+        if self._overridden and self._redefines(given):  # PyTorch assigns it, and so hides that
+            setattr(self, given, getattr(Categorical, given).func(self))
+        super(Distribution, self).__init__()  # of other base classes, as PyTorch does
+
+    # --- as PyTorch has it ----------------------------------------------------------------------
+
+    event_shape = TorchCategorical.event_shape
+    _event_shape = torch.Size()
+    support = TorchCategorical.support
+    variance = TorchCategorical.variance  # even if a subclass defines a mean
+    perplexity = TorchCategorical.perplexity  # of the entropy that a subclass defines
+
+    device = hidden(categorical.Categorical.device)
+    dtype = hidden(categorical.Categorical.dtype)
+    num_categories = hidden(categorical.Categorical.num_categories)
+    _num_events = num_categories
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Shape of the batch of distributions."""
+        return torch.Size(self._batch_shape)
+
+    @property
+    def param_shape(self) -> torch.Size:
+        """Shape of `probs` and `logits`: ``batch_shape + (num_categories,)``."""
+        return torch.Size(super().param_shape)
+
+    @property
+    def _validate(self) -> bool:
+        return self._validate_args
+
+    @_validate.setter
+    def _validate(self, validate: bool) -> None:
+        self._validate_args = validate
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
+
+        Parameters
+        ----------
+        batch_shape : int or tuple of ints
+            New batch shape. The current `batch_shape` must broadcast to it.
+        _instance : Categorical, optional
+            An object of a subclass to fill. The attributes that the subclass has set are kept.
+
+        Returns
+        -------
+        Categorical
+        """
+        new = super().expand(batch_shape)
+        if _instance is None:
+            return new
+        vars(_instance).update({**vars(new), **_instance._own})
+        return _instance
+
+    # --- parameters that a subclass defines, or that are assigned -------------------------------
+
+    @parameter
+    def probs(self) -> Any:
+        """Normalised probabilities, of shape `param_shape`."""
+        if self._overridden and self._form is LOGITS:
+            return logits_to_probs(self.logits)
+        return super().probs
+
+    @parameter
+    def logits(self) -> Any:
+        """Normalised log-probabilities in nats, of shape `param_shape`."""
+        if self._overridden and self._form is PROBS:
+            return probs_to_logits(self.probs)
+        return super().logits
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        names = FORMS if self._overridden else ()
+        return super()._own | {name: vars(self)[name] for name in names if name in vars(self)}
+
+    @property
+    def _drawn(self) -> Categorical:
+        """The distribution of the draws, by the probabilities as they are now."""
+        return Categorical(self.probs, validate_args=self._validate_args)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._drawn[index] if self._overridden else super().__getitem__(index)
+
+    def sample(self, sample_shape: Any = (), *, rng: Any = None, dtype: Any = None) -> Any:
+        """Draw categories: see `anycat.Categorical.sample`."""
+        draw = self._drawn.sample if self._overridden else super().sample
+        return draw(sample_shape, rng=rng, dtype=dtype)
+
+    def prob(self, value: Any) -> Any:
+        """Return the probability of categories: see `anycat.Categorical.prob`."""
+        return (self._drawn.prob if self._overridden else super().prob)(value)
+
+    def cdf(self, value: Any) -> Any:
+        """Return the probability of ``category <= value``: see `anycat.Categorical.cdf`."""
+        return (self._drawn.cdf if self._overridden else super().cdf)(value)
+
+    def icdf(self, q: Any) -> Any:
+        """Return the inverse of `cdf`: see `anycat.Categorical.icdf`."""
+        return (self._drawn.icdf if self._overridden else super().icdf)(q)
+
+    def log_prob(self, value: Any) -> Any:
+        """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""
+        if self._overridden:
+            return TorchCategorical.log_prob(self, value)
+        return super().log_prob(value)
+
+    def entropy(self) -> Any:
+        """Return the entropy of each distribution, in nats."""
+        return TorchCategorical.entropy(self) if self._overridden else super().entropy()
+
+    @property
+    def mode(self) -> Any:
+        """Most probable category of each distribution."""
+        return TorchCategorical.mode.fget(self) if self._overridden else super().mode
+
+    def _exact(self) -> tuple[Any, Any]:
+        if not self._overridden:
+            return super()._exact()
+        probs = self.probs
+        return probs, self.logits.masked_fill(probs == 0, -torch.inf)
+
+
+register_kl(Categorical, Categorical)(categorical.kl_divergence)
+
+
+def _as_tensor(name: str, x: Any) -> Any:
+    if x is None or isinstance(x, torch.Tensor):
+        return x
+    if registry.find_backend(x) is registry.default():  # NumPy
+        x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory
+    return _validation.as_array(name, x, torch.empty(0))
