@@ -13,6 +13,7 @@ nitpicky = True
 
 myst_heading_anchors = 2  # links may name a heading
 
+autodoc_mock_imports = ["torch"]  # of anycat.torch; on Linux it may bring 5 GB of CUDA
 autodoc_typehints = "none"  # the docstrings say it
 autosummary_generate = False
 numpydoc_show_class_members = False  # api.md lists them
