@@ -16,6 +16,10 @@ from .categorical import cached_parameter
 
 __all__ = ["Categorical"]
 
+# Functions, because PyTorch cannot compile properties of ``super()``.
+Base: Any = categorical.Categorical
+_base_own, _base_mode = Base._own.fget, Base.mode.fget
+
 
 class parameter(cached_parameter):
     """`probs` or `logits`, to which PyTorch's users may assign."""
@@ -124,9 +128,9 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     variance = TorchCategorical.variance  # even if a subclass defines a mean
     perplexity = TorchCategorical.perplexity  # of the entropy that a subclass defines
 
-    device = hidden(categorical.Categorical.device)
-    dtype = hidden(categorical.Categorical.dtype)
-    num_categories = hidden(categorical.Categorical.num_categories)
+    device = hidden(Base.device)
+    dtype = hidden(Base.dtype)
+    num_categories = hidden(Base.num_categories)
     _num_events = num_categories
 
     @property
@@ -137,7 +141,7 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     @property
     def param_shape(self) -> torch.Size:
         """Shape of `probs` and `logits`: ``batch_shape + (num_categories,)``."""
-        return torch.Size(super().param_shape)
+        return torch.Size((*self._batch_shape, self._num_events))
 
     @property
     def _validate(self) -> bool:
@@ -174,19 +178,20 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         """Normalised probabilities, of shape `param_shape`."""
         if self._overridden and self._form is LOGITS:
             return logits_to_probs(self.logits)
-        return super().probs
+        return Base.probs.func(self)
 
     @parameter
     def logits(self) -> Any:
         """Normalised log-probabilities in nats, of shape `param_shape`."""
         if self._overridden and self._form is PROBS:
             return probs_to_logits(self.probs)
-        return super().logits
+        return Base.logits.func(self)
 
     @property
     def _own(self) -> dict[str, Any]:
         names = FORMS if self._overridden else ()
-        return super()._own | {name: vars(self)[name] for name in names if name in vars(self)}
+        given = {name: vars(self)[name] for name in names if name in vars(self)}
+        return {**_base_own(self), **given}
 
     @property
     def _drawn(self) -> Categorical:
@@ -226,7 +231,7 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     @property
     def mode(self) -> Any:
         """Most probable category of each distribution."""
-        return TorchCategorical.mode.fget(self) if self._overridden else super().mode
+        return self.probs.argmax(-1) if self._overridden else _base_mode(self)
 
     def _exact(self) -> tuple[Any, Any]:
         if not self._overridden:
