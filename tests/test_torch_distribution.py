@@ -599,7 +599,14 @@ def test_deletions() -> None:
     assert_same(dist, Peer(X))
 
 
-# --- tensors elsewhere
+def test_assignments_are_checked_as_parameters_are() -> None:
+    for dist, expected in ((Categorical(X), None), (Categorical(X, validate_args=False), [-1, -1])):
+        dist.probs = -X
+        if expected:
+            assert dist.sample().tolist() == expected
+        else:
+            with pytest.raises(ValueError, match="probs"):
+                dist.sample()
 
 
 def test_meta_tensors_have_shapes() -> None:
