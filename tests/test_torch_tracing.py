@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import anycat
 from anycat import Categorical, kl_divergence
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 torch = pytest.importorskip("torch")
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+import anycat.torch  # noqa: E402
 
 X = torch.tensor(np.random.default_rng(0).normal(size=(4, 6)), dtype=torch.float32)
 VALUE = torch.tensor([0, 5, 2, 3])
@@ -44,16 +47,17 @@ MEMBERS: dict[str, Callable[[Any], Any]] = {
     "expand": lambda d: d.expand((3, 4)).entropy(),
     "index": lambda d: d[1:].entropy(),
     "kl_divergence": lambda d: kl_divergence(d, d[0]),
-    "shapes": lambda d: d.probs * (d.num_categories + d.batch_shape[0] + len(d.support)),
+    "shapes": lambda d: d.probs * (d.num_categories + d.batch_shape[0]),
     "sample": lambda d: d.sample((3, 1), rng=3),
     "sample of a dtype": lambda d: d.sample(2, rng=3, dtype=torch.int32),
 }
 
+each_class = pytest.mark.parametrize("cls", [Categorical, anycat.torch.Categorical])
 each_form = pytest.mark.parametrize("form", ["probs", "logits"])
 
 
-def make(form: str, x: Tensor, **options: Any) -> Categorical:
-    return Categorical(**{form: x.exp() if form == "probs" else x}, **options)
+def make(form: str, x: Tensor, cls: type[Categorical] = Categorical) -> Categorical:
+    return cls(**{form: x.exp() if form == "probs" else x})
 
 
 def same(found: Any, expected: Any) -> None:
@@ -76,18 +80,19 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 
 
 @pytest.mark.slow
+@each_class
 @each_form
-def test_compiled(form: str) -> None:
+def test_compiled(form: str, cls: type[Categorical]) -> None:
     """Without a warning, as these are errors here."""
 
     def members(dist: Categorical) -> list[Any]:
         return [member(dist) for member in MEMBERS.values()]
 
     def function(x: Tensor) -> Any:
-        return members(make(form, x))
+        return members(make(form, x, cls))
 
     same(compiled(function)(X), function(X))
-    same(compiled(members)(make(form, X)), function(X))
+    same(compiled(members)(make(form, X, cls)), function(X))
 
 
 @pytest.mark.slow
