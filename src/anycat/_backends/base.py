@@ -6,6 +6,7 @@ a library overrides what differs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -188,6 +189,10 @@ class Backend:
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context without warnings of overflow and the like: many libraries use NumPy."""
         return np.errstate(all="ignore")
+
+    def eagerly(self) -> AbstractContextManager[Any]:
+        """Return a context in which operations on arrays that have values give such arrays."""
+        return contextlib.nullcontext()
 
     def register(self, cls: type) -> None:
         """Make a class of distributions known to the library."""
