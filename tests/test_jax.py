@@ -262,6 +262,25 @@ def test_invalid_constants(
 
 
 @narrow
+def test_constants_beside_traced_parameters(kernels: None) -> None:
+    value, q = jnp.asarray([1, 4]), jnp.asarray([0.5, 2])
+    with pytest.raises(ValueError, match=r"value\[1\] is 4"):
+        jax.jit(lambda x: Categorical(x).log_prob(value))(X)
+    with pytest.raises(ValueError, match=r"q\[1\] is 2"):
+        jax.jit(lambda x: Categorical(x).icdf(q))(X)
+
+
+@narrow
+def test_constants_that_a_gradient_follows_into_other_transforms(kernels: None) -> None:
+    def loss(x: Any) -> Any:
+        return jax.lax.scan(lambda c, _: (c + Categorical(x).entropy().sum(), c), 0.0, X)[0]
+
+    near(jax.grad(loss)(jnp.asarray(X)), 2 * jax.grad(lambda x: Categorical(x).entropy().sum())(X))
+    with pytest.raises(ValueError, match=r"probs\[0, 0\] is -1"):
+        jax.grad(loss)(jnp.asarray(-X))
+
+
+@narrow
 def test_what_is_computed_from_constants_is_kept(kernels: None) -> None:
     dist = make("probs", X)
     jax.jit(lambda x: x * dist.probs.sum() + dist.logits.sum())(1.0)

@@ -145,21 +145,27 @@ def categories_of(
 
     The index is 0 where the mask is False. With ``validate``, any such entry raises ValueError.
     """
+    if validate:
+        with backend.eagerly():
+            return _checked_categories(backend, backend.detach(value), num_categories), True
+    index, good = _as_index(backend, value, num_categories)
+    return backend.xp.where(good, index, backend.xp.zeros_like(index)), good
+
+
+def _checked_categories(backend: Backend, value: Array, num_categories: int) -> Array:
     xp, index_dtype = backend.xp, backend.traits(value).index
-    if validate and backend.isdtype(value.dtype, "integral") and 0 not in value.shape:
+    if backend.isdtype(value.dtype, "integral") and 0 not in value.shape:
         index = xp.astype(value, index_dtype, copy=False)
         if 0 <= int(xp.min(index)) <= int(xp.max(index)) < num_categories:
-            return index, True  # two passes instead of six
+            return index  # two passes instead of six
     index, good = _as_index(backend, value, num_categories)
-    if validate and xp.all(good):
-        return index, True
-    if validate:
+    if not xp.all(good):
         place = _first_place(xp, good)
         raise ValueError(
             f"value must hold whole numbers from 0 to {num_categories - 1}; "
             f"value{_index(place)} is {_number(backend, value[place])}"
         )
-    return xp.where(good, index, xp.zeros_like(index)), good
+    return index
 
 
 def _as_index(backend: Backend, value: Array, num_categories: int) -> tuple[Array, Array]:
@@ -179,8 +185,11 @@ def _as_index(backend: Backend, value: Array, num_categories: int) -> tuple[Arra
 
 def check_quantile(backend: Backend, q: Array) -> None:
     """Check that all of ``q`` is in [0, 1]."""
-    good = (q >= 0) & (q <= 1)
-    if not backend.xp.all(good):
+    with backend.eagerly():
+        q = backend.detach(q)
+        good = (q >= 0) & (q <= 1)
+        if backend.xp.all(good):
+            return
         place = _first_place(backend.xp, good)
         raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(backend, q[place])}")
 

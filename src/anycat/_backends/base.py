@@ -6,6 +6,7 @@ a library overrides what differs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -205,6 +206,10 @@ class Backend:
     def result(self, x: Array) -> Array:
         """Return a result as the functions of the library do."""
         return x
+
+    def eagerly(self) -> AbstractContextManager[Any]:
+        """Return a context in which operations on arrays that have values give such arrays."""
+        return contextlib.nullcontext()
 
     def register(self, cls: type) -> None:
         """Make a class of distributions known to the library."""

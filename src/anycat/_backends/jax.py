@@ -19,6 +19,7 @@ from .mapped import draw_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from contextlib import AbstractContextManager
 
     from anycat._random import RandomBits
 
@@ -30,9 +31,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def _eagerly(function: F) -> F:
-    """Let a function compute at once, though JAX traces, all that depends on no traced value.
+    """Let a function of constants compute at once, even while JAX traces.
 
-    Otherwise JAX would trace the operations on constants too.
+    Where its arguments may be traced, older releases of JAX may take them for constants.
     """
     return jax.ensure_compile_time_eval()(function)  # type: ignore[no-any-return]
 
@@ -56,8 +57,14 @@ class JAXBackend(Backend):
         return isinstance(self.detach(x), jax.core.Tracer)
 
     def detach(self, x: Array) -> Array:
-        """Return an array without its gradient."""
-        return _primal(x) if isinstance(x, jax.core.Tracer) else x
+        """Return what ``grad`` and the like follow: an array with values, unless it is traced."""
+        while isinstance(x, jax.core.Tracer) and hasattr(x, "primal"):
+            x = x.primal
+        return x
+
+    def eagerly(self) -> AbstractContextManager[Any]:
+        """Return a context in which JAX does not trace operations on constants."""
+        return jax.ensure_compile_time_eval()  # type: ignore[no-any-return]
 
     def untracked(self, x: Array) -> Any:
         """View an array as one of NumPy, unless JAX traces it, be it for a gradient."""
@@ -101,10 +108,10 @@ class JAXBackend(Backend):
         super().validate_rows(name, check, self.detach(x), cache)
         return x
 
-    @_eagerly
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
-        """Call a method. What it computes from constants is constant, and so can be kept."""
-        return super().map_rows(method, dist, *args)
+        """Call a method. What it computes from constants alone is constant, and so can be kept."""
+        with self.eagerly() if all(map(_is_constant, (dist, *args))) else contextlib.nullcontext():
+            return super().map_rows(method, dist, *args)
 
     # --- draws ----------------------------------------------------------------------------------
 
@@ -157,13 +164,13 @@ class JAXBackend(Backend):
         """Return True: a key stays as it is."""
         return True
 
-    @_eagerly
     def random_words(self, rng: Any) -> Array:
         """Return 128 bits of a key, traced if it is."""
         keys = rng.shape if _is_typed(rng) else rng.shape[:-1]
         if keys:
             raise TypeError(f"rng must be one key; got keys of shape {keys}: use jax.vmap")
-        return jax.random.bits(rng, (4,), "uint32")
+        with self.eagerly() if _is_constant(rng) else contextlib.nullcontext():
+            return jax.random.bits(rng, (4,), "uint32")
 
     # --- the way in and out ---------------------------------------------------------------------
 
@@ -180,10 +187,9 @@ class JAXBackend(Backend):
         return jax.device_put(x, jax.devices(memory.lower())[0])
 
 
-@_eagerly
-def _primal(x: Array) -> Array:
-    """Return what a transform for gradients follows: an array with values, if it has them."""
-    return jax.lax.stop_gradient(x)
+def _is_constant(x: Any) -> bool:
+    """Tell whether JAX follows neither an array nor, of a distribution, the parameter."""
+    return not isinstance(getattr(x, "_param", x), jax.core.Tracer)
 
 
 def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
