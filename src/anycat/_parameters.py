@@ -88,7 +88,7 @@ FORMS = {form.name: form for form in (PROBS, LOGITS)}
 
 def clamped_log(xp: Namespace, p: Array, eps: float) -> Array:
     """Return log(p) for ``p`` clamped to [eps, 1 - eps]."""
-    return xp.log(xp.clip(p, eps, 1 - eps))
+    return xp.log(xp.where(p < eps, eps, xp.where(p > 1 - eps, 1 - eps, p)))
 
 
 def mode(xp: Namespace, x: Array, form: Form) -> Array:

@@ -43,7 +43,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
 
 
 def _from_object(name: str, x: Any, like: Array | None) -> Array:
-    if isinstance(x, bool | int | float | list | tuple):
+    if isinstance(x, _NUMBERS_OR_LISTS):
         return _from_numbers(name, x, like)
     if hasattr(type(x), "__array__"):
         registry.default().check_supported(name, x)  # it may be a matrix
@@ -53,7 +53,8 @@ def _from_object(name: str, x: Any, like: Array | None) -> Array:
 
 
 def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
-    _check_items(name, (x,))
+    if isinstance(x, (list, tuple)):
+        _check_items(name, x)
     backend = registry.default() if like is None else registry.backend_of(like)
     try:
         return backend.asarray(x, like)
@@ -66,7 +67,7 @@ def _check_items(name: str, items: Sequence[Any]) -> None:
     if _NUMBERS.issuperset(map(type, items)):
         return
     for item in items:
-        if isinstance(item, list | tuple):
+        if isinstance(item, (list, tuple)):
             _check_items(name, item)
         elif (backend := registry.find_backend(item)) not in (None, registry.default()):
             stack = f"{backend.xp.__name__.removeprefix('array_api_compat.')}.stack"
@@ -74,6 +75,7 @@ def _check_items(name: str, items: Sequence[Any]) -> None:
 
 
 _NUMBERS = frozenset((bool, int, float))
+_NUMBERS_OR_LISTS = (*_NUMBERS, list, tuple)  # PyTorch 2.8 cannot compile a union
 
 
 def _check_like(backend: Backend, name: str, x: Array, like: Array) -> None:
@@ -224,7 +226,7 @@ def _is_sequence(shape: Any) -> bool:
     if isinstance(shape, tuple):
         return True
     if isinstance(shape, Sequence):
-        return not isinstance(shape, str | bytes)
+        return not isinstance(shape, (str, bytes))
     return bool(compat.is_array_api_obj(shape)) and shape.ndim == 1
 
 

@@ -110,7 +110,8 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         *,
         clamp_probs: bool = True,
     ) -> None:
-        self.__dict__.pop("_overridden", None)  # if it is initialised again
+        if "_overridden" in self.__dict__:  # it is initialised again
+            del self._overridden
         if validate_args is None:
             validate_args = self._validate_args
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)

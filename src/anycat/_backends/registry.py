@@ -95,10 +95,6 @@ def _load_for(x: Any) -> str:
     return key
 
 
-# PyTorch's compiler then calls the function. It could not trace the import of a file.
-_load_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
 def library_of(xp: Namespace) -> Library:
     """Return the row of the table for a namespace."""
     return next((library for library in LIBRARIES if library.owns(xp)), ANY_OTHER)
@@ -140,6 +136,11 @@ def register(cls: type) -> None:
 _REGISTERING: list[tuple[str, Library, set[type]]] = [
     (library.name, library, set()) for library in LIBRARIES if library.registers
 ]
+
+
+# PyTorch's compiler calls these functions: it could not trace the import of a file.
+for _function in (_load_for, register):
+    _function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 # --- random bits --------------------------------------------------------------------------------

@@ -121,15 +121,13 @@ class TorchBackend(Backend):
             raise TypeError(f"{name} {obstacle}")
 
     def is_traced(self, x: Any) -> bool:
-        """Tell whether a tensor has no numbers, or PyTorch records what is done with them.
+        """Tell whether a tensor has no numbers, or PyTorch records or transforms what is done.
 
-        `torch.func.vmap` hides an axis of a tensor, and may give each element other random bits.
+        None stands for the default generator, which may give each element of a `vmap` other bits.
         """
-        if x is None:
-            return is_recording() or is_transforming()
-        return isinstance(x, torch.Tensor) and (
-            is_recording() or not has_numbers(x) or unwrap(x).ndim != x.ndim
-        )
+        if is_recording() or is_transforming():
+            return x is None or isinstance(x, torch.Tensor)
+        return isinstance(x, torch.Tensor) and not has_numbers(x)
 
     def check_later(self, name: str, x: Array, num_categories: int) -> None:
         """Make the check an operation of what is recorded, unless a device would wait for it."""
