@@ -140,7 +140,7 @@ _REGISTERING: list[tuple[str, Library, set[type]]] = [
 
 # PyTorch's compiler calls these functions: it could not trace the import of a file.
 for _function in (_load_for, register):
-    _function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    vars(_function)["_dynamo_marked_constant"] = True
 
 
 # --- random bits --------------------------------------------------------------------------------
