@@ -29,6 +29,15 @@ MEMBERS = ["probs", "logits", "log_prob", "entropy", "mode", "perplexity"]
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
+@pytest.fixture(autouse=True)
+def default_validation() -> Iterator[None]:
+    """Check arguments by default, which PyTorch's compiler ends where it has been used."""
+    before = torch.distributions.Distribution._validate_args
+    torch.distributions.Distribution.set_default_validate_args(True)
+    yield
+    torch.distributions.Distribution.set_default_validate_args(before)
+
+
 def read(dist: Any, name: str) -> Any:
     member = getattr(dist, name)
     if not callable(member):
@@ -229,16 +238,8 @@ def test_gradients(form: str) -> None:
 # --- validation
 
 
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    before = torch.distributions.Distribution._validate_args
-    torch.distributions.Distribution.set_default_validate_args(False)
-    yield
-    torch.distributions.Distribution.set_default_validate_args(before)
-
-
-@pytest.mark.usefixtures("unchecked")
 def test_the_default_of_pytorch_holds() -> None:
+    torch.distributions.Distribution.set_default_validate_args(False)
     assert Categorical(-X).sample().tolist() == [-1, -1]
     assert Categorical(X).log_prob(torch.tensor(7)).isneginf().all()
     with pytest.raises(ValueError, match="probs"):
