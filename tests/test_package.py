@@ -70,6 +70,15 @@ def test_what_is_imported(code: str, loaded: list[str]) -> None:
     assert found.split() == loaded
 
 
+def test_the_compiler_of_pytorch_is_not_loaded() -> None:
+    """It takes a second, and turns off the checks of `torch.distributions`."""
+    pytest.importorskip("torch")
+    code = (
+        f"import torch, anycat.torch; {USE}; use(torch.ones(3)); torch.vmap(use)(torch.ones(2, 3))"
+    )
+    assert run(f"{code}; import sys; print('torch._dynamo' in sys.modules)") == "False"
+
+
 TRY = """
 from anycat import Categorical
 for options in ({}, {'validate_args': None}, {'validate_args': True}, {'validate_args': False}):

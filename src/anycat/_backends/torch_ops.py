@@ -1,16 +1,16 @@
 """Draws and checks as operations of PyTorch, for tensors without values.
 
-They run when what PyTorch compiles, exports, traces or maps does.
+They run when what PyTorch compiles, exports, traces or maps does. They are defined without
+`torch.library.custom_op`, which loads PyTorch's compiler. This takes a second, and turns off the
+checks of all `torch.distributions`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence  # noqa: TC003  (PyTorch reads the annotations)
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from anycat._kernels.layout import Block
 
@@ -20,16 +20,31 @@ from .mapped import draw_each
 from .torch_memory import is_compiling, is_exporting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from anycat._random import RandomBits
 
+    Tensor = Any
+    Axes = tuple[int | None, ...]
+
 _LOWEST = -(2**63)
+
+_library = torch.library.Library("anycat", "DEF")
+
+
+def _define(schema: str, function: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Define an operation by what it does, and by what it gives for tensors without values."""
+    name = schema.partition("(")[0]
+    _library.define(schema)
+    _library.impl(name, function, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"anycat::{name}", fake, lib=_library)
+    return getattr(torch.ops.anycat, name).default
 
 
 # --- draws --------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("anycat::sample", mutates_args=())
-def sample(
+def _sample(
     params: Tensor, bits: Tensor, logits: bool, ndim: int, shape: Sequence[int], dtype: torch.dtype
 ) -> Tensor:
     """Draw for each element of the mapped axes, which come first in ``params`` and ``bits``."""
@@ -44,23 +59,30 @@ def sample(
     return torch.stack(draws).reshape(mapped + block.shape) if mapped else draws[0]
 
 
-@sample.register_fake
-def _(
+def _fake_sample(
     params: Tensor, bits: Tensor, logits: bool, ndim: int, shape: Sequence[int], dtype: torch.dtype
 ) -> Tensor:
     mapped = torch.broadcast_shapes(params.shape[: params.ndim - ndim], bits.shape[:-1])
     return params.new_empty((*mapped, *shape), dtype=dtype)
 
 
-@sample.register_vmap
-def _(
-    info: Any, in_dims: tuple[int | None, ...], params: Tensor, bits: Tensor, *rest: Any
+def _map_sample(
+    info: Any, in_dims: Axes, params: Tensor, bits: Tensor, *rest: Any
 ) -> tuple[Tensor, int]:
     params, bits = (
         x[None] if axis is None else x.movedim(axis, 0)
         for x, axis in zip((params, bits), in_dims, strict=False)
     )
     return sample(params, bits, *rest), 0
+
+
+sample = _define(
+    "sample(Tensor params, Tensor bits, bool logits, int ndim, SymInt[] shape, ScalarType dtype)"
+    " -> Tensor",
+    _sample,
+    _fake_sample,
+)
+torch.library.register_vmap(sample, _map_sample, lib=_library)
 
 
 # --- random bits --------------------------------------------------------------------------------
@@ -78,7 +100,7 @@ def random_bits(bits: RandomBits) -> Tensor:
         )
     if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
         return _next_bits(rng)
-    return _read(bits)
+    return _read_apart(bits) if is_compiling() else _read(bits)
 
 
 def _next_bits(rng: torch.Generator | None) -> Tensor:
@@ -88,49 +110,45 @@ def _next_bits(rng: torch.Generator | None) -> Tensor:
     return words ^ _LOWEST
 
 
-@torch.library.custom_op("anycat::seed_bits", mutates_args=())
-def _seed_bits(seed: int) -> Tensor:
-    """Return the bits of a seed that may be an argument of the compiled function."""
-    return _as_tensor(registry.reader_of(seed).random_key(seed))
-
-
-@_seed_bits.register_fake
-def _(seed: int) -> Tensor:
-    return torch.empty(2, dtype=torch.int64, device="cpu")
-
-
-@torch.compiler.disable
 def _read(bits: RandomBits) -> Tensor:
-    """Read a generator between two compiled functions, as a compiled one cannot."""
     return _as_tensor(bits.key())
+
+
+# Between two compiled functions, as a compiled one cannot read a generator.
+_read_apart = torch._disable_dynamo(_read)
+
+
+def _bits_of_seed(seed: int) -> Tensor:
+    return _as_tensor(registry.reader_of(seed).random_key(seed))
 
 
 def _as_tensor(words: Any) -> Tensor:
     return torch.from_numpy(words.astype("<u4").view("<i8"))
 
 
+# Of a seed that may be an argument of the compiled function.
+_seed_bits = _define(
+    "seed_bits(SymInt seed) -> Tensor",
+    _bits_of_seed,
+    lambda _: torch.empty(2, dtype=torch.int64, device="cpu"),
+)
+
+
 # --- checks -------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("anycat::check", mutates_args=())
-def check(x: Tensor, name: str, num_categories: int) -> None:
-    """Check the values of an argument."""
+def _check(x: Tensor, name: str, num_categories: int) -> None:
     CHECKS[name](x, num_categories)
 
 
-with contextlib.suppress(ImportError):  # else the compiler drops the checks
+def _map_check(info: Any, in_dims: Axes, x: Tensor, *rest: Any) -> tuple[None, None]:
+    check(x.movedim(in_dims[0], 0), *rest)
+    return None, None
+
+
+check = _define("check(Tensor x, str name, SymInt num_categories) -> ()", _check, lambda *_: None)
+torch.library.register_vmap(check, _map_check, lib=_library)
+with contextlib.suppress(ImportError, AttributeError):  # else the compiler drops the checks
     from torch._library.effects import EffectType
 
-    check.register_effect(EffectType.ORDERED)
-
-
-@check.register_fake
-def _(x: Tensor, name: str, num_categories: int) -> None: ...
-
-
-@check.register_vmap
-def _(
-    info: Any, in_dims: tuple[int | None, ...], x: Tensor, name: str, num_categories: int
-) -> tuple[None, None]:
-    check(x.movedim(in_dims[0], 0), name, num_categories)
-    return None, None
+    torch.library._register_effectful_op(check, EffectType.ORDERED, lib=_library)
