@@ -30,10 +30,13 @@ def fill_row_cdf(
         offset = logit_offset(top, logits)
         _fill_tile_cdf(x, begin, size, logits, top, offset, weights, ZERO, ZERO, cdf, ZERO)
         return
-    offset = logit_offset(tile_max[base + tile_count(size)], logits)
+    row = base + tile_count(size)
+    offset = logit_offset(tile_max[row], logits)
     for j in range(first, last):
         k, start, right = j * TILE, tile_offset[base + j], np.uint64(tile_shift[base + j])
         n, top = min(TILE, size - k), tile_max[base + j]
+        if tile_offset[row] == ZERO:  # its tiles may have weights, which nothing is drawn from
+            top = np.nan
         _fill_tile_cdf(x, begin + k, n, logits, top, offset, weights, start, right, cdf, k)
 
 

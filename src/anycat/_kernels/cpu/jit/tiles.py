@@ -72,8 +72,9 @@ def scan_tiles(size, logits, tile_max, tile_shift, tile_offset):
         headroom -= min(headroom, max(0, 62 - bit_length(bound)))
         total = ZERO
         for t in range(begin, end):
-            tile_shift[t] = min(exponent - tile_shift[t] + headroom, 63) if top == top else 63
-            tile_offset[t], total = total, total + (tile_offset[t] >> np.uint64(tile_shift[t]))
+            tile_shift[t] = min(exponent - tile_shift[t] + headroom, 63)
+            part = tile_offset[t] >> np.uint64(tile_shift[t]) if top == top else ZERO
+            tile_offset[t], total = total, total + part
         tile_shift[end], tile_offset[end] = exponent + headroom - FRACTION_BITS, total
     return right
 
