@@ -384,7 +384,7 @@ WITHIN = "Places are counted within the block that begins at {}."
     ("form", "value", "message"),
     [
         ("probs", -1.0, r"probs must be finite and not negative; probs\[1, 2, 0\] is -1.0"),
-        ("logits", np.nan, r"logits must be less than infinity; logits\[1, 2, 0\] is nan"),
+        ("logits", np.nan, r"logits must not be NaN; logits\[1, 2, 0\] is nan"),
     ],
 )
 def test_bad_rows_are_found_when_they_are_computed(

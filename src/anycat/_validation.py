@@ -13,6 +13,8 @@ from ._backends import base, registry
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ._backends.base import Backend
 
     Array = Any
@@ -128,16 +130,26 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
-        rule = "less than infinity" if name == "logits" else "finite and not negative"
-        raise ValueError(f"{name} must be {rule}; {name}{_index((*place, k))} is {float(row[k])}")
+        _report_entry(name, _index((*place, k)), float(row[k]), bool(xp.all(row <= 0)))
     if name == "logits":
-        raise ValueError(f"logits must not all be -inf in a row; all of logits{_index(place)} are")
-    with backend.errstate():
-        total = float(xp.sum(row))
-    raise ValueError(
-        f"probs must have a sum in each row that is positive and finite in {x.dtype}; that of "
-        f"probs{_index(place)} is {total}"
-    )
+        problem = f"logits must not all be -inf in a row; all of logits{_index(place)} are"
+    elif not xp.any(row > 0):
+        problem = f"probs must not all be zero in a row; all of probs{_index(place)} are"
+    else:
+        raise ValueError(
+            f"probs must have a finite sum in each row; that of probs{_index(place)} is infinite "
+            f"in {x.dtype}: divide them by their maximum"
+        )
+    raise ValueError(f"{problem}. With validate_args=False, draws from such a row are -1")
+
+
+def _report_entry(name: str, index: str, number: float, like_logs: bool) -> NoReturn:
+    if math.isnan(number):
+        raise ValueError(f"{name} must not be NaN; {name}{index} is nan")
+    if name == "logits":
+        raise ValueError(f"logits must be less than infinity; logits{index} is {number}")
+    hint = ": did you mean logits=?" if like_logs else ""
+    raise ValueError(f"probs must be finite and not negative; probs{index} is {number}{hint}")
 
 
 def categories_of(
@@ -216,10 +228,25 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
             raise TypeError(
                 f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
             ) from None
-        raise TypeError(f"{name} must be an integer or a tuple of them; got {shape!r}") from None
+        hint = ": did you mean rng=?" if registry.is_rng(shape) else ""
+        got = type(shape).__name__ if hint else repr(shape)
+        raise TypeError(f"{name} must be an integer or a tuple of them; got {got}{hint}") from None
     if axes and min(axes) < 0:
         raise ValueError(f"{name} must not be negative; got {axes}")
     return axes
+
+
+_MEANT = {
+    **dict.fromkeys(("size", "shape", "n", "num_samples"), "sample_shape"),
+    **dict.fromkeys(("seed", "key", "generator", "random_state"), "rng"),
+}
+
+
+def report_unknown(names: Iterable[str]) -> NoReturn:
+    """Raise for arguments of `sample` that it does not have."""
+    name = next(iter(names))
+    hint = f": did you mean {_MEANT[name]}?" if name in _MEANT else ""
+    raise TypeError(f"sample has no argument {name!r}{hint}")
 
 
 def _is_sequence(shape: Any) -> bool:
@@ -242,10 +269,34 @@ def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) 
     return tuple(m if n == 1 else n for n, m in pairs)
 
 
-def check_size(shape: tuple[int, ...], dtype: Any) -> None:
-    """Check that the output can exist. Every draw index is then below 2**64."""
-    if math.prod(shape) * dtype.itemsize >= 2**63:
-        raise ValueError(f"sample_shape asks for more than an array can hold: {shape} in {dtype}")
+def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Check that a batch shape can be expanded to another."""
+    n = len(shape) - len(batch)
+    if n < 0 or any(old not in (1, new) for old, new in zip(batch, shape[n:], strict=True)):
+        raise ValueError(f"cannot expand the batch shape {batch} to {shape}")
+    _check_axes("batch_shape", len(shape) + 1)
+
+
+def report_index(index: Any, batch: tuple[int, ...]) -> NoReturn:
+    """Raise for an index that the batch does not have."""
+    if not batch:
+        raise IndexError("a distribution without a batch cannot be indexed") from None
+    raise IndexError(f"index {index} does not fit the batch shape {batch}") from None
+
+
+def check_size(name: str, shape: tuple[int, ...], itemsize: int) -> None:
+    """Check that an array of a shape can exist. Every draw index is then below 2**64."""
+    _check_axes(name, len(shape))
+    if math.prod(max(n, 1) for n in shape) * itemsize >= 2**63:
+        raise ValueError(f"{name} asks for more than an array can hold: {shape}")
+
+
+def _check_axes(name: str, n: int) -> None:
+    if n > _MAX_AXES:
+        raise ValueError(f"{name} asks for an array of {n} axes; it may have {_MAX_AXES}")
+
+
+_MAX_AXES = 64  # of NumPy's arrays, and so for kernels
 
 
 def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
@@ -275,9 +326,7 @@ def _index(index: tuple[int, ...]) -> str:
 
 
 def _number(backend: Backend, x: Array) -> float:
-    number = float(x)
-    if backend.isdtype(x.dtype, "real floating") and not number.is_integer():
-        return number
-    return (
-        int(x) if abs(number) < 2.0**63 else int(number)
-    )  # PyTorch cannot convert larger values to int
+    if backend.isdtype(x.dtype, "real floating"):
+        number = float(x)
+        return int(number) if number.is_integer() else number
+    return operator.index(x.item()) if hasattr(x, "item") else int(x)

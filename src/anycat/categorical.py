@@ -13,7 +13,7 @@ from ._random import RandomBits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import ClassVar, NoReturn
+    from typing import ClassVar, Never, NoReturn
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
@@ -316,8 +316,7 @@ class Categorical:
         (3, 2)
         """
         shape = _validation.shape_tuple("batch_shape", batch_shape)
-        if _validation.broadcast_shapes("batch_shape", shape, self._batch_shape) != shape:
-            raise ValueError(f"the batch shape {self._batch_shape} does not broadcast to {shape}")
+        _validation.check_expansion(self._batch_shape, shape)
         new = self._with_params(self._param, shape, self._cache)
         for name in _CACHED:
             if (known := vars(self).get(name)) is not None:
@@ -344,10 +343,13 @@ class Categorical:
 
         If the array library returns a view for this index, the parameters are not copied.
         """
-        index = index if isinstance(index, tuple) else (index,)
-        rest = () if any(i is Ellipsis for i in index) else (...,)
+        axes = index if isinstance(index, tuple) else (index,)
+        rest = () if any(i is Ellipsis for i in axes) else (...,)
         param = self._xp.broadcast_to(self._param, self.param_shape)
-        part = param[(*index, *rest, slice(None))]
+        try:
+            part = param[(*axes, *rest, slice(None))]
+        except IndexError:
+            _validation.report_index(index, self._batch_shape)
         self._backend.check_supported("the part of the batch", part)
         return self._with_params(part, tuple(part.shape[:-1]))
 
@@ -441,7 +443,12 @@ class Categorical:
     # --- draws ----------------------------------------------------------------------------------
 
     def sample(
-        self, sample_shape: int | tuple[int, ...] = (), *, rng: RNG = None, dtype: Any = None
+        self,
+        sample_shape: int | tuple[int, ...] = (),
+        *,
+        rng: RNG = None,
+        dtype: Any = None,
+        **unknown: Never,
     ) -> Array:
         """Draw categories.
 
@@ -485,6 +492,8 @@ class Categorical:
         >>> bool((a == dist.sample((1000,), rng=7)[:5]).all())
         True
         """
+        if unknown:
+            _validation.report_unknown(unknown)
         shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
@@ -498,7 +507,7 @@ class Categorical:
         dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
         _validation.check_dtype(dtype, self.num_categories, signed=not self._rows_validated)
         if backend.has_values(self._param):  # else its sizes may be unknown too
-            _validation.check_size(shape, dtype)
+            _validation.check_size("sample_shape", shape, dtype.itemsize)
         bits = RandomBits(rng, reader)
         backend = bits.reader if bits.is_traced else backend
         return backend.sample(self._param, logits, shape, bits, dtype, self._cache)

@@ -167,6 +167,14 @@ def _find_reader(rng: RNG) -> Backend:
     )
 
 
+def is_rng(x: Any) -> bool:
+    """Tell whether ``x`` is a generator or a key."""
+    try:
+        return reader_of(x) is not None
+    except TypeError:
+        return False
+
+
 # --- what works on this machine -----------------------------------------------------------------
 
 

@@ -87,7 +87,10 @@ def draw(
     if size > TILE:
         known = kept(cache, "tile stats", lambda: _tile_stats(x, size, logits))
         kernel, stats = draw_long_small, known.part(0, x.size // size)
-    out = np.empty(shape, _INT64)
+    try:
+        out = np.empty(shape, _INT64)
+    except ValueError:  # too many axes, or one that is too long beside an empty one
+        return None
     flat = out if out.ndim == 1 else out.reshape(-1)
     if source:
         lock, function, state = source
