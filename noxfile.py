@@ -96,14 +96,14 @@ def library(session: nox.Session, library: str) -> None:
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the suite on the newest other Python that is found, and quick tests elsewhere."""
+    """Run the quick tests: all on the newest other Python, those of libraries elsewhere."""
     quick = ["-m", "not slow", *session.posargs]
     others = [python for python in TEST_PYTHONS if python != THIS_PYTHON]
     newest = max((x for x in others if shutil.which(f"python{x}")), default=None)
     session.notify("oldest", posargs=quick)
     for python in others:
         # The CUDA source is the same on each Python, and so is the compiler that its tests call.
-        options = session.posargs if python == newest else [*quick, *SHARED_TESTS]
+        options = quick if python == newest else [*quick, *SHARED_TESTS]
         session.notify(f"tests-{python}", posargs=[WITHOUT_CUDA, *options])
     for name in LIBRARIES:
         own = [file for file in [f"tests/test_{name}.py"] if Path(file).exists()]

@@ -226,17 +226,26 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(type(registry.backend_of(jnp.ones(1))), "on_cpu", lambda *_: None)
 
 
+def all_members(x: Any, dist: Categorical) -> Any:
+    """Return a number that depends on ``x`` and on all members of a constant distribution."""
+    results = [member(make("probs", X)) for member in MEMBERS.values()]
+    results += [dist.log_prob(2), dist.entropy(), dist.probs, dist.sample(7, rng=KEY)]
+    return x * sum(result.sum() for result in results)
+
+
 @pytest.mark.slow
 @narrow
 @each_transform
-def test_constants(transform: Callable[..., Any], kernels: None) -> None:
+def test_constants(transform: Callable[..., Any]) -> None:
     dist = make("probs", X)
+    transform(lambda x: all_members(x, dist))
 
-    def function(x: Any) -> Any:
-        results = [m(d) for m in MEMBERS.values() for d in (dist, make("probs", X))]
-        return x * sum(result.sum() for result in results)
 
-    transform(function)
+@pytest.mark.slow
+@narrow
+def test_constants_without_kernels(kernels: None) -> None:
+    dist = make("probs", X)
+    jax.jit(lambda x: all_members(x, dist))(1.0)
 
 
 @narrow
@@ -251,14 +260,20 @@ def test_constants_have_the_same_results(form: str, member: Callable[[Any], Any]
 @each_transform
 @pytest.mark.parametrize(("function", "constant", "message"), VOID.values(), ids=VOID)
 def test_invalid_constants(
-    function: Callable[[Any], Any],
-    constant: Any,
-    message: str,
-    transform: Callable[..., Any],
-    kernels: None,
+    function: Callable[[Any], Any], constant: Any, message: str, transform: Callable[..., Any]
 ) -> None:
     with pytest.raises(ValueError, match=message):
         transform(lambda x: x * function(constant))
+
+
+@narrow
+@pytest.mark.parametrize(("function", "constant", "message"), VOID.values(), ids=VOID)
+def test_invalid_constants_without_kernels(
+    function: Callable[[Any], Any], constant: Any, message: str, kernels: None
+) -> None:
+    for transform in (TRANSFORMS["jit"], TRANSFORMS["vmap"]):
+        with pytest.raises(ValueError, match=message):
+            transform(lambda x: x * function(constant))
 
 
 @narrow

@@ -52,7 +52,6 @@ MEMBERS: dict[str, Callable[[Any], Any]] = {
     "sample of a dtype": lambda d: d.sample(2, rng=3, dtype=torch.int32),
 }
 
-each_class = pytest.mark.parametrize("cls", [Categorical, anycat.torch.Categorical])
 each_form = pytest.mark.parametrize("form", ["probs", "logits"])
 
 
@@ -79,20 +78,32 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 # --- torch.compile
 
 
+def members(dist: Categorical) -> list[Any]:
+    return [member(dist) for member in MEMBERS.values()]
+
+
 @pytest.mark.slow
-@each_class
-@each_form
+@pytest.mark.parametrize(
+    ("form", "cls"),
+    [
+        ("probs", Categorical),
+        ("logits", Categorical),
+        ("logits", anycat.torch.Categorical),
+    ],
+)
 def test_compiled(form: str, cls: type[Categorical]) -> None:
     """Without a warning, as these are errors here."""
-
-    def members(dist: Categorical) -> list[Any]:
-        return [member(dist) for member in MEMBERS.values()]
 
     def function(x: Tensor) -> Any:
         return members(make(form, x, cls))
 
     same(compiled(function)(X), function(X))
-    same(compiled(members)(make(form, X, cls)), function(X))
+
+
+@pytest.mark.slow
+def test_a_distribution_is_an_argument() -> None:
+    dist = make("logits", X)
+    same(compiled(members)(dist), members(dist))
 
 
 @pytest.mark.slow
