@@ -209,10 +209,10 @@ def check_quantile(backend: Backend, q: Array) -> None:
 
 
 base.CHECKS.update(
-    probs=lambda x, _: check_rows("probs", x, {}),
-    logits=lambda x, _: check_rows("logits", x, {}),
-    value=lambda x, n: categories_of(registry.backend_of(x), x, n, True),
-    q=lambda x, _: check_quantile(registry.backend_of(x), x),
+    probs=lambda x, _, cache: check_rows("probs", x, cache),
+    logits=lambda x, _, cache: check_rows("logits", x, cache),
+    value=lambda x, n, _: categories_of(registry.backend_of(x), x, n, True),
+    q=lambda x, _, __: check_quantile(registry.backend_of(x), x),
 )
 
 

@@ -167,7 +167,7 @@ class Categorical:
         elif validate:
             valid = backend.cpu.small.rows_valid(small, param.shape[-1], form is LOGITS, cache)
         if validate and not valid:
-            param = backend.validate_rows(form.name, _validation.check_rows, param, cache)
+            param = backend.validate_rows(form.name, param, cache)
             valid = not backend.is_traced(param)
         batch = tuple(param.shape[:-1])
         self._set(form, param, batch, validate, clamp_probs, valid, cache, backend, small)

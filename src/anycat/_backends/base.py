@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     Array = Any
     Namespace = Any
-    Check = Callable[[str, Array, dict[str, Any]], None]
 
 
-CHECKS: dict[str, Callable[[Any, int], Any]] = {}
-"""What checks the values of an argument, by its name, given K: filled by `_validation`."""
+CHECKS: dict[str, Callable[[Any, int, dict[str, Any]], Any]] = {}
+"""What checks an argument, by its name: filled by `_validation`.
+
+It takes the array, K, and a cache for what kernels learn of rows.
+"""
 
 
 class Library(NamedTuple):
@@ -216,13 +218,13 @@ class Backend:
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
-        """Return ``x``, of the given name, once its rows have passed a check.
+    def validate_rows(self, name: str, x: Array, cache: dict[str, Any]) -> Array:
+        """Return ``x``, of the given name, once its rows have passed their check.
 
         Traced rows do so later, or never. ``cache`` takes what kernels learn of the rows.
         """
         if self.has_values(x):
-            check(name, x, cache)
+            CHECKS[name](x, x.shape[-1], cache)
         else:
             self.check_later(name, x, x.shape[-1])
         return x

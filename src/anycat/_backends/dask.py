@@ -23,15 +23,13 @@ from dask.utils import parse_bytes
 
 from anycat._kernels.layout import Block
 
-from .base import Backend
+from .base import CHECKS, Backend
 from .registry import backend_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from anycat._random import Key, RandomBits
-
-    from .base import Check
 
     Array = Any
     Shape = tuple[int, ...]
@@ -62,9 +60,9 @@ class DaskBackend(Backend):
         """Return indices in blocks of the kind that those of ``like`` are."""
         return _with_blocks_like(super().arange(n, like), like)
 
-    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
+    def validate_rows(self, name: str, x: Array, cache: dict[str, Any]) -> Array:
         """Return an array whose rows are checked when its blocks are computed."""
-        x, task = _whole_rows(x), functools.partial(_check, name, check)
+        x, task = _whole_rows(x), functools.partial(_check, name)
         return _map_blocks("checked", task, x.chunks, x._meta, (x, range(x.ndim)))
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
@@ -160,9 +158,9 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 # --- functions of rows --------------------------------------------------------------------------
 
 
-def _check(name: str, check: Check, block: Block, rows: Array) -> Array:
+def _check(name: str, block: Block, rows: Array) -> Array:
     with _located(block.start[:-1]):
-        check(name, rows, {})
+        CHECKS[name](rows, rows.shape[-1], {})
     return rows
 
 

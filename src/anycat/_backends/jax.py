@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from anycat._random import RandomBits
 
-    from .base import Check
-
     Array = Any
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -103,9 +101,9 @@ class JAXBackend(Backend):
     # --- rows -----------------------------------------------------------------------------------
 
     @_eagerly
-    def validate_rows(self, name: str, check: Check, x: Array, cache: dict[str, Any]) -> Array:
+    def validate_rows(self, name: str, x: Array, cache: dict[str, Any]) -> Array:
         """Return ``x`` once its rows have passed a check, unless they are traced."""
-        super().validate_rows(name, check, self.detach(x), cache)
+        super().validate_rows(name, self.detach(x), cache)
         return x
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:

@@ -138,7 +138,7 @@ _seed_bits = _define(
 
 
 def _check(x: Tensor, name: str, num_categories: int) -> None:
-    CHECKS[name](x, num_categories)
+    CHECKS[name](x, num_categories, {})
 
 
 def _map_check(info: Any, in_dims: Axes, x: Tensor, *rest: Any) -> tuple[None, None]:
