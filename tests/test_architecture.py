@@ -27,7 +27,7 @@ LAYERS = [
     ["categorical"],
     ["_validation"],
     ["_backends"],
-    ["_parameters", "_random", "_kernels"],
+    ["_parameters", "_random", "_kernels", "_progress"],
 ]
 
 

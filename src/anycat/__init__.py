@@ -1,5 +1,6 @@
 """One ``Categorical`` distribution for every array."""
 
+from ._progress import progress
 from .categorical import Categorical, kl_divergence
 
 __version__ = "0.1.0.dev0"
@@ -7,4 +8,4 @@ __version__ = "0.1.0.dev0"
 STREAM_VERSION = 1
 """Version of the draw specification: draws for a given ``rng`` change only when this changes."""
 
-__all__ = ["STREAM_VERSION", "Categorical", "__version__", "kl_divergence"]
+__all__ = ["STREAM_VERSION", "Categorical", "__version__", "kl_divergence", "progress"]

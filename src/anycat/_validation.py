@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import array_api_compat as compat
 
 from ._backends import base, registry
+from ._kernels.float_env import default_float_env
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
     if 0 in x.shape or backend.rows_valid(x, logits, cache):
         return
     traits = backend.traits(x)
-    x = xp.astype(x, traits.compute, copy=False)
-    with backend.errstate():
+    with default_float_env(), backend.errstate():
+        x = xp.astype(x, traits.compute, copy=False)
         least, most = (-xp.inf, xp.inf) if logits else (0.0, traits.max / x.shape[-1])
         if (xp.min(x) > least) & (xp.max(x) < most):
             return
         good = form.valid(xp, x)
-    if not xp.all(good):
-        _report_row(backend, name, x, _first_place(xp, good))
+        if not xp.all(good):
+            _report_row(backend, name, x, _first_place(xp, good))
 
 
 def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -> NoReturn:

@@ -2,11 +2,12 @@
 
 Each of ``cpu`` and ``cuda`` has these functions:
 
-``sample(params, logits, key, draws, out, cache)``
+``sample(params, logits, key, draws, out, cache, done)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
     probabilities. ``key`` holds four 32-bit numbers as uint64. ``out``, which is not empty, takes
     the draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
+    ``done(n)`` is called, in any thread, when n more draws are made.
 ``context(index, x)``
     A context in which the kernels can work on an array ``x`` of some library on device ``index``.
 ``array_module()``
@@ -29,6 +30,8 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any
 
+from anycat import _progress
+
 from .layout import plan
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ SMALL_MAX_DRAWS = 1 << 10
 SMALL_MAX_SIZE_OF_LONG_ROWS = 1 << 18  # of rows of more than a tile; too few for two threads
 SMALL_MAX_DRAWS_OF_LONG_ROWS = 1 << 4
 TILE = 1 << 12  # categories: see `cpu.jit.constants`
+COPIED_ELEMENTS = 1 << 22  # elements that are copied at once
 
 # DLPack's device types; the last of each is memory that CPU and GPU share.
 _MEMORY = {1: "cpu", 3: "cpu", 11: "cpu", 2: "cuda", 13: "cuda"}
@@ -103,10 +107,21 @@ def draw(
         params = module.broadcast_to(params, (*cuts.batch, params.shape[-1]))
     out = empty(module, block.shape, dtype) if empty else module.empty(block.shape, dtype)
     words = key()
-    for place, rows, draws in cuts.parts() if out.size else ():
-        part = out[place].transpose(cuts.order).reshape(draws[:3])
-        flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
-        kernels.sample(params[rows], logits, words, draws, flat, cache if cuts.whole else {})
-        if flat is not part:
-            part[...] = flat
+    with _progress.report(out.size) as done:
+        for place, rows, draws in cuts.parts() if out.size else ():
+            part = out[place].transpose(cuts.order).reshape(draws[:3])
+            flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
+            kept = cache if cuts.whole else {}
+            kernels.sample(params[rows], logits, words, draws, flat, kept, done)
+            if flat is not part:
+                _copy(flat, part)
     return out
+
+
+def _copy(source: Array, target: Array) -> None:
+    """Copy an array in steps, between which the interpreter can raise KeyboardInterrupt."""
+    axis = max(range(source.ndim), key=source.shape.__getitem__)
+    source, target = source.swapaxes(0, axis), target.swapaxes(0, axis)
+    step = max(1, COPIED_ELEMENTS * len(source) // source.size)
+    for begin in range(0, len(source), step):
+        target[begin : begin + step] = source[begin : begin + step]

@@ -4,9 +4,10 @@
 other functions take one pass over memory where array operations would take several.
 """
 
+from anycat._kernels.float_env import default_float_env, is_default_float_env
+
 from . import small, values
 from .draw import sample
-from .float_env import default_float_env, is_default_float_env
 from .host import array_module, context, unavailable_reason
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from anycat._kernels.grid import table_pays_off
+from anycat._progress import ignore
 
 from .cache import kept
 from .costs import NS_PER_ELEMENT, Costs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycat._kernels.grid import DrawGrid, DrawRange
+    from anycat._progress import Done
 
     from .tiles import TileStats
 
@@ -52,7 +54,13 @@ SUMMED_ROWS = Strategy(
 
 
 def sample(
-    params: Array, logits: bool, key: Array, draws: DrawRange, out: Array, cache: dict[str, Any]
+    params: Array,
+    logits: bool,
+    key: Array,
+    draws: DrawRange,
+    out: Array,
+    cache: dict[str, Any],
+    done: Done = ignore,
 ) -> None:
     """Draw from each row of ``params``: see the docstring of `anycat._kernels`."""
     out = out.reshape(-1)
@@ -62,17 +70,17 @@ def sample(
     if rows.count == 1:
         table = _table(rows, logits, cost, cache)
         if table is not None:
-            table.draw(key, grid, out)
+            table.draw(key, grid, out, done)
             return
     elif costs.table < cost:
         for r in range(rows.count):
-            Table.prepare(rows.block(r, r + 1), logits, {}).draw(key, grid.from_row(r), out)
+            Table.prepare(rows.block(r, r + 1), logits, {}).draw(key, grid.from_row(r), out, done)
         return
     if rows.size > TILE:
         cost -= NS_PER_ELEMENT * rows.size  # of the tile statistics
     for group in rows.groups():
-        kept = cache if group is rows else {}
-        _draw_group(group, strategy, logits, key, grid.from_row(group.first), out, kept, cost)
+        kept, part = cache if group is rows else {}, grid.from_row(group.first)
+        _draw_group(group, strategy, logits, key, part, out, kept, cost, done)
 
 
 def _cheapest(costs: Costs, rows: Rows) -> tuple[Strategy, float]:
@@ -104,6 +112,7 @@ def _draw_group(
     out: Array,
     cache: dict[str, Any],
     cost: float,
+    done: Done,
 ) -> None:
     """Draw from rows whose first is the first of the grid; ``cost`` is that of a row."""
     size = np.uint64(rows.size)
@@ -113,5 +122,6 @@ def _draw_group(
         if strategy.reads_tile_stats:
             workspace += stats
         strategy.kernel(x, size, logits, key, *grid_args(grid.from_row(row)), out, *workspace)
+        done(x.size // rows.size * grid.runs * grid.draws)
 
     each_block(rows, logits, cache, draw, cost, strategy.min_rows)

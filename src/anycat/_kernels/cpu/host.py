@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .float_env import default_float_env
+from anycat._kernels.float_env import default_float_env
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 CONVERTED_ELEMENTS = 1 << 19  # elements that are converted at once
+NS_PER_CONVERTED_ELEMENT = 1.0
 
 
 class Rows:
@@ -44,7 +45,8 @@ class Rows:
         block = self._contiguous(self.first + begin, self.first + end)
         if not is_zero_copy(block, self.dtype):
             out = np.empty(block.size, self.dtype) if workspace is None else workspace[: block.size]
-            _convert(block, out)
+            for a, b in split(0, block.size, -(-block.size // CONVERTED_ELEMENTS)):
+                _convert(block[a:b], out[a:b])
             block = out
         block.flags.writeable = False
         return block
@@ -84,6 +86,8 @@ class Rows:
             for a, b in split(begin, end, blocks):
                 task(self.block(a, b, workspace), a)
 
+        if not self.is_zero_copy:
+            cost += NS_PER_CONVERTED_ELEMENT * self.size
         parallel_for(part, self.count, cost * self.count, min_rows)
 
 

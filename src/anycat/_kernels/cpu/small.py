@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS
+from anycat._kernels.float_env import is_default_float_env
 
 from .cache import kept
-from .float_env import SUBNORMAL, is_default_float_env
 from .jit.check import first_suspect_row_small
 from .jit.lookup import look_up_small
 from .jit.small import draw_small
@@ -78,7 +78,7 @@ def draw(
     ``reader`` is the backend that reads ``rng``.
     """
     most = SMALL_MAX_DRAWS if size <= TILE else SMALL_MAX_DRAWS_OF_LONG_ROWS
-    if x is None or math.prod(shape) > most or not SUBNORMAL > 0:  # see `is_default_float_env`
+    if x is None or math.prod(shape) > most or not is_default_float_env():
         return None
     source = reader.random_source(rng)
     if not source and reader.is_traced(rng):

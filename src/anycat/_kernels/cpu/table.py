@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from anycat._progress import ignore
+
 from .costs import NS_PER_ELEMENT_OF_CDF, NS_PER_ELEMENT_OF_GUIDE, NS_PER_TABLE_DRAW
 from .grid import grid_args
 from .jit.cdf import fill_cdf
@@ -19,6 +21,7 @@ from .workspace import allocate
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawGrid
+    from anycat._progress import Done
 
     Array = np.ndarray[Any, Any]
 
@@ -47,7 +50,7 @@ class Table(NamedTuple):
             parallel_for(fill_entries, table.guide.size, NS_PER_ELEMENT_OF_GUIDE * row.size)
         return table
 
-    def draw(self, key: Array, grid: DrawGrid, out: Array) -> None:
+    def draw(self, key: Array, grid: DrawGrid, out: Array, done: Done = ignore) -> None:
         """Make the draws of a grid of one row."""
         longer = max(grid.runs, grid.draws)
 
@@ -55,5 +58,6 @@ class Table(NamedTuple):
             part = grid if end - begin == longer else grid.part(begin, end)
             workspace = allocate(0, None, "random_words found deferred")
             draw_table(*self, key, *grid_args(part), out, *workspace)
+            done(part.runs * part.draws)
 
         parallel_for(draw, longer, NS_PER_TABLE_DRAW * grid.runs * grid.draws)

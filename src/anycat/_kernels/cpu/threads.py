@@ -1,14 +1,20 @@
-"""Work on several threads.
+"""Work in pieces, on several threads.
 
 These are plain threads, and kernels that release the GIL: Numba's own threading layers do not
 survive fork(), or abort when two threads call them at once.
+
+The calling thread works too, and takes all pieces that no other thread has taken. So work ends
+where no thread can be started, as when the interpreter shuts down. A piece is short, since the
+interpreter can raise KeyboardInterrupt only between two of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from numba import config
@@ -17,17 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NS_PER_THREAD = 1.5e5  # of work that is worth a thread of its own: to wake one costs 1e5
+NS_PER_PIECE = 1e7  # of work that is done without a break
 
-_pool: ThreadPoolExecutor | None = None
+_jobs: SimpleQueue[_Job] = SimpleQueue()
+_threads: list[threading.Thread] = []
 
 
-def _forget_pool() -> None:
-    global _pool
-    _pool = None
+def _forget_threads() -> None:
+    global _jobs
+    _jobs = SimpleQueue()
+    _threads.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def thread_count() -> int:
@@ -46,23 +55,77 @@ def parallel_for(task: Callable[[int, int], None], n: int, cost: float, min_part
 
     ``cost`` is that of the whole range in nanoseconds.
     """
-    parts = min(int(cost / NS_PER_THREAD), n // min_part, thread_count())
-    if parts < 2:
+    most = n // min_part
+    threads = min(int(cost / NS_PER_THREAD), most, thread_count())
+    pieces = min(max(threads, int(cost / NS_PER_PIECE)), most)
+    if pieces < 2:
         task(0, n)
     else:
-        _run(task, *split(0, n, parts))
+        _Job(task, split(0, n, pieces)).run(threads - 1)
 
 
-def _run(
-    task: Callable[[int, int], None], first: tuple[int, int], *others: tuple[int, int]
-) -> None:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="anycat")
-    running = [_pool.submit(task, *part) for part in others]
-    try:
-        task(*first)
-    finally:  # the others write into an array that must outlive them
-        errors = [error for future in running if (error := future.exception())]
-    if errors:
-        raise errors[0]
+class _Job:
+    """Pieces of work that threads take one by one."""
+
+    def __init__(self, task: Callable[[int, int], None], pieces: Iterable[tuple[int, int]]) -> None:
+        self.task = task
+        self.pieces = deque(pieces)
+        self.error: BaseException | None = None
+        self.helpers = 0
+        self.is_open = True
+        self.changed = threading.Condition()
+
+    def run(self, helpers: int) -> None:
+        """Do all the work, with other threads if there are any."""
+        try:
+            _start_threads(helpers)
+            for _ in range(min(helpers, len(_threads))):
+                _jobs.put(self)
+            self._work()
+        finally:  # also after an error or an interrupt, which the remaining pieces must not delay
+            self.pieces.clear()
+            with self.changed:
+                self.is_open = False
+                self.changed.wait_for(lambda: not self.helpers)
+        if self.error:
+            raise self.error
+
+    def help(self) -> None:
+        """Take pieces as long as there are any, in a thread of the pool."""
+        with self.changed:
+            if not self.is_open:
+                return
+            self.helpers += 1
+        try:
+            self._work()
+        except BaseException as error:
+            self.error = error
+            self.pieces.clear()
+        with self.changed:
+            self.helpers -= 1
+            self.changed.notify_all()
+
+    def _work(self) -> None:
+        while self.pieces:
+            try:
+                piece = self.pieces.popleft()
+            except IndexError:  # another thread has taken the last one
+                return
+            self.task(*piece)
+
+
+def _start_threads(count: int) -> None:
+    """Start threads until there are so many, or no more can be started."""
+    while len(_threads) < count:
+        thread = threading.Thread(target=_serve, args=(_jobs,), name="anycat", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return
+        _threads.append(thread)
+
+
+def _serve(jobs: SimpleQueue[_Job]) -> None:
+    """Help with one job after the other."""
+    while True:
+        jobs.get().help()

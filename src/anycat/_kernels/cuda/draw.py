@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anycat._kernels.grid import DrawGrid
+from anycat._progress import ignore
 
 from .costs import Costs
 from .launch import grid_struct, launch
@@ -16,6 +17,7 @@ from .table import cached_table, draw_from_table, guide_bits, make_table
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawRange
+    from anycat._progress import Done
 
     Array = Any
 
@@ -23,9 +25,18 @@ PIECE_ELEMENTS = 1 << 23  # that are converted at once, or prepared in tables at
 
 
 def sample(
-    params: Array, logits: bool, key: Array, draws: DrawRange, out: Array, cache: dict[str, Any]
+    params: Array,
+    logits: bool,
+    key: Array,
+    draws: DrawRange,
+    out: Array,
+    cache: dict[str, Any],
+    done: Done = ignore,
 ) -> None:
-    """Draw from each row of ``params``: see the docstring of `anycat._kernels`."""
+    """Draw from each row of ``params``: see the docstring of `anycat._kernels`.
+
+    All draws are reported as done once their kernels are launched.
+    """
     with params.device:
         row_type, out = RowType.of(params, logits), out.reshape(-1)
         costs = _costs(row_type, draws)
@@ -38,6 +49,7 @@ def sample(
             draw_from_table(row_type, table, 1, grid, key, out)
         else:
             _draw_directly(row_type, params, grid, key, out)
+    done(out.size)
 
 
 def _costs(row_type: RowType, draws: DrawRange) -> Costs:

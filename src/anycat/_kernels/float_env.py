@@ -1,7 +1,8 @@
 """The floating-point mode in which kernels run: that of a new process.
 
 XLA calls back in a mode of the CPU in which subnormal numbers are zero; `torch.set_flush_denormal`
-sets it too. New threads inherit the mode, so none may be started in another than the default.
+sets it too. Other libraries change the direction of rounding. New threads inherit the mode, so none
+may be started in another than the default.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NO_CHANGE = contextlib.nullcontext()
-SUBNORMAL = 5e-324  # which is zero in that mode
+
+# No constants, which Python would compute with once and for all.
+_one, _smallest_normal, _half = 1.0, sys.float_info.min, 0.5
 
 
 def is_default_float_env() -> bool:
-    """Tell whether subnormal numbers are not zero now."""
-    return SUBNORMAL > 0
+    """Tell whether subnormal numbers are not zero now, and sums are rounded to the nearest."""
+    tiny = _smallest_normal * _half
+    return _one - tiny == _one + tiny and tiny > 0
 
 
 def default_float_env() -> contextlib.AbstractContextManager[None]:
-    """Restore the default: without subnormal numbers, draws and checks of them would differ."""
+    """Restore the default: in other modes, draws and checks would differ."""
     return _NO_CHANGE if is_default_float_env() else _default_float_env()
 
 

@@ -1,0 +1,92 @@
+"""The progress of long draws, shown by a bar such as tqdm's."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Done: TypeAlias = "Callable[[int], None]"
+
+DELAY = 0.5  # seconds after which a bar appears: shorter draws need none
+
+_bar: ContextVar[Callable[..., Any] | None] = ContextVar("anycat.progress", default=None)
+
+
+@contextlib.contextmanager
+def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Show a progress bar for each draw in this context that takes more than half a second.
+
+    Parameters
+    ----------
+    bar : callable, optional
+        What makes a bar, such as `tqdm.tqdm`, which is also the default. It is called as
+        ``bar(total=n, unit="draw", unit_scale=True)``. The bar needs the methods ``update(n)``,
+        after n more draws, and ``close()``.
+
+    Raises
+    ------
+    ImportError
+        If ``bar`` is not given and tqdm is not installed.
+
+    Notes
+    -----
+    The context applies to draws in CPU memory from the thread that entered it. Dask has its own
+    ``dask.diagnostics.ProgressBar``.
+
+    Examples
+    --------
+    >>> import anycat
+    >>> with anycat.progress():
+    ...     draws = anycat.Categorical([0.1, 0.2, 0.7]).sample(1_000_000)
+    """
+    token = _bar.set(_tqdm() if bar is None else bar)
+    try:
+        yield
+    finally:
+        _bar.reset(token)
+
+
+def _tqdm() -> Callable[..., Any]:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress() needs tqdm: pip install tqdm, or give a bar") from error
+    return tqdm  # type: ignore[no-any-return]
+
+
+def ignore(n: int) -> None:
+    """Report draws to nobody."""
+
+
+@contextlib.contextmanager
+def report(total: int) -> Iterator[Done]:
+    """Return what is to be called with each number of draws that are done, in any thread."""
+    make = _bar.get()
+    if make is None:
+        yield ignore
+        return
+    start, lock = time.monotonic(), threading.Lock()
+    shown: Any = None
+    waiting = 0
+
+    def done(n: int) -> None:
+        nonlocal shown, waiting
+        with lock:  # bars need not be thread-safe
+            waiting += n
+            if shown is None and time.monotonic() - start > DELAY:
+                shown = make(total=total, unit="draw", unit_scale=True)
+            if shown is not None:
+                shown.update(waiting)
+                waiting = 0
+
+    try:
+        yield done
+    finally:
+        if shown is not None:
+            shown.close()

@@ -1,0 +1,212 @@
+"""Ctrl-C in a long draw, and the progress of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import anycat
+from anycat import Categorical, _progress
+from anycat._kernels.cpu import threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+
+class Bar:
+    """A bar like tqdm's, which calls a function at each update."""
+
+    def __init__(self, at_update: Callable[[Bar], None] = lambda bar: None) -> None:
+        self.at_update = at_update
+        self.totals: list[int] = []
+        self.done = 0
+        self.closed = 0
+
+    def __call__(self, *, total: int, unit: str, unit_scale: bool) -> Bar:
+        assert (unit, unit_scale) == ("draw", True)
+        self.totals.append(total)
+        self.done = 0
+        return self
+
+    def update(self, n: int) -> None:
+        self.done += n
+        self.at_update(self)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+# A draw for each strategy, of which a piece is a small part.
+LONG_DRAWS: dict[str, Callable[[], tuple[Categorical, Any]]] = {
+    "table": lambda: (Categorical([0.1, 0.2, 0.7]), 1_000_000),
+    "tables": lambda: (Categorical(weights(3, 5)), 300_000),
+    "short rows": lambda: (Categorical(weights(5000, 7)), 100),
+    "rows": lambda: (Categorical(weights(5000, 200)), 1),
+    "ranks": lambda: (Categorical(weights(500, 200)), 200),
+    "long rows": lambda: (Categorical(logits=weights(90, 5000)), 2),
+    "converted": lambda: (Categorical(np.asfortranarray(weights(5000, 200))), 1),
+    "with gaps": lambda: (Categorical(weights(3, 1, 2, 5)).expand((3, 50, 2)), 3000),
+}
+
+
+def weights(*shape: int) -> Array:
+    return np.random.default_rng(0).random(shape)
+
+
+@pytest.fixture
+def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each draw take long: in many pieces, with a bar from the first of them."""
+    monkeypatch.setattr(threads, "NS_PER_PIECE", 1e4)
+    monkeypatch.setattr(_progress, "DELAY", -1)
+
+
+def interrupt(bar: Bar) -> None:
+    """Do what Ctrl-C does, when the first piece is done."""
+    if bar.at_update is interrupt:
+        bar.at_update = lambda bar: None
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # in another thread, until the main thread has been interrupted
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.parametrize("name", LONG_DRAWS)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupt(name: str, n_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", n_threads)
+    dist, n = LONG_DRAWS[name]()
+    expected_rng = np.random.default_rng(7)
+    first, second = dist.sample(n, rng=expected_rng), dist.sample(n, rng=expected_rng)
+    dist, n = LONG_DRAWS[name]()  # with nothing that has been kept
+    bar, rng = Bar(interrupt), np.random.default_rng(7)
+    with pytest.raises(KeyboardInterrupt), anycat.progress(bar):
+        dist.sample(n, rng=rng)
+    assert 0 < bar.done < bar.totals[0] / 2
+    assert bar.closed == 1
+    np.testing.assert_array_equal(dist.sample(n, rng=rng), second)
+    np.testing.assert_array_equal(dist.sample(n, rng=np.random.default_rng(7)), first)
+
+
+def test_a_copy_of_draws_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anycat._kernels, "COPIED_ELEMENTS", 100)
+    dist, n = LONG_DRAWS["with gaps"]()
+    probs = np.broadcast_to(dist._param, dist.param_shape).copy()
+    np.testing.assert_array_equal(dist.sample(n, rng=1), Categorical(probs).sample(n, rng=1))
+    sizes = []
+    target = np.empty((7, 3, 90), np.int64).transpose(2, 1, 0)
+
+    class Spy:
+        def __setitem__(self, place: slice, part: Array) -> None:
+            sizes.append(part.size)
+            target[place] = part
+
+        def swapaxes(self, a: int, b: int) -> Spy:
+            assert (a, b) == (0, 0)
+            return self
+
+    source = np.arange(target.size).reshape(target.shape)
+    anycat._kernels._copy(source, Spy())
+    np.testing.assert_array_equal(target, source)
+    assert max(sizes) <= 100
+
+
+STORM = """
+import signal
+import numpy as np
+from anycat import Categorical
+
+armed, interrupts = False, 0
+
+def interrupt(*_):
+    global armed, interrupts
+    if armed:
+        armed, interrupts = False, interrupts + 1
+        raise KeyboardInterrupt
+
+dist = Categorical(np.ones((3, 7), np.int64))  # of integers, which take the general path
+g, twin = np.random.PCG64(1), np.random.PCG64(1)
+dist.sample(2, rng=0)
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1.7e-4)
+while interrupts < 1000:
+    try:
+        armed = True
+        dist.sample(2, rng=g)
+        armed = False
+    except KeyboardInterrupt:
+        pass
+    if g.state != twin.state:
+        twin.random_raw(2)
+    assert g.state == twin.state
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer()")
+def test_a_generator_is_advanced_by_a_whole_call_or_not_at_all() -> None:
+    subprocess.run([sys.executable, "-c", STORM], check=True, timeout=120)
+
+
+# --- progress
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+@pytest.mark.parametrize("name", LONG_DRAWS)
+def test_all_draws_are_reported(name: str) -> None:
+    dist, n = LONG_DRAWS[name]()
+    seen: list[int] = []
+    bar = Bar(lambda bar: seen.append(bar.done))
+    with anycat.progress(bar):
+        draws = dist.sample(n)
+    assert bar.totals == [draws.size]
+    assert bar.done == draws.size
+    assert len(seen) > 2
+    assert bar.closed == 1
+
+
+def test_a_quick_draw_has_no_bar() -> None:
+    bar = Bar()
+    with anycat.progress(bar):
+        Categorical([0.1, 0.2, 0.7]).sample(100_000)
+    assert bar.totals == []
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+def test_where_there_is_a_bar() -> None:
+    dist, n = LONG_DRAWS["table"]()
+    bar, other = Bar(), Bar()
+    dist.sample(n)
+    with anycat.progress(bar):
+        with pytest.raises(TypeError), anycat.progress(other):
+            dist.sample(n, rng="seed")
+        with anycat.progress(other):
+            dist.sample(n)
+        thread = threading.Thread(target=dist.sample, args=(n,))
+        thread.start()
+        thread.join()
+    dist.sample(n)
+    assert (len(bar.totals), len(other.totals)) == (0, 1)
+
+
+@pytest.mark.usefixtures("in_small_pieces")
+def test_a_bar_of_tqdm(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    dist, n = LONG_DRAWS["table"]()
+    with anycat.progress():
+        dist.sample(n)
+    assert "100%" in capsys.readouterr().err
+
+
+def test_without_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match="pip install tqdm, or give a bar"), anycat.progress():
+        pass
