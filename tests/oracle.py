@@ -7,13 +7,14 @@ except where the page says so.
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["boundaries", "draw", "outcome", "philox4x32_10", "word"]
+__all__ = ["boundaries", "draw", "outcome", "philox4x32_10", "truncated", "word"]
 
 TILE = 4096
 
@@ -235,3 +236,79 @@ def draw(
     rows = [boundaries(params[index], kind) for index in np.ndindex(batch_shape)]
     outcomes = (outcome(rows[i % len(rows)], word(key, first + i)) for i in range(math.prod(shape)))
     return np.fromiter(outcomes, np.int64).reshape(shape)
+
+
+# --- Truncation
+
+
+def integers(values: list[float], kind: str, form: Form) -> tuple[list[int], list[int], list[int]]:
+    """Return ``q`` of each category, and for each tile ``E - E_j`` and ``s_j``."""
+    if kind == "logits":
+        values = lowered(values, form)
+    cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
+    tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
+    highest = max(tile.exponent for tile in tiles if tile)
+    enough = (len(tiles) - 1).bit_length()
+    lower = [highest - tile.exponent if tile else 0 for tile in tiles]
+    bound = len(tiles)
+    for down, tile in zip(lower, tiles, strict=True):
+        bound += sum(tile.weights) >> (down + enough) if tile else 0
+    room = enough - min(enough, max(0, 62 - bound.bit_length()))
+    weights = [
+        q
+        for cut, tile in zip(cuts, tiles, strict=True)
+        for q in (tile.weights if tile else [0] * len(cut))
+    ]
+    return weights, lower, [down + room for down in lower]
+
+
+def truncated(
+    row: npt.NDArray[Any],
+    kind: str,
+    temperature: float = 1,
+    top_k: int | None = None,
+    top_p: float = 1,
+    min_p: float = 0,
+) -> npt.NDArray[Any]:
+    """Return a row with the categories removed that docs/draw.md tells; a void row as it is."""
+    form, values = read(row)
+    if is_void(values, kind):
+        return row
+    none = -math.inf if kind == "logits" else 0.0
+    dtype = np.float32 if form is FLOAT32 else np.float64
+
+    def keep(kept: set[int]) -> None:
+        values[:] = [x if k in kept else none for k, x in enumerate(values)]
+
+    def ranks() -> list[int]:
+        return sorted(range(len(values)), key=lambda k: (-values[k], k))
+
+    if temperature == 0:
+        keep(set(ranks()[:1]))
+    elif temperature != 1:
+        heat, top = nearest(*dyadic(temperature), form), max(values)
+        with np.errstate(all="ignore"):
+            values = ((np.array(values, dtype) - dtype(top)) / dtype(heat)).tolist()
+    if top_k is not None:
+        keep(set(ranks()[:top_k]))
+    if top_p != 1:
+        weights, _, shifts = integers(values, kind, form)
+        sums, order, total, n = [0] * len(shifts), ranks(), 0, 0
+        everything = [sum(weights[j * TILE : (j + 1) * TILE]) for j in range(len(shifts))]
+        whole = sum(s >> shift for s, shift in zip(everything, shifts, strict=True))
+        share = math.ceil(max(Fraction(top_p) - Fraction(1, 2**20), Fraction(0)) * 2**64)
+        target = -(-share * whole >> 64)
+        while n == 0 or total < target:
+            j = order[n] // TILE
+            total -= sums[j] >> shifts[j]
+            sums[j] += weights[order[n]]
+            total += sums[j] >> shifts[j]
+            n += 1
+        keep(set(order[:n]))
+    if min_p != 0:
+        weights, lower, _ = integers(values, kind, form)
+        weights = [q >> lower[k // TILE] for k, q in enumerate(weights)]
+        share = math.ceil(Fraction(min_p) * (1 - Fraction(1, 2**20)) * 2**64)
+        least = max(1, -(-share * max(weights) >> 64))
+        keep({k for k, q in enumerate(weights) if q >= least})
+    return np.array(values, dtype)

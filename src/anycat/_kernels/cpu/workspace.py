@@ -23,6 +23,7 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
     guide_entries = max(size // 2, MIN_GUIDE_ENTRIES)
     group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
     groups = _round_up(-(-size // group), 16) if group else 0
+    tiles = -(-size // TILE)
     specs: dict[str, tuple[int, Any]] = {
         "random_words": (WORD_BUFFER + SPARE_WORDS, np.uint64),
         "found": (WORD_BUFFER, np.uint64),
@@ -32,6 +33,14 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         "cdf": (size, np.uint64),
         "padded_cdf": (group * groups, np.uint64),
         "group_cdf": (groups, np.uint64),
+        **dict.fromkeys(("indices", "rest", "integers"), (size, np.uint64)),
+        "values": (size, dtype),
+        "keys": (size, np.dtype(f"i{dtype.itemsize}") if dtype else None),
+        "block_keys": (-(-size // BLOCK), np.dtype(f"i{dtype.itemsize}") if dtype else None),
+        **dict.fromkeys(("before", "above", "equal"), (tiles, np.uint64)),
+        **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
+        "tile_max": (tiles + 1, np.float64),
+        "tile_offset": (tiles + 1, np.uint64),
         "guide": (1 << (guide_entries - 1).bit_length(), np.uint64),
     }
     return [specs[name] for name in names.split()]

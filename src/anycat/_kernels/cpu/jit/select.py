@@ -1,0 +1,142 @@
+"""Selection without sorting: the entry of a row by which its first entries reach a target.
+
+Entries rank by value, the largest first, and then by position, the first one first. Values are
+given as keys: integers that sort as the values do.
+
+This is quickselect: each step compares the entries that are left with a pivot. After as many steps
+as it should take, pivots halve the range of keys, so that no input is slow.
+"""
+
+import numpy as np
+
+from .bits import bit_length, bits_of, flip_negative
+from .constants import ONE, TILE, TWO, ZERO
+from .entry import inner
+
+
+@inner
+def key_of(value):
+    """Return a value as an integer that sorts as values do; -0.0 counts as 0.0."""
+    return np.int64(flip_negative(bits_of(value + type(value)(0))))
+
+
+@inner
+def select_count(keys, n, target, rest):
+    """Return the key and the position of the entry by which ``target`` entries are reached.
+
+    ``rest`` is workspace for the positions of ``n`` entries.
+    """
+    low, high = _start(keys, n, rest)
+    left, steps, reached = n, TWO * bit_length(n), ZERO
+    while True:
+        pivot = _pivot(keys, rest, left, low, high, steps)
+        steps -= min(steps, ONE)
+        above = equal = ZERO
+        for i in range(left):
+            key = keys[rest[i]]
+            above += np.uint64(key > pivot)
+            equal += np.uint64(key == pivot)
+        if reached + above >= target:
+            left, low = _keep_above(keys, rest, left, pivot), pivot + 1
+        elif reached + above + equal < target:
+            left, high = _keep_below(keys, rest, left, pivot), pivot - 1
+            reached += above + equal
+        else:
+            break
+    reached += above
+    at = rest[ZERO]
+    for i in range(left):  # those of one value, one by one
+        if keys[rest[i]] == pivot and reached < target:
+            at = rest[i]
+            reached += ONE
+    return pivot, at
+
+
+@inner
+def select_mass(keys, n, target, integers, indices, shifts, before, above, equal, rest):
+    """Return the key and the position of the entry by which a sum of ``target`` is reached.
+
+    The sum is that of a cdf: ``integers`` are summed for each tile, and these sums are shifted
+    right by ``shifts``, and added. ``indices`` are categories, which tell the tiles. ``before``,
+    ``above`` and ``equal`` are workspace, with an entry for each tile.
+    """
+    tiles = np.uint64(before.size)
+    for t in range(tiles):
+        before[t] = ZERO
+    low, high = _start(keys, n, rest)
+    left, steps = n, TWO * bit_length(n)
+    while True:
+        pivot = _pivot(keys, rest, left, low, high, steps)
+        steps -= min(steps, ONE)
+        for t in range(tiles):
+            above[t] = equal[t] = ZERO
+        for i in range(left):
+            at = rest[i]
+            if keys[at] > pivot:
+                above[indices[at] // TILE] += integers[at]
+            elif keys[at] == pivot:
+                equal[indices[at] // TILE] += integers[at]
+        mass_above = mass = ZERO
+        for t in range(tiles):
+            above[t] += before[t]
+            equal[t] += above[t]
+            mass_above += above[t] >> shifts[t]
+            mass += equal[t] >> shifts[t]
+        if mass_above >= target:
+            left, low = _keep_above(keys, rest, left, pivot), pivot + 1
+        elif mass < target:
+            left, high = _keep_below(keys, rest, left, pivot), pivot - 1
+            for t in range(tiles):
+                before[t] = equal[t]
+        else:
+            break
+    last = rest[ZERO]
+    for i in range(left):  # those of one value, one by one
+        at = rest[i]
+        if keys[at] == pivot and mass_above < target:
+            t, last = indices[at] // TILE, at
+            mass_above -= above[t] >> shifts[t]
+            above[t] += integers[at]
+            mass_above += above[t] >> shifts[t]
+    return pivot, last
+
+
+@inner
+def _start(keys, n, rest):
+    """Let all entries be left; return the smallest and the largest key."""
+    low = high = keys[ZERO]
+    for i in range(n):
+        rest[i] = i
+        low, high = min(low, keys[i]), max(high, keys[i])
+    return low, high
+
+
+@inner
+def _pivot(keys, rest, left, low, high, steps):
+    """Return the median of three keys, or once steps are used up, the middle of the range."""
+    if steps == ZERO:
+        return (low & high) + ((low ^ high) >> 1)
+    a, b, c = keys[rest[ZERO]], keys[rest[left // TWO]], keys[rest[left - ONE]]
+    return max(min(a, b), min(max(a, b), c))
+
+
+@inner
+def _keep_above(keys, rest, left, pivot):
+    """Keep the entries above the pivot, in their order; return how many these are."""
+    n = ZERO
+    for i in range(left):
+        at = rest[i]
+        rest[n] = at
+        n += np.uint64(keys[at] > pivot)
+    return n
+
+
+@inner
+def _keep_below(keys, rest, left, pivot):
+    """Keep the entries below the pivot, in their order; return how many these are."""
+    n = ZERO
+    for i in range(left):
+        at = rest[i]
+        rest[n] = at
+        n += np.uint64(keys[at] < pivot)
+    return n
