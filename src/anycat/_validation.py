@@ -123,7 +123,7 @@ def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
             return
         good = form.valid(xp, x)
         if not xp.all(good):
-            _report_row(backend, name, x, _first_place(xp, good))
+            _report_row(backend, name, x, first_place(xp, good))
 
 
 def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -> NoReturn:
@@ -131,14 +131,14 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
-        _report_entry(name, _index((*place, k)), float(row[k]), bool(xp.all(row <= 0)))
+        _report_entry(name, index_of((*place, k)), float(row[k]), bool(xp.all(row <= 0)))
     if name == "logits":
-        problem = f"logits must not all be -inf in a row; all of logits{_index(place)} are"
+        problem = f"logits must not all be -inf in a row; all of logits{index_of(place)} are"
     elif not xp.any(row > 0):
-        problem = f"probs must not all be zero in a row; all of probs{_index(place)} are"
+        problem = f"probs must not all be zero in a row; all of probs{index_of(place)} are"
     else:
         raise ValueError(
-            f"probs must have a finite sum in each row; that of probs{_index(place)} is infinite "
+            f"probs must have a finite sum in each row; that of probs{index_of(place)} is infinite "
             f"in {x.dtype}: divide them by their maximum"
         )
     raise ValueError(f"{problem}. With validate_args=False, draws from such a row are -1")
@@ -175,10 +175,10 @@ def _checked_categories(backend: Backend, value: Array, num_categories: int) -> 
             return index  # two passes instead of six
     index, good = _as_index(backend, value, num_categories)
     if not xp.all(good):
-        place = _first_place(xp, good)
+        place = first_place(xp, good)
         raise ValueError(
             f"value must hold whole numbers from 0 to {num_categories - 1}; "
-            f"value{_index(place)} is {_number(backend, value[place])}"
+            f"value{index_of(place)} is {_number(backend, value[place])}"
         )
     return index
 
@@ -205,8 +205,13 @@ def check_quantile(backend: Backend, q: Array) -> None:
         good = (q >= 0) & (q <= 1)
         if backend.xp.all(good):
             return
-        place = _first_place(backend.xp, good)
-        raise ValueError(f"q must be in [0, 1]; q{_index(place)} is {_number(backend, q[place])}")
+        report_number("q must be in [0, 1]", "q", backend, q, good)
+
+
+def report_number(problem: str, name: str, backend: Backend, x: Array, good: Array) -> NoReturn:
+    """Raise for the first number that is not good."""
+    place = first_place(backend.xp, good)
+    raise ValueError(f"{problem}; {name}{index_of(place)} is {_number(backend, x[place])}")
 
 
 base.CHECKS.update(
@@ -256,6 +261,12 @@ def _is_sequence(shape: Any) -> bool:
     if isinstance(shape, Sequence):
         return not isinstance(shape, (str, bytes))
     return bool(compat.is_array_api_obj(shape)) and shape.ndim == 1
+
+
+def check_broadcast(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+    """Check that an argument broadcasts to the batch shape."""
+    if broadcast_shapes(name, shape, batch) != batch:
+        raise ValueError(f"{name} of shape {shape} does not broadcast to the batch shape {batch}")
 
 
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
@@ -312,7 +323,7 @@ def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
         )
 
 
-def _first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
+def first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
     """Return the index of the first false entry."""
     flat = int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8)))
     index = []
@@ -322,7 +333,7 @@ def _first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def _index(index: tuple[int, ...]) -> str:
+def index_of(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]" if index else ""
 
 

@@ -6,7 +6,7 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
-from . import _parameters, _validation
+from . import _parameters, _truncation, _validation
 from ._backends import registry
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits
@@ -528,6 +528,86 @@ class Categorical:
         categories = self._backend.arange(self.num_categories, self._param)
         column = self._xp.reshape(categories, (-1, *(1 for _ in batch)))
         return self._broadcast(column, (self.num_categories, *batch)) if expand else column
+
+    # --- truncation -----------------------------------------------------------------------------
+
+    def truncate(
+        self,
+        *,
+        mask: Any = None,
+        temperature: Any = None,
+        top_k: Any = None,
+        top_p: Any = None,
+        min_p: Any = None,
+    ) -> Categorical:
+        """Return the distribution over fewer categories, as language models are sampled from.
+
+        The arguments apply in the order in which they are listed, each to what the one before has
+        left; chained calls give any other order. Categories rank by probability, and equal ones by
+        position. Apart from a mask, each argument keeps some number of the first ranks, at least
+        one, in exact integer arithmetic: the same in every library and on every device.
+
+        Parameters
+        ----------
+        mask : array of bool, or of int32 or uint32, optional
+            Which categories are allowed, of shape ``(..., K)``. Or packed, of shape
+            ``(..., ceil(K / 32))``: category k is bit ``k % 32`` of word ``k // 32``.
+        temperature : number or array of numbers, optional
+            Divides the logits. 0 keeps the most probable category only. A distribution given by
+            ``probs`` takes none.
+        top_k : int or array of ints, optional
+            Keeps the ``top_k`` most probable categories.
+        top_p : number or array of numbers in (0, 1], optional
+            Keeps the smallest number of most probable categories whose probabilities sum to
+            ``top_p - 2**-20`` or more.
+        min_p : number or array of numbers in [0, 1], optional
+            Keeps categories whose probability is that of the most probable one times
+            ``min_p * (1 - 2**-20)`` or more.
+
+        Returns
+        -------
+        Categorical
+            Its parameters are 0, or ``-inf``, for categories that are removed, and unchanged for
+            others, unless there is a temperature: then they are ``(logits - max) / temperature``.
+            Probabilities are not clamped.
+
+        Raises
+        ------
+        TypeError
+            If an argument has an unsupported type, or is an array of another library.
+        ValueError
+            If an argument does not broadcast to `batch_shape`, or a number is out of its range, or
+            a mask allows no category of positive probability. (Without checks, the row is invalid.)
+
+        Notes
+        -----
+        The page "Draw specification" of the documentation specifies what is kept.
+
+        Examples
+        --------
+        >>> dist = Categorical([0.15, 0.3, 0.3, 0.25])
+        >>> dist.truncate(top_k=2).probs
+        array([0. , 0.5, 0.5, 0. ])
+        >>> dist.truncate(top_p=0.8).probs.round(3)
+        array([0.   , 0.353, 0.353, 0.294])
+        """
+        dist = self
+        if mask is not None:
+            dist = self._truncated(_truncation.masked(self, mask), {})
+        given = temperature, top_k, top_p, min_p
+        if all(x is None for x in given):
+            return dist._truncated(dist._param, dist._cache)
+        args = [
+            _truncation.read_argument(name, x, dist)
+            for name, x in zip(_truncation.NAMES, given, strict=True)
+        ]
+        cache: dict[str, Any] = {}
+        return dist._truncated(_truncation.truncated(dist, args, cache), cache)
+
+    def _truncated(self, param: Array, cache: dict[str, Any]) -> Categorical:
+        dist = self._with_params(param, self._batch_shape, cache)
+        dist._clamp_probs = False
+        return dist
 
     # --- probabilities of values ----------------------------------------------------------------
 

@@ -16,11 +16,11 @@ import array_api_compat as compat
 import array_api_extra as xpx
 import numpy as np
 
-from anycat import _kernels
+from anycat import _kernels, _parameters
 from anycat._kernels.layout import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
     from anycat._random import RNG, Key, RandomBits
@@ -430,6 +430,44 @@ class Backend:
         """Return draws or values as an array of the library, on the device of the parameters."""
         return compat.to_device(self.xp.from_dlpack(out), self.device(params))
 
+    # --- truncation -----------------------------------------------------------------------------
+
+    def truncate(
+        self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
+    ) -> Array:
+        """Return truncated parameters: see `Categorical.truncate`.
+
+        The arguments are None, numbers, or arrays of the shape of the batch. ``cache`` takes what
+        kernels learn of the rows of the result.
+        """
+        view = self.on_cpu(x)
+        if view is None:
+            self._memory_of(x)
+            raise TypeError("truncate takes arrays in CPU memory, for now: move them there first")
+        with self.cpu.default_float_env():
+            found = self.cpu.truncate(view, logits, map(self._on_cpu_or_number, arguments), cache)
+        if found.dtype == view.dtype and self.untracked(x) is not None:
+            return self.from_kernel(found, x)
+        keep = self.from_kernel(found > (-np.inf if logits else 0), x)
+        return self.kept(x, logits, keep, arguments)
+
+    def _on_cpu_or_number(self, argument: Any) -> Any:
+        return argument if _is_number(argument) else self.on_cpu(argument)
+
+    def kept(self, x: Array, logits: bool, keep: Array, arguments: Sequence[Any]) -> Array:
+        """Return parameters that are truncated to the categories that a mask keeps.
+
+        The temperature has been applied to narrow dtypes in float32, which the result then has.
+        """
+        temperature, *_ = arguments
+        with self.errstate():
+            if temperature is not None:
+                x = _parameters.tempered(
+                    self.xp, self.xp.astype(x, self.traits(x).compute, copy=False), temperature
+                )
+            lowest = self.xp.asarray(-np.inf if logits else 0, dtype=x.dtype)
+            return self.xp.where(keep, x, lowest)
+
     # --- random bits ----------------------------------------------------------------------------
 
     def reads(self, rng: Any) -> bool:
@@ -477,6 +515,10 @@ class Backend:
     def to_numpy(self, x: Array) -> Any:
         """Return an array of the library as one of NumPy."""
         return np.asarray(x)
+
+
+def _is_number(x: Any) -> bool:
+    return x is None or isinstance(x, int | float)
 
 
 @functools.cache

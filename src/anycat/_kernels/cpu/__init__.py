@@ -11,6 +11,7 @@ from .draw import sample
 from .host import array_module, context, unavailable_reason
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count
+from .truncate import truncate
 
 __all__ = [
     "array_module",
@@ -27,6 +28,7 @@ __all__ = [
     "sample",
     "small",
     "thread_count",
+    "truncate",
     "unavailable_reason",
     "values",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from .tiles import TileStats
 from .workspace import allocate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     Array = np.ndarray[Any, Any]
 
 NS_PER_ELEMENT = 1.0
@@ -20,30 +23,39 @@ WORKSPACE = (
     "values indices keys rest block_keys integers weights"
     " exponents before above equal tile_max tile_shift tile_offset"
 )
+LARGEST = 2**63 - 1
+# The dtype of each argument, and what stands for one that is not given.
+ARGUMENTS = (np.float64, 1.0), (np.int64, LARGEST), (np.float64, 1.0), (np.float64, 0.0)
 
 
-def truncate(
-    params: Array,
-    logits: bool,
-    temperature: Array,
-    top_k: Array,
-    top_p: Array,
-    min_p: Array,
-    cache: dict[str, Any],
-) -> Array:
-    """Return truncated parameters; ``cache`` takes what is learnt of their tiles.
+def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
+    """Return truncated parameters in the dtype in which kernels compute.
 
-    The arguments have an entry for each row, or one for all: see `truncate_rows`.
+    The arguments are temperature, top_k, top_p and min_p: None, numbers, or arrays of the shape of
+    the batch. ``cache`` takes the tile statistics of the result.
     """
     rows = Rows(params)
     out, stats = np.empty(params.shape, rows.dtype), TileStats.empty(rows.count, rows.size)
+    flat = out.reshape(-1), *stats.part(0, rows.count)
+    given = list(itertools.starmap(_argument, zip(arguments, ARGUMENTS, strict=True)))
 
-    def truncate(x: Array, row: int) -> None:
+    def task(x: Array, row: int) -> None:
         workspace = allocate(rows.size, rows.dtype, WORKSPACE)
-        flat = out.reshape(-1), *stats.part(0, rows.count)
-        truncate_rows(x, rows.size, logits, row, temperature, top_k, top_p, min_p, *flat, *workspace)
+        truncate_rows(x, rows.size, logits, row, *given, *flat, *workspace)
 
-    rows.each_block(truncate, NS_PER_ELEMENT * rows.size, 1)
+    rows.each_block(task, NS_PER_ELEMENT * rows.size, 1)
     if rows.size > TILE:
         cache["tile stats"] = stats
     return out
+
+
+def _argument(x: Any, kind: tuple[Any, Any]) -> Array:
+    """Return an argument with an entry for each row, or one for all."""
+    dtype, absent = kind
+    if x is None:
+        x = absent
+    if isinstance(x, int):
+        x = min(x, LARGEST)
+    elif isinstance(x, np.ndarray) and x.dtype == np.uint64:
+        x = np.minimum(x, np.uint64(LARGEST))
+    return np.ascontiguousarray(x, dtype).reshape(-1)

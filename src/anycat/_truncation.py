@@ -1,0 +1,123 @@
+"""The arguments of `Categorical.truncate`, and what it does by array API operations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from . import _validation
+from ._backends import base, registry
+from ._parameters import LOGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._backends.base import Backend
+    from ._parameters import Form
+
+    Array = Any
+    Shape = tuple[int, ...]
+
+NAMES = "temperature", "top_k", "top_p", "min_p"
+_WORD = 32  # bits of a packed mask
+
+# What each argument must be, in words, and as a test of numbers or arrays.
+_RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "temperature": ("0 or more, and finite", lambda x: (x >= 0) & (x < math.inf)),
+    "top_k": ("1 or more", lambda x: x >= 1),
+    "top_p": ("in (0, 1]", lambda x: (x > 0) & (x <= 1)),
+    "min_p": ("in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
+}
+
+
+def read_argument(name: str, x: Any, dist: Any) -> Any:
+    """Return an argument as a number, or as an array that broadcasts to the batch; None stays."""
+    if x is None:
+        return None
+    if name == "temperature" and dist._form is not LOGITS:
+        raise ValueError("temperature applies to logits; this distribution is given by probs")
+    kind = "integral" if name == "top_k" else ("integral", "real floating")
+    array = _validation.as_array(name, x, dist._param)
+    if not dist._backend.isdtype(array.dtype, kind):
+        raise TypeError(
+            f"{name} must hold {'integers' if name == 'top_k' else 'numbers'}; got {array.dtype}"
+        )
+    shape = tuple(array.shape)
+    _validation.check_broadcast(name, shape, dist.batch_shape)
+    if registry.find_backend(x) is None and not shape:
+        check_range(name, x)  # a number, which keeps all of its digits
+        return x
+    if dist._validate:
+        if dist._backend.has_values(array):
+            check_range(name, array)
+        else:
+            dist._backend.check_later(name, array, dist.num_categories)
+    return dist._xp.broadcast_to(array, dist.batch_shape)
+
+
+def check_range(name: str, x: Any) -> None:
+    """Check that a number, or all numbers of an array, are in the range of an argument."""
+    required, test = _RANGES[name]
+    if isinstance(x, int | float):
+        if not test(x):
+            raise ValueError(f"{name} must be {required}; got {x}")
+        return
+    backend = registry.backend_of(x)
+    with backend.eagerly():
+        x = backend.detach(x)
+        if not backend.xp.all(good := test(x)):
+            _validation.report_number(f"{name} must be {required}", name, backend, x, good)
+
+
+base.CHECKS.update({name: lambda x, _, __, name=name: check_range(name, x) for name in NAMES})
+
+
+def masked(dist: Any, mask: Any) -> Array:
+    """Return the parameter without the categories that a mask does not allow."""
+    backend, param, n = dist._backend, dist._param, dist.num_categories
+    xp, like = backend.xp, dist._param
+    mask = _validation.as_array("mask", mask, like)
+    if not backend.isdtype(mask.dtype, "bool"):
+        mask = _unpacked(backend, mask, n, like)
+    if mask.ndim == 0 or mask.shape[-1] not in (1, n):
+        raise ValueError(
+            f"mask must have a last axis of {n} categories; got shape {tuple(mask.shape)}"
+        )
+    _validation.check_broadcast("mask", tuple(mask.shape[:-1]), dist.batch_shape)
+    param = xp.where(mask, param, xp.asarray(lowest(dist._form), dtype=param.dtype))
+    if dist._validate and backend.has_values(param):
+        with backend.eagerly(), backend.errstate():
+            good = dist._form.valid(xp, backend.detach(param))
+            if not xp.all(good):
+                place = _validation.first_place(xp, good)
+                raise ValueError(f"mask allows no category of positive probability in row {place}")
+    return param
+
+
+def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
+    """Return the bits of a packed mask."""
+    xp = backend.xp
+    count = -(-n // _WORD)
+    if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
+        raise ValueError(
+            f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; got "
+            f"{words.dtype} of shape {tuple(words.shape)}"
+        )
+    k = backend.arange(n, like)
+    shifts = xp.astype(k % _WORD, words.dtype)
+    return (xp.take(words, k // _WORD, axis=-1) >> shifts) % 2 != 0
+
+
+def lowest(form: Form) -> float:
+    """Return the parameter of a category of probability zero."""
+    return -math.inf if form is LOGITS else 0.0
+
+
+def truncated(dist: Any, arguments: list[Any], cache: dict[str, Any]) -> Array:
+    """Return the parameter that arguments leave; ``cache`` takes what is learnt of its rows."""
+    backend, param, xp = dist._backend, dist._param, dist._xp
+    if dist._form is LOGITS and not backend.isdtype(param.dtype, "real floating"):
+        param = xp.astype(param, dist.dtype)  # integers have no -inf
+    if not all(x is None or isinstance(x, int | float) for x in arguments):
+        param = xp.broadcast_to(param, dist.param_shape)
+    return backend.truncate(param, dist._form is LOGITS, arguments, cache)
