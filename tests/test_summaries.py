@@ -90,6 +90,18 @@ def test_enumerate_support(batch: tuple[int, ...], array: Any, host: Any) -> Non
     assert_array_equal(host(dist.prob(dist.enumerate_support())), np.full((4, *batch), 0.25))
 
 
+# --- cdf of many categories
+
+
+def test_cdf_of_many_categories(array: Any, host: Any) -> None:
+    """It is accumulated in the widest dtype, as rounding errors would add up."""
+    x, value = np.random.default_rng(2).random(10**6, np.float32), np.arange(10**6)
+    exact = np.cumsum(x, dtype=float) / x.sum(dtype=float)
+    for form, params, error in (("probs", x, 1e-7), ("logits", np.log(x), 1e-6)):
+        cdf = Categorical(**{form: array(params, "float32")}).cdf(array(value, "int64"))
+        assert_allclose(host(cdf), exact, rtol=0, atol=error)
+
+
 # --- kl_divergence
 
 
