@@ -359,7 +359,9 @@ def test_names_tell_distributions_apart(result: str) -> None:
             return str(RESULTS[result](Categorical(**{form: lazy(PARAMS)}, **options), lazy).name)
 
     assert name() == name()
-    assert len({name(), name("logits"), name(clamp_probs=False)}) == 3
+    for checked in (True, False):  # checked rows have names of their own, unchecked ones do not
+        probs, logits = (name(form, validate_args=checked) for form in ("probs", "logits"))
+        assert len({probs, logits, name(validate_args=checked, clamp_probs=False)}) == 3
 
 
 @pytest.mark.parametrize(
