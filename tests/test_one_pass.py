@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,8 +212,19 @@ def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
 
 
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-def test_no_row_is_valid_that_the_array_api_refuses(form: str, kind: str) -> None:
-    for shape in [(40, 9), (3, 300)]:
-        x = rows.make(form, kind, shape, np.float64, 0)
-        if cpu.rows_valid(x, form == "logits", {}):
-            Categorical(**{form: x})
+def test_no_row_is_valid_that_the_array_api_refuses(
+    monkeypatch: pytest.MonkeyPatch, form: str, kind: str
+) -> None:
+    """It refuses a row with one invalid value, or without weight, among hard ones."""
+    logits, no_weight = form == "logits", -np.inf if form == "logits" else 0.0
+    for method in ("on_cpu", "small"):
+        monkeypatch.setattr(NumPyBackend, method, lambda *_: None)
+    values = [value for f, value in BAD if f == form and value is not ALL_ONES]
+    for shape, dtype in product([(70, 9), (3, 300), (2, 5000)], (np.float32, np.float64)):
+        for value in (*values, no_weight):
+            x = rows.make(form, kind, shape, dtype)
+            row = x[shape[0] // 2]
+            row[slice(None) if value == no_weight else shape[1] // 2] = value
+            assert not cpu.rows_valid(x, logits, {})
+            with pytest.raises(ValueError, match=form):
+                Categorical(**{form: x})
