@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from anycat._kernels import cpu
+from anycat._kernels.cpu import draw as cpu_draw
+from anycat._kernels.cpu import small, table, values
+from anycat._kernels.cpu import threads as cpu_threads
+from anycat._kernels.cpu.costs import Costs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from anycat._kernels.grid import DrawRange
 
 Array = np.ndarray[Any, Any]
@@ -83,8 +91,52 @@ def draw(
     draws: DrawRange,
     dtype: Any = np.int64,
     cache: dict[str, Any] | None = None,
+    key: Array = KEY,
 ) -> Array:
     """Draw by the CPU kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
-    cpu.sample(x, form == "logits", KEY, draws, out, {} if cache is None else cache)
+    cpu.sample(x, form == "logits", key, draws, out, {} if cache is None else cache)
     return out
+
+
+@contextmanager
+def forced(strategy: str) -> Iterator[None]:
+    """Draw by a strategy, a field of `Costs`, whatever the cost model says of it."""
+    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: 0.0})
+    setup = 0.0 if strategy == "table" else 1e30
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Costs, "of", lambda *_: costs)
+        patch.setattr(Costs, "table_setup", lambda *_: setup)
+        yield
+
+
+@contextmanager
+def recorded() -> Iterator[Counter[str]]:
+    """Count the calls of each kernel that draws."""
+    calls: Counter[str] = Counter()
+
+    def spy(kernel: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            calls[kernel.__name__] += 1
+            kernel(*args)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS"):
+            strategy = getattr(cpu_draw, name)
+            patch.setattr(cpu_draw, name, strategy._replace(kernel=spy(strategy.kernel)))
+        patch.setattr(table, "draw_table", spy(table.draw_table))
+        for name in ("draw_small", "draw_long_small"):
+            patch.setattr(small, name, spy(getattr(small, name)))
+        yield calls
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use so many threads, however little there is to do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", count)
+        for module in (cpu_threads, values):
+            patch.setattr(module, "NS_PER_THREAD", 1e-6)
+        yield

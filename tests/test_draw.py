@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from anycat._kernels.cpu.sizes import LANES, TILE
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +32,10 @@ STRATEGIES = ("chosen", *Costs._fields)
 
 
 @pytest.fixture(params=STRATEGIES)
-def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def strategy(request: pytest.FixtureRequest) -> Iterator[None]:
     """Take each strategy, whatever the cost model says of it."""
-    if request.param != "chosen":
-        costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
-        monkeypatch.setattr(Costs, "of", lambda *_: costs)
-        setup = 0.0 if request.param == "table" else 1e30
-        monkeypatch.setattr(Costs, "table_setup", lambda *_: setup)
+    with nullcontext() if request.param == "chosen" else rows.forced(request.param):
+        yield
 
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
