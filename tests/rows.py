@@ -11,7 +11,8 @@ import pytest
 
 from anycat._kernels import cpu
 from anycat._kernels.cpu import draw as cpu_draw
-from anycat._kernels.cpu import small, table, values
+from anycat._kernels.cpu import rows as cpu_rows
+from anycat._kernels.cpu import small, stats, table, tiles, values
 from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
 
@@ -24,6 +25,18 @@ Array = np.ndarray[Any, Any]
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint64)
 SIZES = (1, 2, 31, 32, 33, 48, 49, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 - 1)
+
+LAUNCHERS = [  # modules and the kernels that they launch, but for those in a `Strategy`
+    (small, "draw_small draw_long_small"),
+    (table, "draw_table fill_cdf fill_guide"),
+    (tiles.kernels, "reduce_tiles"),
+    (stats, "first_suspect_row"),
+    (cpu_rows, "widen"),
+    (values.kernels, "short_row_stats row_stats"),
+    (values.lookups, "look_up find_short_mode find_mode"),
+    (values.elementwise, "fill_log_probs fill_probs accumulate"),
+    (values.gradients, "fill_gradient"),
+]
 
 
 def weights(kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
@@ -100,9 +113,9 @@ def draw(
 
 
 @contextmanager
-def forced(strategy: str) -> Iterator[None]:
-    """Draw by a strategy, a field of `Costs`, whatever the cost model says of it."""
-    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: 0.0})
+def forced(strategy: str, cost: float = 0.0) -> Iterator[None]:
+    """Draw by a strategy, a field of `Costs`, at a cost for each row, whatever the others cost."""
+    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: cost})
     setup = 0.0 if strategy == "table" else 1e30
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Costs, "of", lambda *_: costs)
@@ -111,25 +124,30 @@ def forced(strategy: str) -> Iterator[None]:
 
 
 @contextmanager
-def recorded() -> Iterator[Counter[str]]:
-    """Count the calls of each kernel that draws."""
-    calls: Counter[str] = Counter()
+def recorded() -> Iterator[list[tuple[str, Any]]]:
+    """Record the launches of kernels, by name, with the arguments of each."""
+    launches: list[tuple[str, Any]] = []
 
-    def spy(kernel: Callable[..., None]) -> Callable[..., None]:
-        def call(*args: Any) -> None:
-            calls[kernel.__name__] += 1
-            kernel(*args)
+    def spy(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def launch(*args: Any) -> Any:
+            launches.append((kernel.__name__.removeprefix("_"), args))
+            return kernel(*args)
 
-        return call
+        return launch
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS"):
             strategy = getattr(cpu_draw, name)
             patch.setattr(cpu_draw, name, strategy._replace(kernel=spy(strategy.kernel)))
-        patch.setattr(table, "draw_table", spy(table.draw_table))
-        for name in ("draw_small", "draw_long_small"):
-            patch.setattr(small, name, spy(getattr(small, name)))
-        yield calls
+        for module, names in LAUNCHERS:
+            for name in names.split():
+                patch.setattr(module, name, spy(getattr(module, name)))
+        yield launches
+
+
+def draw_kernels(launches: list[tuple[str, Any]]) -> Counter[str]:
+    """Count the launches of each kernel that draws."""
+    return Counter(name for name, _ in launches if name.startswith("draw"))
 
 
 @contextmanager

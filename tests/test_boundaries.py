@@ -19,7 +19,7 @@ import rows
 from philox_inverse import find_words
 
 from anycat._kernels.cpu import small
-from anycat._kernels.cpu.sizes import LANES, TILE
+from anycat._kernels.cpu.sizes import BLOCK, LANES, TILE
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
@@ -62,14 +62,15 @@ each_layout = pytest.mark.parametrize("layout", LAYOUTS)
 def both_sides(row: bytes, dtype: str, form: str) -> list[tuple[Expected, Expected]]:
     """Return the last word of a category and the first of the next, at some boundaries of a row.
 
-    These are all boundaries of a short row, and of others those at both ends, at borders of tiles,
-    and some between. The last pair is the first and the last of all words.
+    These are all boundaries of a short row, and of others those at both ends, at borders of blocks
+    and of tiles, and some between. The last pair is the first and the last of all words.
     """
     ends = oracle.boundaries(np.frombuffer(row, dtype), form)
     assert ends is not None
     drawn = [k for k, end in enumerate(ends) if end > (ends[k - 1] if k else 0)]
     last = len(drawn) - 2
     chosen = {*range(4), *range(last - 3, last + 1), *range(0, last + 1, max(1, last // 25))}
+    chosen |= {i for i in range(last + 1) if drawn[i] // BLOCK != drawn[i + 1] // BLOCK}
     chosen |= {i for i in range(last + 1) if (drawn[i + 1] + 1) % TILE < 3}
     pairs = []
     for i in sorted(chosen & {*range(last + 1)}):
@@ -101,7 +102,7 @@ def check(x: Array, r: int, form: str, layout: str) -> None:
 def test_both_sides_of_boundaries(kernel: str, layout: str, form: str, dtype: Any) -> None:
     strategy, count, sizes = KERNELS[kernel]
     kinds = ["sparse", "plain", "subnormal"] if form == "probs" else ["masked", "plain", "low"]
-    with rows.forced(strategy), rows.recorded() as kernels:
+    with rows.forced(strategy), rows.recorded() as launches:
         for size in sizes:
             for kind in kinds if size < TILE else kinds[:1]:
                 row = rows.make(form, kind, (size,), dtype, size)
@@ -109,7 +110,7 @@ def test_both_sides_of_boundaries(kernel: str, layout: str, form: str, dtype: An
                     x = np.tile(row[::-1], (count, 1))
                     x[r] = row
                     check(x, r, form, layout)
-    assert set(kernels) == {kernel}
+    assert set(rows.draw_kernels(launches)) == {kernel}
 
 
 @pytest.mark.parametrize(
@@ -123,9 +124,9 @@ def test_both_sides_of_boundaries(kernel: str, layout: str, form: str, dtype: An
 def test_rows_at_the_edges_of_the_definition(kernel: str, edge: str) -> None:
     form, dtype, values = EDGES[edge]
     strategy, count, _ = KERNELS[kernel]
-    with rows.forced(strategy), rows.recorded() as kernels:
+    with rows.forced(strategy), rows.recorded() as launches:
         check(np.tile(values.astype(dtype), (count, 1)), count - 1, form, "one")
-    assert set(kernels) == {kernel}
+    assert set(rows.draw_kernels(launches)) == {kernel}
 
 
 # --- Small batches
@@ -199,7 +200,7 @@ def test_small_batches(size: int, last: int, following: int, form: str, dtype: A
     words = [oracle.word(key.tolist(), i) for i in range(samples * count)]
     middle = [i for i, word in enumerate(words) if 2**62 < word < 3 * 2**62]
     odd, even = (next(i for i in reversed(middle) if i % 2 == parity) for parity in (1, 0))
-    with rows.recorded() as kernels:
+    with rows.recorded() as launches:
         for i, further in ((odd, 0), (odd, 1), (even, 0), (even, 1)):
             row = row_for(words[i] + further, form, dtype, size, last, following)
             x = np.tile(row[::-1], (count, 1))
@@ -208,4 +209,4 @@ def test_small_batches(size: int, last: int, following: int, form: str, dtype: A
             out = small.draw(x.reshape(-1), size, logits, {}, shape, reader, key)
             assert out is not None
             assert out[divmod(i, count)] == (last if further else following)
-    assert set(kernels) == {kernel}
+    assert set(rows.draw_kernels(launches)) == {kernel}
