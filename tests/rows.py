@@ -15,6 +15,7 @@ from anycat._kernels.cpu import rows as cpu_rows
 from anycat._kernels.cpu import small, stats, table, tiles, values
 from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
+from anycat._kernels.cpu.sizes import LANES, TILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +122,18 @@ def forced(strategy: str, cost: float = 0.0) -> Iterator[None]:
         patch.setattr(Costs, "of", lambda *_: costs)
         patch.setattr(Costs, "table_setup", lambda *_: setup)
         yield
+
+
+def kernel_of(strategy: str, shape: tuple[int, int]) -> str:
+    """Return the kernel by which a strategy draws, or one in its stead where it cannot."""
+    count, size = shape
+    lanes = count >= LANES and size <= cpu_draw.SHORT_ROW_MAX_K
+    return {
+        "find": "draw_rows" if size <= TILE else "draw_long_rows",
+        "rank": "draw_summed_rows",
+        "table": "draw_table",
+        "lanes": "draw_short_rows" if lanes else "draw_summed_rows",
+    }[strategy]
 
 
 @contextmanager

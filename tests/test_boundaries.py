@@ -25,6 +25,8 @@ from anycat._kernels.grid import DrawRange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 Array = np.ndarray[Any, Any]
 Expected = tuple[int, int]  # a word, and the category that it draws
 

@@ -38,18 +38,6 @@ def strategy(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-def kernel_of(strategy: str, shape: tuple[int, int]) -> str:
-    """Return the kernel by which a strategy draws, or one in its stead where it cannot."""
-    rows, size = shape
-    lanes = rows >= LANES and size <= SHORT_ROW_MAX_K
-    return {
-        "find": "draw_rows" if size <= TILE else "draw_long_rows",
-        "rank": "draw_summed_rows",
-        "table": "draw_table",
-        "lanes": "draw_short_rows" if lanes else "draw_summed_rows",
-    }[strategy]
-
-
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
     n = int(np.prod(x.shape[:-1]))
     return rows.draw(x, form, DrawRange(samples, n, repeats, first, n * repeats, repeats))
@@ -92,7 +80,7 @@ def test_many_rows(strategy: str, form: str, kind: str, n: int, dtype: Any) -> N
         with rows.recorded() as launches:
             np.testing.assert_array_equal(draw(x, form), expected(x, form))
         if strategy != "chosen":
-            assert set(rows.draw_kernels(launches)) == {kernel_of(strategy, x.shape)}
+            assert set(rows.draw_kernels(launches)) == {rows.kernel_of(strategy, x.shape)}
 
 
 @pytest.mark.usefixtures("strategy")
@@ -236,7 +224,7 @@ def test_long_rows_that_threads_share(form: str, kind: str, strategy: str) -> No
             np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3))
         if shape[0] > 1:
             parts = 9 if strategy == "table" else 3  # of draws from each row, or of rows
-            assert rows.draw_kernels(launches) == {kernel_of(strategy, shape): parts}
+            assert rows.draw_kernels(launches) == {rows.kernel_of(strategy, shape): parts}
 
 
 def test_more_long_rows_than_have_their_statistics_kept() -> None:
@@ -292,7 +280,7 @@ def test_borders_between_strategies(size: int) -> None:
         (kernel,) = rows.draw_kernels(launches)
         return kernel, drawn
 
-    order = [kernel_of(strategy, x.shape) for strategy in ("find", "rank", "table")]
+    order = [rows.kernel_of(strategy, x.shape) for strategy in ("find", "rank", "table")]
     for before, after in pairwise(order):
         low, high = 1, 5000  # before the border, and after it
         while high - low > 1:

@@ -142,16 +142,11 @@ def test_draws_on_threads(shape: Any, threads: int, strategy: str, dtype: Any, f
     with rows.threads(threads), rows.forced(strategy, 1e9), rows.recorded() as launches:
         drawn = rows.draw(x, form, draws_of(x, 12))
     np.testing.assert_array_equal(drawn, expected)
-    counts = rows.draw_kernels(launches)
-    short = strategy == "lanes" and shape[0] >= LANES
-    kernel = {
-        "table": "draw_table",
-        "find": "draw_rows" if shape[1] <= TILE else "draw_long_rows",
-        "rank": "draw_summed_rows",
-        "lanes": "draw_short_rows" if short else "draw_summed_rows",
-    }[strategy]
-    of_rows = parts(shape, threads, LANES if short else 1)
-    assert counts == {kernel: shape[0] * threads if strategy == "table" else of_rows}
+    kernel = rows.kernel_of(strategy, shape)
+    expected_parts = parts(shape, threads, LANES if kernel == "draw_short_rows" else 1)
+    if strategy == "table":  # of the draws from each row
+        expected_parts = shape[0] * threads
+    assert rows.draw_kernels(launches) == {kernel: expected_parts}
     if shape[1] > TILE:
         name = "fill_cdf" if strategy == "table" else "reduce_tiles"
         launched = sum(n == name for n, _ in launches)
@@ -249,9 +244,9 @@ def test_an_infinite_sum_of_long_rows_is_found(shape: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, 1e38, 0.0])
-@pytest.mark.parametrize("rows_", [5, 1 + SMALL_MAX_SIZE_OF_LONG_ROWS // 5000])
-def test_probabilities_of_long_invalid_rows(rows_: int, bad: float) -> None:
-    x = np.ones((rows_, 5000), np.float32)
+@pytest.mark.parametrize("count", [5, 1 + SMALL_MAX_SIZE_OF_LONG_ROWS // 5000])
+def test_probabilities_of_long_invalid_rows(count: int, bad: float) -> None:
+    x = np.ones((count, 5000), np.float32)
     x[::2] = bad
     prob = Categorical(x, validate_args=False).prob(0)
     assert np.isnan(prob[::2]).all()
