@@ -13,6 +13,7 @@ import rows
 
 from anycat import Categorical
 from anycat._kernels import SMALL_MAX_SIZE_OF_LONG_ROWS, cpu
+from anycat._kernels.cpu import rows as cpu_rows
 from anycat._kernels.cpu import values
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.sizes import LANES, TILE, WORD_BUFFER
@@ -99,9 +100,10 @@ OTHERS = {"draw_summed_rows", "row_stats", "find_mode"}
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("count", [1, LANES - 1, LANES, LANES + 1, 2 * LANES - 1, 2 * LANES])
 def test_short_rows_are_taken_together_if_there_are_enough(
-    count: int, threads: int, dtype: Any, form: str
+    monkeypatch: pytest.MonkeyPatch, count: int, threads: int, dtype: Any, form: str
 ) -> None:
     """Nothing is written beyond the output."""
+    monkeypatch.setattr(cpu_rows, "CONVERTED_ELEMENTS", 1)
     x, logits = rows.make(form, "plain", (count, 6), dtype), form == "logits"
     x[count // 2, 2] = np.nan
     guarded = np.full(count + LANES, 99)
