@@ -52,8 +52,9 @@ EDGES: dict[str, tuple[str, Any, Any]] = {
         np.repeat([-(2.0**20) - 16, -(2.0**20)], TILE),
     ),
     "2**-990": ("probs", np.float64, np.array([1, 2, 3]) * 2.0**-990),
-    "62 bits": ("probs", np.float64, np.full(2 * TILE, 1 - 2.0**-53)),
-    "62 bits from float32": ("probs", np.float32, np.full(2 * TILE, 1 - 2.0**-24)),
+    "62 bits": ("probs", np.float64, np.random.default_rng(0).uniform(0.999, 1, 2 * TILE)),
+    "62 bits of float32": ("probs", np.float32, np.full(2 * TILE, 1 - 2.0**-24)),
+    "a sum of 2**62": ("probs", np.float64, np.full(2 * TILE, 1 - 2.0**-53)),
 }
 each_form = pytest.mark.parametrize("form", ["probs", "logits"])
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -134,46 +135,51 @@ def test_rows_at_the_edges_of_the_definition(kernel: str, edge: str) -> None:
 # --- Small batches
 
 
-def weight_of(form: str, dtype: Any) -> Callable[[float], int]:
-    """Return the integer weight of a value beside probability 1.0, or beside logit 0.0."""
+def weight_of(form: str, dtype: Any, top: float) -> Callable[[float], int]:
+    """Return the integer weight of a value in a tile whose largest value is ``top``."""
     if form == "probs":
-        return lambda value: oracle.rint(*oracle.dyadic(2.0**49 * value))
+        return lambda value: oracle.rint(*oracle.dyadic(2.0**49 * (value / top)))
     numbers = oracle.FLOAT32 if dtype is np.float32 else oracle.FLOAT64
 
+    def parts(logit: float) -> tuple[float, int]:
+        return oracle.exponential(oracle.lowered([top, logit], numbers)[1], numbers)
+
     def weight(logit: float) -> int:
-        g, n = oracle.exponential(logit, numbers)
+        g, n = parts(logit)
         m, e = oracle.dyadic(g)
-        return oracle.rint(m, e + n + 49)
+        return oracle.rint(m, e + n - parts(top)[1] + 49)
 
     return weight
 
 
-def values_of(total: int, form: str, dtype: Any) -> list[Any]:
-    """Return values, the first of which is the largest possible, whose weights sum to ``total``."""
+def values_of(total: int, form: str, dtype: Any, top: float) -> list[Any]:
+    """Return values, the first of which is ``top``, whose integer weights sum to ``total``."""
     bits = np.int32 if dtype is np.float32 else np.int64
-    weight, values = weight_of(form, dtype), []
-    # The least weight, and the largest; from one to the other, the bits of numbers are in order.
-    low, high = (2.0**-60, 1.0) if form == "probs" else (-60.0, 0.0)
+    weight, values = weight_of(form, dtype, top), []
+    low = dtype(top * 2.0**-60 if form == "probs" else top - 60)  # without weight
+
+    def number(b: int) -> Any:
+        return np.copysign(np.asarray(b, bits).view(dtype), low)
+
     while total:
-        a, b = (int(np.asarray(abs(v), dtype).view(bits)) for v in (low, high))
-        value = dtype(high)
-        if weight(high) > total:
-            while abs(b - a) > 1:
-                middle = (a + b) // 2
-                value = np.copysign(np.asarray(middle, bits).view(dtype), low or high)
-                a, b = (middle, b) if weight(float(value)) <= total else (a, middle)
-            value = np.copysign(np.asarray(a, bits).view(dtype), low)
-        values.append(value)
-        total -= weight(float(value))
+        # Between the largest number and the least, the bits of their magnitudes are in order.
+        a, b = (int(np.asarray(abs(v), dtype).view(bits)) for v in (low, top))
+        while abs(b - a) > 1 and weight(top) > total:
+            middle = (a + b) // 2
+            a, b = (middle, b) if weight(float(number(middle))) <= total else (a, middle)
+        values.append(dtype(top) if weight(top) <= total else number(a))
+        total -= weight(float(values[-1]))
     return values
 
 
-def row_for(word: int, form: str, dtype: Any, size: int, last: int, following: int) -> Array:
+def row_for(
+    word: int, form: str, dtype: Any, top: float, size: int, last: int, following: int
+) -> Array:
     """Return a row where ``word`` is the first to draw category ``following``, after ``last``."""
     rng = random.Random(word)
-    total = next(t for _ in range(10**6) if (word * (t := rng.randrange(2**51, 2**53)) % 2**64) < t)
+    total = next(t for _ in range(10**6) if (word * (t := rng.randrange(2**52, 2**53)) % 2**64) < t)
     end = word * total >> 64
-    before, after = values_of(end, form, dtype), values_of(total - end, form, dtype)
+    before, after = (values_of(n, form, dtype, top) for n in (end, total - end))
     row = np.full(size, 0.0 if form == "probs" else -np.inf, dtype)
     row[[*rng.sample(range(last), len(before) - 1), last]] = before
     row[[following, *rng.sample(range(following + 1, size), len(after) - 1)]] = after
@@ -190,10 +196,15 @@ BORDERS = [  # the number of categories, and two, neighbours but for zeros
 ]
 
 
-@each_form
-@each_dtype
+TOPS = [("probs", np.float32, 1.0), ("probs", np.float64, 1.0), ("probs", np.float64, 2.0**-950)]
+TOPS += product(["logits"], [np.float32, np.float64], [0.0, 2.0**20, -(2.0**20), 2.0**20 + 16])
+
+
+@pytest.mark.parametrize(("form", "dtype", "top"), TOPS)
 @pytest.mark.parametrize(("size", "last", "following"), BORDERS)
-def test_small_batches(size: int, last: int, following: int, form: str, dtype: Any) -> None:
+def test_small_batches(
+    size: int, last: int, following: int, form: str, dtype: Any, top: float
+) -> None:
     kernel, samples = ("draw_small", 300) if size <= TILE else ("draw_long_small", 5)
     reader = SimpleNamespace(
         random_source=lambda _: None, is_traced=lambda _: False, random_key=lambda key: key
@@ -204,7 +215,7 @@ def test_small_batches(size: int, last: int, following: int, form: str, dtype: A
     odd, even = (next(i for i in reversed(middle) if i % 2 == parity) for parity in (1, 0))
     with rows.recorded() as launches:
         for i, further in ((odd, 0), (odd, 1), (even, 0), (even, 1)):
-            row = row_for(words[i] + further, form, dtype, size, last, following)
+            row = row_for(words[i] + further, form, dtype, top, size, last, following)
             x = np.tile(row[::-1], (count, 1))
             x[i % count] = row
             logits, shape = form == "logits", (samples, count)
