@@ -196,7 +196,7 @@ BORDERS = [  # the number of categories, and two, neighbours but for zeros
 ]
 
 
-TOPS = [("probs", np.float32, 1.0), ("probs", np.float64, 1.0), ("probs", np.float64, 2.0**-950)]
+TOPS = [("probs", np.float32, 1.0), ("probs", np.float64, 1.0), ("probs", np.float64, 2.0**-990)]
 TOPS += product(["logits"], [np.float32, np.float64], [0.0, 2.0**20, -(2.0**20), 2.0**20 + 16])
 
 
