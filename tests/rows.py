@@ -165,8 +165,9 @@ def draw_kernels(launches: list[tuple[str, Any]]) -> Counter[str]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Use so many threads, however little there is to do."""
+    """Use so many threads, however little there is to do, for one piece of work each."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_threads, "NS_PER_PIECE", 1e300)
         patch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", count)
         for module in (cpu_threads, values):
             patch.setattr(module, "NS_PER_THREAD", 1e-6)
