@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _parameters, _validation
 from ._backends import registry
+from ._backends.base import cached
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits
 
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
-
-
-class cached(cached_property):  # type: ignore[type-arg]
-    """A cached property without a lock, which Python 3.11 has, and PyTorch cannot compile."""
-
-    def __get__(self, dist: Any, owner: Any = None) -> Any:
-        if dist is None:
-            return self
-        value = self.func(dist)
-        setattr(dist, str(self.attrname), value)
-        return value
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]

@@ -36,6 +36,20 @@ It takes the array, K, and a cache for what kernels learn of rows.
 """
 
 
+class cached(functools.cached_property):  # type: ignore[type-arg]
+    """A cached property without the lock of Python 3.11: PyTorch cannot compile it.
+
+    And if another thread has it during a fork, the child waits for ever.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        value = self.func(instance)
+        setattr(instance, str(self.attrname), value)
+        return value
+
+
 class Library(NamedTuple):
     """A row of the table of libraries: see `registry.LIBRARIES`.
 
@@ -97,9 +111,9 @@ class Backend:
         if xp is not None:
             self.xp = xp
 
-    @functools.cached_property
+    @cached
     def xp(self) -> Namespace:
-        """The array API namespace of the library, which is imported when it is needed first.
+        """Import the array API namespace of the library, when it is needed first.
 
         NumPy's takes longer to import than all of anycat.
         """
@@ -253,9 +267,9 @@ class Backend:
         """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""
         return self.on_cpu(x)
 
-    @functools.cached_property
+    @cached
     def cpu(self) -> Any:
-        """The kernels for CPU memory, which are loaded when they are needed first."""
+        """Load the kernels for CPU memory, when they are needed first."""
         return _kernels.load("cpu")
 
     def compute(self, name: str, x: Array, logits: bool, *args: Any) -> Array | None:
