@@ -334,7 +334,10 @@ _PICKLED = {
 
 def to_pickle(*values: Any) -> dict[str, Any]:
     """Return what a distribution is made of, under the names above, and the format."""
-    fields = dict(zip(_PICKLED, values, strict=True))
+    fields = {
+        name: bool(value) if kind is bool else value  # a flag may be given as 1
+        for (name, kind), value in zip(_PICKLED.items(), values, strict=True)
+    }
     return {"format": _PICKLE_FORMAT, "reader": _PICKLE_READER, **fields}
 
 
