@@ -75,6 +75,8 @@ class Library(NamedTuple):
     """The library's own generators or keys that ``rng`` takes."""
     registers: bool = False
     """Whether its own functions must know of classes of distributions."""
+    requirement: str = ""
+    """What `pip` installs it by. This also works where anycat itself is on no index."""
 
     def owns(self, xp: Namespace) -> bool:
         """Tell whether a namespace is that of the library."""
