@@ -108,7 +108,7 @@ def bounds(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the quick tests: all on the newest other Python, those of libraries elsewhere."""
+    """Run `bounds`, and the quick tests: all on the newest other Python, elsewhere of libraries."""
     quick = ["-m", "not slow", *session.posargs]
     others = [python for python in TEST_PYTHONS if python != THIS_PYTHON]
     newest = max((x for x in others if shutil.which(f"python{x}")), default=None)

@@ -49,4 +49,4 @@ def _fill_tile_cdf(x, begin, n, logits, top, offset, weights, start, right, cdf,
         cdf[at + k] = integer_weight(weights[k], scale) if scale else ZERO
     for k in range(at, at + n):
         running += cdf[k]
-        cdf[k] = (start + (running >> right)) & BEYOND_CDF  # less, unless the row is changing
+        cdf[k] = (start + (running >> right)) & BEYOND_CDF  # less, unless it has changed
