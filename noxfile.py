@@ -97,12 +97,25 @@ def library(session: nox.Session, library: str) -> None:
     run_tests(session)
 
 
+@nox.session(python=PYTHONS[0])
+def bounds(session: nox.Session) -> None:
+    """Run the tests of kernels at border sizes, with Numba's check of every index."""
+    install(session, ".", groups=("tests",))
+    # Numba's cache does not tell kernels with checks from those without.
+    cache = str(Path(session.virtualenv.location).resolve() / "numba")
+    session.env.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=cache)
+    names = "changed_in_place", "search", "value_kernels"
+    files = [f"tests/test_{name}.py" for name in names]
+    run_tests(session, "-k", "not every_boundary", *files)  # which is slow, and checks draws
+
+
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the quick tests: all on the newest other Python, those of libraries elsewhere."""
+    """Run `bounds`, and the quick tests: all on the newest other Python, elsewhere of libraries."""
     quick = ["-m", "not slow", *session.posargs]
     others = [python for python in TEST_PYTHONS if python != THIS_PYTHON]
     newest = max((x for x in others if shutil.which(f"python{x}")), default=None)
+    session.notify("bounds")
     session.notify("oldest", posargs=quick)
     for python in others:
         # The CUDA source is the same on each Python, and so is the compiler that its tests call.
