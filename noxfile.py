@@ -110,6 +110,20 @@ def matrix(session: nox.Session) -> None:
         session.notify(f"library({name})", posargs=[*quick, *SHARED_TESTS, *own])
 
 
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Check the public API with hostile parameters: for a minute, or as arguments say."""
+    install(session, ".", "ml_dtypes>=0.5", groups=("tests", "tests-torch"))
+    session.run("python", "tests/fuzz.py", *(session.posargs or ["--seconds=60"]))
+
+
+@nox.session
+def statistics(session: nox.Session) -> None:
+    """Compare very many draws with their probabilities; arguments say how many."""
+    install(session, ".", groups=("tests",))
+    session.run("python", "tests/frequencies.py", *session.posargs)
+
+
 @nox.session(venv_params=["--system-site-packages"])
 @nox.parametrize("cuda", CUDAS, ids=CUDAS)
 def gpu(session: nox.Session, cuda: str) -> None:
