@@ -22,8 +22,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter, deque
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -736,7 +736,18 @@ CHECKS: dict[str, tuple[int, Callable[[Case], None]]] = {  # how often, and the 
     "attributes": (1, check_attributes),
     "wrong arguments": (3, check_wrong_arguments),
 }
-OF_VALUES = ("log_prob", "prob", "cdf", "icdf", "probs", "logits", "entropy", "perplexity", "mode")
+OF_VALUES = (
+    "log_prob",
+    "prob",
+    "cdf",
+    "icdf",
+    "probs",
+    "logits",
+    "entropy",
+    "perplexity",
+    "mode",
+    "kl_divergence",
+)
 
 
 class Failure(NamedTuple):
@@ -808,15 +819,23 @@ def run_all(
                 return
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), faulthandler.enable) as pool:
-        waiting: list[Any] = []
+        waiting: deque[tuple[range, Future[Any]]] = deque()
         for part in parts:
-            waiting.append(pool.submit(run_cases, seed, part, libraries))
+            waiting.append((part, pool.submit(run_cases, seed, part, libraries)))
             if len(waiting) > 2 * processes:
-                yield waiting.pop(0).result()
+                yield result_of(*waiting.popleft())
             if time.monotonic() > end:
                 break
-        for future in waiting:
-            yield future.result()
+        while waiting:
+            yield result_of(*waiting.popleft())
+
+
+def result_of(part: range, future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        error.add_note(f"in {part}, or in one of the next chunks")
+        raise
 
 
 def command(seed: int, libraries: tuple[str, ...], index: int) -> str:
