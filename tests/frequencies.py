@@ -212,18 +212,22 @@ def seeds(i: int) -> Pairs:
 
 def rows(i: int) -> Pairs:
     """Return draws of neighbouring rows, each of which has one neighbour."""
-    draws = _batch().sample(CHUNK // 1024, rng=i).reshape(-1, 2)
+    draws = sample_rows(i, (CHUNK // 1024,)).reshape(-1, 2)
     return draws[:, 0], draws[:, 1]
 
 
 def samples(i: int) -> Pairs:
     """Return draws of the same row, in neighbouring samples."""
-    draws = _batch().sample((CHUNK // 1024, 2), rng=i)
+    draws = sample_rows(i, (CHUNK // 2048, 2))
     return draws[:, 0].reshape(-1), draws[:, 1].reshape(-1)
 
 
-def _batch() -> Categorical:
-    return Categorical(np.tile(WEIGHTS, (2048, 1)))
+def sample_rows(i: int, shape: tuple[int, ...]) -> Array:
+    """Draw from 2048 rows; every second one has the categories in reverse, which is undone."""
+    batch = np.tile(np.stack([WEIGHTS, WEIGHTS[::-1]]), (1024, 1))
+    draws: Array = Categorical(batch).sample(shape, rng=(1 << 64) + i)
+    draws[..., 1::2] = WEIGHTS.size - 1 - draws[..., 1::2]
+    return draws
 
 
 def by_key(*key: int) -> Array:
