@@ -153,7 +153,6 @@ def package(session: nox.Session) -> None:
     session.run(python, *installing, external=True)
     session.chdir(temporary)
     session.run(python, "-m", "anycat", external=True)
-    session.notify("audit")
 
 
 @nox.session
@@ -165,6 +164,20 @@ def audit(session: nox.Session) -> None:
         session.skip(f"api.osv.dev cannot be reached: {error}")
     install(session, groups=("audit",))
     session.run("pip-audit", "--vulnerability-service", "osv", ".")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Check the public API with hostile parameters: for a minute, or as arguments say."""
+    install(session, ".", "ml_dtypes>=0.5", groups=("tests", "tests-torch"))
+    session.run("python", "tests/fuzz.py", *(session.posargs or ["--seconds=60"]))
+
+
+@nox.session
+def statistics(session: nox.Session) -> None:
+    """Compare very many draws with their probabilities; arguments say how many."""
+    install(session, ".", groups=("tests",))
+    session.run("python", "tests/frequencies.py", *session.posargs)
 
 
 @nox.session(venv_params=["--system-site-packages"])

@@ -130,7 +130,7 @@ def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
 
 
 def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -> NoReturn:
-    xp, row = backend.xp, x[(*place, slice(None))]
+    xp, row = backend.xp, backend.detach(x)[(*place, slice(None))]
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
