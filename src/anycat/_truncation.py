@@ -69,7 +69,11 @@ def check_range(name: str, x: Any) -> None:
             _validation.report_number(f"{name} must be {required}", name, backend, x, good)
 
 
-base.CHECKS.update({name: lambda x, _, __, name=name: check_range(name, x) for name in NAMES})
+def _check_of(name: str) -> Callable[[Array, int, dict[str, Any]], None]:
+    return lambda x, _, __: check_range(name, x)
+
+
+base.CHECKS.update({name: _check_of(name) for name in NAMES})
 
 
 def masked(dist: Any, mask: Any) -> Array:
@@ -100,8 +104,8 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
     count = -(-n // _WORD)
     if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
         raise ValueError(
-            f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; got "
-            f"{words.dtype} of shape {tuple(words.shape)}"
+            f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; "
+            f"got {words.dtype} of shape {tuple(words.shape)}"
         )
     k = backend.arange(n, like)
     shifts = xp.astype(k % _WORD, words.dtype)

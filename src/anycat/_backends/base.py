@@ -36,6 +36,20 @@ It takes the array, K, and a cache for what kernels learn of rows.
 """
 
 
+class cached(functools.cached_property):  # type: ignore[type-arg]
+    """A cached property without the lock of Python 3.11: PyTorch cannot compile it.
+
+    And if another thread has it during a fork, the child waits for ever.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        value = self.func(instance)
+        setattr(instance, str(self.attrname), value)
+        return value
+
+
 class Library(NamedTuple):
     """A row of the table of libraries: see `registry.LIBRARIES`.
 
@@ -61,6 +75,8 @@ class Library(NamedTuple):
     """The library's own generators or keys that ``rng`` takes."""
     registers: bool = False
     """Whether its own functions must know of classes of distributions."""
+    requirement: str = ""
+    """What `pip` installs it by. This also works where anycat itself is on no index."""
 
     def owns(self, xp: Namespace) -> bool:
         """Tell whether a namespace is that of the library."""
@@ -97,9 +113,9 @@ class Backend:
         if xp is not None:
             self.xp = xp
 
-    @functools.cached_property
+    @cached
     def xp(self) -> Namespace:
-        """The array API namespace of the library, which is imported when it is needed first.
+        """Import the array API namespace of the library, when it is needed first.
 
         NumPy's takes longer to import than all of anycat.
         """
@@ -253,9 +269,9 @@ class Backend:
         """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""
         return self.on_cpu(x)
 
-    @functools.cached_property
+    @cached
     def cpu(self) -> Any:
-        """The kernels for CPU memory, which are loaded when they are needed first."""
+        """Load the kernels for CPU memory, when they are needed first."""
         return _kernels.load("cpu")
 
     def compute(self, name: str, x: Array, logits: bool, *args: Any) -> Array | None:
@@ -445,14 +461,13 @@ class Backend:
             self._memory_of(x)
             raise TypeError("truncate takes arrays in CPU memory, for now: move them there first")
         with self.cpu.default_float_env():
-            found = self.cpu.truncate(view, logits, map(self._on_cpu_or_number, arguments), cache)
+            found = self.cpu.truncate(
+                view, logits, [y if is_number(y) else self.on_cpu(y) for y in arguments], cache
+            )
         if found.dtype == view.dtype and self.untracked(x) is not None:
             return self.from_kernel(found, x)
         keep = self.from_kernel(found > (-np.inf if logits else 0), x)
         return self.kept(x, logits, keep, arguments)
-
-    def _on_cpu_or_number(self, argument: Any) -> Any:
-        return argument if _is_number(argument) else self.on_cpu(argument)
 
     def kept(self, x: Array, logits: bool, keep: Array, arguments: Sequence[Any]) -> Array:
         """Return parameters that are truncated to the categories that a mask keeps.
@@ -517,7 +532,8 @@ class Backend:
         return np.asarray(x)
 
 
-def _is_number(x: Any) -> bool:
+def is_number(x: Any) -> bool:
+    """Tell whether an argument is a number, or None, and not an array."""
     return x is None or isinstance(x, int | float)
 
 

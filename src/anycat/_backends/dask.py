@@ -23,7 +23,7 @@ from dask.utils import parse_bytes
 
 from anycat._kernels.layout import Block
 
-from .base import CHECKS, Backend
+from .base import CHECKS, Backend, is_number
 from .registry import backend_of
 
 if TYPE_CHECKING:
@@ -83,6 +83,22 @@ class DaskBackend(Backend):
     ) -> Array:
         """Return draws that are made when they are computed. The bits are taken now."""
         return _sample(params, logits, shape, bits, dtype)
+
+    def truncate(
+        self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
+    ) -> Array:
+        """Return parameters that are truncated block by block. Arguments may be Dask arrays."""
+        x, end = _whole_rows(x), x.ndim - 1
+        arrays = [y for y in arguments if not is_number(y)]
+        indexed = ((y, range(y.ndim)) for y in (x, *arrays))
+        sizes, (x, *arrays) = unify_chunks(*itertools.chain(*indexed))
+        numbers = [y if is_number(y) else _GIVEN for y in arguments]
+        task = functools.partial(_truncate, logits, numbers)
+        ones = np.ones_like(x._meta, shape=(1,) * x.ndim)
+        example = _truncate(logits, [None if y is None else 1 for y in arguments], None, ones)
+        chunks = tuple(sizes[a] for a in range(x.ndim))
+        sources = [(x, range(end + 1)), *((y, range(end)) for y in arrays)]
+        return _map_blocks("truncated", task, chunks, meta_from_array(example), *sources)
 
     def from_numpy(self, x: Any, memory: str) -> Array:
         """Return a Dask array of one block."""
@@ -229,6 +245,19 @@ def _located(start: Shape) -> Iterator[None]:
         if any(start):
             error.add_note(f"Places are counted within the block that begins at {start}.")
         raise
+
+
+# --- truncation ---------------------------------------------------------------------------------
+
+_GIVEN = "an array"
+
+
+def _truncate(
+    logits: bool, arguments: list[Any], _: Block | None, params: Array, *arrays: Array
+) -> Array:
+    given = iter(arrays)
+    arguments = [next(given) if y == _GIVEN else y for y in arguments]
+    return backend_of(params).truncate(params, logits, arguments, {})
 
 
 # --- draws --------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ import numpy as np
 from anycat import _kernels
 from anycat._kernels.layout import Block
 
-from .base import Backend
+from .base import Backend, is_number
 from .mapped import draw_each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
     from anycat._random import RandomBits
@@ -127,6 +127,21 @@ class JAXBackend(Backend):
             return _sample_later(params, logits, shape, bits, dtype)
         return super().sample(params, logits, shape, bits, dtype, cache)
 
+    def truncate(
+        self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
+    ) -> Array:
+        """Truncate as other libraries do, or when the compiled function runs if JAX traces."""
+        if not any(map(self.is_traced, (x, *arguments))):
+            return super().truncate(x, logits, arguments, cache)
+        arrays = [y for y in arguments if not is_number(y)]
+        keep = jax.pure_callback(
+            _Keep(logits, tuple(y if is_number(y) else _Given() for y in arguments)),
+            jax.ShapeDtypeStruct(x.shape, bool),
+            *map(jax.lax.stop_gradient, (x, *arrays)),
+            vmap_method="broadcast_all",
+        )
+        return self.kept(x, logits, keep, arguments)
+
     def to_kernel(self, x: Array, module: Any) -> Any:
         """Return an array in the same memory. NumPy has JAX's dtypes, DLPack not all of them."""
         return np.asarray(x) if module is np else super().to_kernel(x, module)
@@ -230,6 +245,25 @@ class _Draw(NamedTuple):
         cpu, block, key = _kernels.load("cpu"), Block.all_of(self.shape), words.copy
         with cpu.default_float_env():  # XLA calls back with another
             return _kernels.draw(cpu, params, self.logits, block, key, self.dtype, cache)
+
+
+class _Given(NamedTuple):
+    """Stands for an argument that is an array."""
+
+
+class _Keep(NamedTuple):
+    """A truncation on the host, which tells what is kept."""
+
+    logits: bool
+    arguments: tuple[Any, ...]
+
+    def __call__(self, params: Array, *arrays: Array) -> Array:
+        """Truncate all rows, also those of elements of ``vmap``."""
+        cpu, given = _kernels.load("cpu"), map(np.asarray, arrays)
+        arguments = [next(given) if x == _Given() else x for x in self.arguments]
+        with cpu.default_float_env():  # XLA calls back with another
+            found = cpu.truncate(np.asarray(params), self.logits, arguments, {})
+        return found > (-np.inf if self.logits else 0)
 
 
 def _sample_later(

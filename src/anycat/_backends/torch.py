@@ -34,7 +34,7 @@ from .torch_memory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from anycat._random import RandomBits
@@ -256,6 +256,15 @@ class TorchBackend(Backend):
             shape = tuple(map(int, shape))
         words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
         return torch_ops.sample(params.detach(), words, logits, params.ndim, shape, own_dtype)
+
+    def truncate(
+        self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
+    ) -> Array:
+        """Truncate as other libraries do, or by an operation of what PyTorch records."""
+        if not any(map(self.is_traced, (x, *arguments))):
+            return super().truncate(x, logits, arguments, cache)
+        keep = torch_ops.keep(x.detach(), logits, *map(torch_ops.as_tensor, arguments))
+        return self.kept(x, logits, keep, arguments)
 
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""

@@ -8,6 +8,7 @@ checks of all `torch.distributions`.
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,6 +84,51 @@ sample = _define(
     _fake_sample,
 )
 torch.library.register_vmap(sample, _map_sample, lib=_library)
+
+
+# --- truncation ---------------------------------------------------------------------------------
+
+
+def _keep(params: Tensor, logits: bool, *arguments: Tensor | None) -> Tensor:
+    """Tell which entries are kept."""
+    backend = registry.backend_of(params)
+    given = [x if x is None else x.expand(params.shape[:-1]) for x in arguments]
+    kept = backend.truncate(params, logits, given, {})
+    return kept > (-math.inf if logits else 0)
+
+
+def _map_keep(
+    info: Any, in_dims: Axes, params: Tensor, logits: bool, *arguments: Tensor | None
+) -> tuple[Tensor, int]:
+    """Take the mapped axis as the first of the batch."""
+    n, (axis, _, *axes) = info.batch_size, in_dims
+    params = params.expand(n, *params.shape) if axis is None else params.movedim(axis, 0)
+    batch = params.shape[:-1]
+
+    def whole(x: Tensor | None, axis: int | None) -> Tensor | None:
+        if x is None or axis is None:
+            return x
+        x = x.movedim(axis, 0)
+        return x.reshape(n, *(1,) * (len(batch) - x.ndim), *x.shape[1:]).expand(batch)
+
+    return keep(params, logits, *map(whole, arguments, axes)), 0
+
+
+def as_tensor(argument: Any) -> Tensor | None:
+    """Return an argument as a tensor."""
+    if argument is None or isinstance(argument, torch.Tensor):
+        return None if argument is None else argument.detach()
+    dtype = torch.int64 if isinstance(argument, int) else torch.float64
+    return torch.full((), min(argument, 2**63 - 1), dtype=dtype, device="cpu")
+
+
+keep = _define(
+    "keep(Tensor params, bool logits, Tensor? temperature, Tensor? top_k, Tensor? top_p,"
+    " Tensor? min_p) -> Tensor",
+    _keep,
+    lambda params, *_: torch.empty_like(params, dtype=torch.bool),
+)
+torch.library.register_vmap(keep, _map_keep, lib=_library)
 
 
 # --- random bits --------------------------------------------------------------------------------

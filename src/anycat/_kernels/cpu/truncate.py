@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NS_PER_ELEMENT = 1.0
 WORKSPACE = (
     "values indices keys rest block_keys integers weights"
-    " exponents before above equal tile_max tile_shift tile_offset"
+    " exponents before above equal tile_max tile_shift tile_offset counts masses"
 )
 LARGEST = 2**63 - 1
 # The dtype of each argument, and what stands for one that is not given.
@@ -36,7 +36,9 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     """
     rows = Rows(params)
     out, stats = np.empty(params.shape, rows.dtype), TileStats.empty(rows.count, rows.size)
-    flat = out.reshape(-1), *stats.part(0, rows.count)
+    written = out.reshape(-1)
+    written.flags.writeable = False
+    flat = out.reshape(-1), written, *stats.part(0, rows.count)
     given = list(itertools.starmap(_argument, zip(arguments, ARGUMENTS, strict=True)))
 
     def task(x: Array, row: int) -> None:

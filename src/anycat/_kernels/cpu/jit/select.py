@@ -17,7 +17,7 @@ from .entry import inner
 @inner
 def key_of(value):
     """Return a value as an integer that sorts as values do; -0.0 counts as 0.0."""
-    return np.int64(flip_negative(bits_of(value + type(value)(0))))
+    return flip_negative(bits_of(value + type(value)(0)))
 
 
 @inner
@@ -26,14 +26,16 @@ def select_count(keys, n, target, rest):
 
     ``rest`` is workspace for the positions of ``n`` entries.
     """
-    low, high = _start(keys, n, rest)
+    for i in range(n):
+        rest[i] = i
+    low, high = _range(keys, rest, n)
     left, steps, reached = n, TWO * bit_length(n), ZERO
     while True:
         pivot = _pivot(keys, rest, left, low, high, steps)
         steps -= min(steps, ONE)
         above = equal = ZERO
         for i in range(left):
-            key = keys[rest[i]]
+            key = np.int64(keys[rest[i]])
             above += np.uint64(key > pivot)
             equal += np.uint64(key == pivot)
         if reached + above >= target:
@@ -53,18 +55,20 @@ def select_count(keys, n, target, rest):
 
 
 @inner
-def select_mass(keys, n, target, integers, indices, shifts, before, above, equal, rest):
+def select_mass(
+    keys, n, target, integers, indices, shifts, before, above, equal, rest, counts, masses
+):
     """Return the key and the position of the entry by which a sum of ``target`` is reached.
 
     The sum is that of a cdf: ``integers`` are summed for each tile, and these sums are shifted
     right by ``shifts``, and added. ``indices`` are categories, which tell the tiles. ``before``,
-    ``above`` and ``equal`` are workspace, with an entry for each tile.
+    ``above`` and ``equal`` are workspace, with an entry for each tile; ``counts`` and ``masses``,
+    with one for each bucket.
     """
     tiles = np.uint64(before.size)
-    for t in range(tiles):
-        before[t] = ZERO
-    low, high = _start(keys, n, rest)
-    left, steps = n, TWO * bit_length(n)
+    left = _narrow(keys, n, target, integers, indices, shifts, before, rest, counts, masses)
+    low, high = _range(keys, rest, left)
+    steps = TWO * bit_length(left)
     while True:
         pivot = _pivot(keys, rest, left, low, high, steps)
         steps -= min(steps, ONE)
@@ -102,12 +106,57 @@ def select_mass(keys, n, target, integers, indices, shifts, before, above, equal
 
 
 @inner
-def _start(keys, n, rest):
-    """Let all entries be left; return the smallest and the largest key."""
-    low = high = keys[ZERO]
+def _narrow(keys, n, target, integers, indices, shifts, before, rest, counts, masses):
+    """List the entries among which the target is reached in ``rest``; return how many these are.
+
+    ``before`` takes the sums of tiles over larger entries. Entries are put into buckets by the
+    leading bits of their keys, to find in which buckets it can be: the floors of sums are the sums
+    of floors, or up to one more for each entry.
+    """
+    for t in range(np.uint64(before.size)):
+        before[t] = ZERO
+    first = last = np.uint64(counts.size)
+    if n < first:
+        for i in range(n):
+            rest[i] = i
+        return n
+    for b in range(first):
+        counts[b] = masses[b] = ZERO
     for i in range(n):
-        rest[i] = i
-        low, high = min(low, keys[i]), max(high, keys[i])
+        b = _bucket(keys, i, last)
+        counts[b] += ONE
+        masses[b] += integers[i] >> np.uint64(shifts[indices[i] // TILE])
+    mass = count = ZERO
+    while mass < target and first > ZERO:
+        first -= ONE
+        mass += masses[first]
+        count += counts[first]
+        if mass + count < target:
+            last = first
+    left, buckets = ZERO, np.uint64(counts.size)
+    for i in range(n):
+        b = _bucket(keys, i, buckets)
+        if b >= last:
+            before[indices[i] // TILE] += integers[i]
+        rest[left] = i
+        left += np.uint64(first <= b < last)
+    return left
+
+
+@inner
+def _bucket(keys, i, buckets):
+    """Return the bucket of an entry."""
+    down = 8 * keys.itemsize - bit_length(buckets - ONE)
+    return np.uint64((np.int64(keys[i]) >> down) + np.int64(buckets >> ONE))
+
+
+@inner
+def _range(keys, rest, left):
+    """Return the smallest and the largest key."""
+    low = high = np.int64(keys[rest[ZERO]])
+    for i in range(left):
+        key = np.int64(keys[rest[i]])
+        low, high = min(low, key), max(high, key)
     return low, high
 
 

@@ -17,14 +17,14 @@ TWO_44, TWO_64 = 2.0**44, 2.0**64
 
 @entry
 def truncate_rows(
-    x, size, logits, row, temperature, top_k, top_p, min_p, out,
+    x, size, logits, row, temperature, top_k, top_p, min_p, out, written,
     all_max, all_shift, all_offset,
     values, indices, keys, rest, block_keys, integers, weights,
-    exponents, before, above, equal, tile_max, tile_shift, tile_offset,
+    exponents, before, above, equal, tile_max, tile_shift, tile_offset, counts, masses,
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all. Invalid rows stay as they are.
 
-    The arguments have an entry for each row, or one for all. Where one is out of its range, the row
+    ``written`` is ``out``, to be read. The arguments have an entry for each row, or one for all. Where one is out of its range, the row
     becomes NaN. ``all_max`` and the like take the tile statistics of all results. The other arrays
     are workspace.
     """
@@ -37,14 +37,14 @@ def truncate_rows(
         in_range = 0 <= heat < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
         heat, top = real(heat), real(valid_max(x, begin, begin + size, logits))
         valid, tempered = in_range and top > none, heat != 0 and heat != 1
-        for i in range(size):
-            value = x[begin + i] if in_range else real(np.nan)
-            out[at + i] = (value - top) / heat if valid and tempered else value
-        n = ZERO
+        n, source, start = ZERO, x, begin
         if valid:
-            top = real(0) if tempered else top
+            if tempered:
+                for i in range(size):
+                    out[at + i] = (x[begin + i] - top) / heat
+                source, start, top = written, at, real(0)
             first = min(np.uint64(k), size) if heat != 0 else ONE
-            n = _list_first(out, at, size, first, values, indices, keys, rest, block_keys)
+            n = _list_first(source, start, size, first, values, indices, keys, rest, block_keys)
         measured = ZERO
         if n and p < 1:
             _measure(
@@ -54,8 +54,9 @@ def truncate_rows(
             measured = n
             target = max(_share(_units_of_top_p(p), tile_offset[tiles]), ONE)
             key, last = select_mass(
-                keys, n, target, integers, indices, tile_shift, before, above, equal, rest
-            )
+                keys, n, target, integers, indices, tile_shift, before, above, equal, rest,
+                counts, masses,
+            )  # fmt: skip
             n = _cut(values, indices, keys, n, key, last)
         if n and m > 0:
             if measured != n:
@@ -75,11 +76,10 @@ def truncate_rows(
             all_max[entry_of_row] = tile_max[t]
             all_shift[entry_of_row] = tile_shift[t]
             all_offset[entry_of_row] = tile_offset[t]
-        if valid and n < size:
-            for i in range(size):
-                out[at + i] = none
-            for i in range(n):
-                out[at + indices[i]] = values[i]
+        for i in range(size if n < size else ZERO):
+            out[at + i] = none if valid else x[begin + i] if in_range else real(np.nan)
+        for i in range(n):
+            out[at + indices[i]] = values[i]
 
 
 @inner
@@ -138,15 +138,17 @@ def _list_first(x, begin, size, count, values, indices, keys, rest, block_keys):
                 highest = max(highest, key_of(x[i]))
             block_keys[b] = highest
         bound, _ = select_count(block_keys, blocks, count, rest)
-    n = ZERO
-    for b in range(blocks):
-        if bounded and np.int64(block_keys[b]) < bound:
+    else:
+        for i in range(size):
+            values[i], indices[i], keys[i] = x[begin + i], i, key_of(x[begin + i])
+    n = ZERO if bounded else size
+    for b in range(blocks if bounded else ZERO):
+        if np.int64(block_keys[b]) < bound:
             continue
         for i in range(b * BLOCK, min(b * BLOCK + BLOCK, size)):
             key = key_of(x[begin + i])
-            if not bounded or np.int64(key) >= bound:
-                values[n], indices[n], keys[n] = x[begin + i], i, key
-                n += ONE
+            values[n], indices[n], keys[n] = x[begin + i], i, key
+            n += np.uint64(np.int64(key) >= bound)
     if n > count:
         key, last = select_count(keys, n, count, rest)
         n = _cut(values, indices, keys, n, key, last)
@@ -158,7 +160,8 @@ def _cut(values, indices, keys, n, key, last):
     """Keep the entries up to the one at ``last``, by rank; return how many there are."""
     kept = ZERO
     for i in range(n):
-        stays = keys[i] > key or (keys[i] == key and i <= last)
+        here = np.int64(keys[i])
+        stays = here > key or (here == key and i <= last)
         values[kept], indices[kept], keys[kept] = values[i], indices[i], keys[i]
         kept += np.uint64(stays)
     return kept
@@ -198,15 +201,21 @@ def _measure(
         tile_max[tiles] = top
     offset, i = logit_offset(np.float64(top), logits), ZERO
     while i < n:
-        t, end = indices[i] // TILE, i + ONE
-        while end < n and indices[end] // TILE == t:
-            end += ONE
+        t = indices[i] // TILE
+        end = min(i + TILE, n)  # if the list has all entries of the tile
+        if indices[i] % TILE or indices[end - ONE] - indices[i] != end - ONE - i:
+            end = i + ONE
+            while end < n and indices[end] // TILE == t:
+                end += ONE
         tile_max[t] = valid_max(values, i, end, logits)
         exponents[t], scale = fill_weights(values, i, end, logits, tile_max[t], offset, weights)
         exponents[tiles] = max(exponents[tiles], exponents[t])
+        total = ZERO
         for j in range(i, end):
             integers[j] = integer_weight(weights[j - i], scale) if scale else ZERO
-            tile_offset[t] += integers[j]
+        for j in range(i, end):
+            total += integers[j]
+        tile_offset[t] = total
         i = end
     for t in range(tiles):
         tile_shift[t] = exponents[t]
