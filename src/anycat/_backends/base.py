@@ -460,13 +460,12 @@ class Backend:
         if view is None:
             self._memory_of(x)
             raise TypeError("truncate takes arrays in CPU memory, for now: move them there first")
+        given = [y if is_number(y) else self.on_cpu(y) for y in arguments]
         with self.cpu.default_float_env():
-            found = self.cpu.truncate(
-                view, logits, [y if is_number(y) else self.on_cpu(y) for y in arguments], cache
-            )
+            found = self.cpu.truncate(view, logits, given, cache)
         if found.dtype == view.dtype and self.untracked(x) is not None:
             return self.from_kernel(found, x)
-        keep = self.from_kernel(found > (-np.inf if logits else 0), x)
+        keep = self.from_kernel(found > (-np.inf if logits else 0), self.detach(x))
         return self.kept(x, logits, keep, arguments)
 
     def kept(self, x: Array, logits: bool, keep: Array, arguments: Sequence[Any]) -> Array:

@@ -24,9 +24,9 @@ def truncate_rows(
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all. Invalid rows stay as they are.
 
-    ``written`` is ``out``, to be read. The arguments have an entry for each row, or one for all. Where one is out of its range, the row
-    becomes NaN. ``all_max`` and the like take the tile statistics of all results. The other arrays
-    are workspace.
+    ``written`` is ``out``, to be read. The arguments have an entry for each row, or one for all.
+    Where one is out of its range, the row becomes NaN. ``all_max`` and the like take the tile
+    statistics of all results. The other arrays are workspace.
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
