@@ -283,10 +283,10 @@ def truncated(
     def ranks() -> list[int]:
         return sorted(range(len(values)), key=lambda k: (-values[k], k))
 
-    if temperature == 0:
+    heat, top = nearest(*dyadic(temperature), form), max(values)
+    if heat == 0:
         keep(set(ranks()[:1]))
-    elif temperature != 1:
-        heat, top = nearest(*dyadic(temperature), form), max(values)
+    elif heat != 1:
         with np.errstate(all="ignore"):
             values = ((np.array(values, dtype) - dtype(top)) / dtype(heat)).tolist()
     if top_k is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from . import _validation
@@ -31,28 +32,28 @@ _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 def read_argument(name: str, x: Any, dist: Any) -> Any:
-    """Return an argument as a number, or as an array that broadcasts to the batch; None stays."""
+    """Return an argument as a number, or as an array of the shape of the batch; None stays."""
     if x is None:
         return None
     if name == "temperature" and dist._form is not LOGITS:
         raise ValueError("temperature applies to logits; this distribution is given by probs")
-    kind = "integral" if name == "top_k" else ("integral", "real floating")
-    array = _validation.as_array(name, x, dist._param)
-    if not dist._backend.isdtype(array.dtype, kind):
-        raise TypeError(
-            f"{name} must hold {'integers' if name == 'top_k' else 'numbers'}; got {array.dtype}"
-        )
-    shape = tuple(array.shape)
-    _validation.check_broadcast(name, shape, dist.batch_shape)
-    if registry.find_backend(x) is None and not shape:
-        check_range(name, x)  # a number, which keeps all of its digits
-        return x
-    if dist._validate:
-        if dist._backend.has_values(array):
-            check_range(name, array)
-        else:
-            dist._backend.check_later(name, array, dist.num_categories)
-    return dist._xp.broadcast_to(array, dist.batch_shape)
+    if isinstance(x, Real) and not isinstance(x, bool):  # a number, which keeps all of its digits
+        _check_kind(name, isinstance(x, Integral), type(x).__name__)
+        number = int(x) if isinstance(x, Integral) else float(x)
+        check_range(name, number)
+        return number
+    backend = dist._backend
+    x = _validation.as_array(name, x, dist._param)
+    _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
+    _validation.check_broadcast(name, tuple(x.shape), dist.batch_shape)
+    if dist._checks_now(name, x):
+        check_range(name, x)
+    return backend.xp.broadcast_to(x, dist.batch_shape)
+
+
+def _check_kind(name: str, integral: bool, got: Any) -> None:
+    if name == "top_k" and not integral:
+        raise TypeError(f"top_k must hold integers; got {got}")
 
 
 def check_range(name: str, x: Any) -> None:
@@ -94,7 +95,10 @@ def masked(dist: Any, mask: Any) -> Array:
             good = dist._form.valid(xp, backend.detach(param))
             if not xp.all(good):
                 place = _validation.first_place(xp, good)
-                raise ValueError(f"mask allows no category of positive probability in row {place}")
+                raise ValueError(
+                    "mask must allow a category of positive probability in each row; it allows none in "
+                    f"row {_validation.index_of(place)}"
+                )
     return param
 
 

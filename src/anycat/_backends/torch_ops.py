@@ -16,7 +16,7 @@ import torch
 from anycat._kernels.layout import Block
 
 from . import registry
-from .base import CHECKS
+from .base import CHECKS, Backend
 from .mapped import draw_each
 from .torch_memory import is_compiling, is_exporting
 
@@ -93,7 +93,7 @@ def _keep(params: Tensor, logits: bool, *arguments: Tensor | None) -> Tensor:
     """Tell which entries are kept."""
     backend = registry.backend_of(params)
     given = [x if x is None else x.expand(params.shape[:-1]) for x in arguments]
-    kept = backend.truncate(params, logits, given, {})
+    kept = Backend.truncate(backend, params, logits, given, {})  # and not this operation again
     return kept > (-math.inf if logits else 0)
 
 

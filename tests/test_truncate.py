@@ -1,0 +1,394 @@
+"""Truncation: the same categories are kept in every library, as docs/draw.md defines them."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import oracle
+import pytest
+import rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from libraries import each_library, get, put
+
+from anycat import Categorical
+from anycat._kernels.cpu.tiles import TileStats, compute_tile_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Array = np.ndarray[Any, Any]
+
+# Weights, arguments, and the probabilities that remain.
+VECTORS: list[tuple[list[int], dict[str, Any], list[int]]] = [
+    ([1, 2, 3, 4], {"top_k": 3}, [0, 2, 3, 4]),
+    ([4, 3, 3, 2], {"top_k": 2}, [4, 3, 0, 0]),
+    ([2, 5, 5, 1], {"temperature": 0}, [0, 1, 0, 0]),
+    ([1, 2, 3, 4], {"top_p": 0.7}, [0, 0, 3, 4]),
+    ([15, 30, 30, 25], {"top_p": 0.8}, [0, 30, 30, 25]),
+    ([4, 3, 2, 1], {"top_k": 2, "top_p": 0.55}, [1, 0, 0, 0]),
+    ([8, 4, 2, 1], {"min_p": 0.5}, [8, 4, 0, 0]),
+    ([5, 3, 2], {"top_p": 0.6, "min_p": 0.5}, [5, 3, 0]),
+    ([1, 2, 4], {"temperature": 0.5, "top_p": 0.75}, [0, 0, 1]),
+    ([1, 2, 3, 4], {}, [1, 2, 3, 4]),
+    ([1, 2, 3, 4], {"top_k": 9, "top_p": 1, "min_p": 0}, [1, 2, 3, 4]),
+    ([1, 2, 3, 4], {"mask": [True, True, False, False]}, [1, 2, 0, 0]),
+    ([1, 2, 3, 4], {"mask": [True, True, True, False], "top_k": 1}, [0, 0, 1, 0]),
+]
+DTYPES = [np.float16, np.float32, np.float64]
+
+
+@each_library
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", ["probs", "logits"])
+@pytest.mark.parametrize(("weights", "arguments", "left"), VECTORS)
+def test_vectors(
+    weights: Any, arguments: dict[str, Any], left: Any, form: str, dtype: Any, library: str
+) -> None:
+    if library == "array_api_strict" and dtype == np.float16:
+        pytest.skip("the standard has no float16")
+    x = np.asarray(weights, dtype)
+    param = put(np.log(x) if form == "logits" else x, library)
+    if "mask" in arguments:
+        arguments = {**arguments, "mask": put(np.array(arguments["mask"]), library)}
+    if "temperature" in arguments and form == "probs":
+        with pytest.raises(ValueError, match="temperature applies to logits"):
+            Categorical(**{form: param}).truncate(**arguments)
+        return
+    dist = Categorical(**{form: param}).truncate(**arguments)
+    probs = get(dist.probs)
+    assert ((probs > 0) == (np.array(left) > 0)).all()
+    np.testing.assert_allclose(probs, np.array(left) / sum(left), rtol=4e-3)
+    assert np.isneginf(get(dist.logits)).tolist() == [x == 0 for x in left]
+    expected = oracle.draw(get(dist._param), form, KEY, (30,))
+    np.testing.assert_array_equal(get(dist.sample(30, rng=KEY_SEED)), expected)
+
+
+KEY_SEED = 5
+KEY = [
+    half
+    for word in map(int, np.random.PCG64(KEY_SEED).random_raw(2))
+    for half in (word % 2**32, word >> 32)
+]
+
+
+SIZES = [1, 2, 3, 7, 31, 63, 64, 65, 127, 129, 300, 1000, 4095, 4096, 4097, 5000, 8192, 8193]
+
+
+def hard_row(form: str, kind: str, size: int, dtype: Any, seed: int, ties: str) -> Array:
+    """Return a row, in which values may repeat."""
+    x = rows.make(form, kind, (size,), dtype, seed)
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        if ties == "rounded":
+            x = (np.round(x * 4) / 4).astype(dtype)
+        elif ties == "repeated":
+            x[rng.integers(size, size=size // 2)] = x[rng.integers(size)]
+    return x
+
+
+@st.composite
+def cases(draw: Callable[..., Any], sizes: Any) -> tuple[Array, str, dict[str, Any]]:
+    form, kind = draw(st.sampled_from(rows.KINDS))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    ties = draw(st.sampled_from(["", "rounded", "repeated"]))
+    size = draw(sizes)
+    x = hard_row(form, kind, size, dtype, draw(st.integers(0, 2**32)), ties)
+    share = st.floats(0, 1, exclude_min=True)
+    heat = st.sampled_from([0.0, 0.5, 1.0, 2.0, 1e-3, 0.7, 1e3, 1e-60])
+    given = {
+        "temperature": draw(st.none() | heat) if form == "logits" else None,
+        "top_k": draw(st.none() | st.sampled_from([1, 2, 3, 50, max(size - 1, 1), size, 2**70])),
+        "top_p": draw(st.none() | share | st.sampled_from([1e-9, 0.5, 0.9, 1 - 1e-12, 1])),
+        "min_p": draw(st.none() | share | st.sampled_from([0, 1e-9, 0.1, 1])),
+    }
+    return x, form, {name: value for name, value in given.items() if value is not None}
+
+
+def check(x: Array, form: str, arguments: dict[str, Any]) -> None:
+    """Check what is kept, and what is learnt of its tiles, by the definition."""
+    dist = Categorical(**{form: x}, validate_args=False).truncate(**arguments)
+    np.testing.assert_array_equal(dist._param, oracle.truncated(x, form, **arguments))
+    stats = dist._cache.get("tile stats")
+    if stats is None or x is dist._param:
+        return
+    expected = TileStats.empty(1, x.size)
+    compute_tile_stats(dist._param, x.size, form == "logits", expected.part(0, 1))
+    if expected.tile_offset[0, -1]:
+        for found, wanted in zip(stats, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    else:
+        assert not stats.tile_offset[0, -1]
+
+
+@given(cases(st.integers(1, 300)))
+@settings(max_examples=300)
+def test_what_is_kept(case: Any) -> None:
+    check(*case)
+
+
+@pytest.mark.slow
+@given(cases(st.sampled_from(SIZES)))
+@settings(max_examples=150)
+def test_what_is_kept_of_long_rows(case: Any) -> None:
+    check(*case)
+
+
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_entries_in_buckets(form: str) -> None:
+    size = 20_000  # more entries than buckets
+    for seed, ties in enumerate(["", "rounded", "repeated"]):
+        x = hard_row(form, "plain", size, np.float32, seed, ties)
+        for top_p in (1e-3, 0.5, 0.999):
+            check(x, form, {"top_p": top_p})
+
+
+@pytest.mark.parametrize("top_p", [2**-20, 2**-20 * (1 + 2**-52), 0.5, 1 - 2**-53, 5e-324, 0.3])
+def test_a_share_is_exact(top_p: float) -> None:
+    for weights in ([2**48 + 1, 2**48 - 1, 3], [1, 1, 1, 1], [3, 2, 1], [2**30, 1, 1]):
+        check(np.array(weights, np.float64), "probs", {"top_p": top_p})
+        check(np.array(weights, np.float64), "probs", {"min_p": top_p})
+
+
+def random_arguments(shape: tuple[int, ...]) -> dict[str, Array]:
+    rng = np.random.default_rng(1)
+    return {
+        "temperature": rng.choice([0, 0.5, 1, 2], shape).astype(np.float32),
+        "top_k": rng.integers(1, 60, shape),
+        "top_p": rng.choice(np.array([0.3, 0.9, 1], np.float32), shape),
+        "min_p": rng.choice(np.array([0, 0.01, 0.2], np.float32), shape),
+    }
+
+
+@each_library
+@pytest.mark.parametrize("shape", [(4, 3), (3,), (4, 1), ()])
+def test_arguments_of_rows(shape: Any, library: str) -> None:
+    x = 3 * np.random.default_rng(0).standard_normal((4, 3, 50)).astype(np.float32)
+    arguments = random_arguments(shape)
+    given = {name: put(a, library) for name, a in arguments.items()}
+    found = get(Categorical(logits=put(x, library)).truncate(**given)._param)
+    whole = {name: np.broadcast_to(a, (4, 3)) for name, a in arguments.items()}
+    for place in np.ndindex(4, 3):
+        of_row = {name: a[place].item() for name, a in whole.items()}
+        np.testing.assert_array_equal(found[place], oracle.truncated(x[place], "logits", **of_row))
+
+
+def test_an_expanded_batch() -> None:
+    dist = Categorical([0.1, 0.2, 0.3, 0.4]).expand((2, 3))
+    same = dist.truncate(top_k=2)
+    assert same.batch_shape == (2, 3)
+    assert same._param.shape == (4,)
+    each = dist.truncate(top_k=[1, 2, 3])
+    assert (each.probs > 0).sum(-1).tolist() == [[1, 2, 3]] * 2
+    np.testing.assert_array_equal(each[1, 1].probs, same[0, 0].probs)
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).standard_normal((70, 5000))
+    expected = Categorical(logits=x).truncate(top_k=40, top_p=0.8)
+    with rows.threads(3):
+        dist = Categorical(logits=x).truncate(top_k=40, top_p=0.8)
+    np.testing.assert_array_equal(dist._param, expected._param)
+    np.testing.assert_array_equal(dist.sample(rng=1), expected.sample(rng=1))
+
+
+@pytest.mark.parametrize("shape", [(3, 50), (3, 5000), (300, 500)])
+def test_draws_are_those_of_what_is_left(shape: Any) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    dist = Categorical(logits=x).truncate(temperature=0.7, top_k=20, top_p=0.95)
+    anew = Categorical(logits=dist._param)
+    for n in (1, 40):
+        np.testing.assert_array_equal(dist.sample(n, rng=1), anew.sample(n, rng=1))
+    value = dist.mode
+    np.testing.assert_allclose(dist.log_prob(value), anew.log_prob(value), rtol=1e-5)
+    np.testing.assert_allclose(dist.entropy(), anew.entropy(), rtol=1e-5)
+
+
+def test_chained_calls() -> None:
+    dist = Categorical([0.4, 0.3, 0.2, 0.1])
+    assert dist.truncate(top_k=2, top_p=0.55).probs.tolist() == [1, 0, 0, 0]
+    assert (dist.truncate(top_p=0.55).truncate(top_k=2).probs > 0).tolist() == [1, 1, 0, 0]
+    assert (dist.probs > 0).all()  # it has not been changed
+
+
+@each_library
+def test_masks(library: str) -> None:
+    rng = np.random.default_rng(0)
+    x, mask = rng.standard_normal((4, 70)).astype(np.float32), rng.random((4, 70)) < 0.5
+    mask[:, [31, 32, 63]] = True, True, False
+    bits = np.pad(mask, ((0, 0), (0, 26))).reshape(4, 3, 32)
+    words = np.packbits(bits, -1, "little").view(np.uint32)[..., 0]
+    expected = np.where(mask, x, -np.inf)
+    for packed in (mask, words.view(np.int32), words):
+        if library == "torch" and packed.dtype == np.uint32:
+            continue  # it has no shifts of them
+        dist = Categorical(logits=put(x, library)).truncate(mask=put(packed, library))
+        np.testing.assert_array_equal(get(dist._param), expected)
+    dist = Categorical(logits=put(x, library)).truncate(mask=put(mask[0], library))
+    np.testing.assert_array_equal(get(dist._param), np.where(mask[0], x, -np.inf))
+
+
+def test_integers_and_narrow_dtypes() -> None:
+    dist = Categorical(np.array([1, 2, 3])).truncate(top_k=2)
+    assert (dist._param.dtype, dist._param.tolist()) == (np.int64, [0, 2, 3])
+    dist = Categorical(np.array([True, False, True])).truncate(top_k=1)
+    assert dist._param.tolist() == [True, False, False]
+    dist = Categorical(logits=np.array([1, 2, 3])).truncate(top_k=2)
+    assert (dist.dtype, dist._param.tolist()) == (np.float64, [-math.inf, 2, 3])
+    half = Categorical(logits=np.array([1, 2, 3], np.float16))
+    assert half.truncate(top_k=2).dtype == np.float16
+    assert half.truncate(temperature=0.3).dtype == np.float32
+
+
+def test_invalid_rows() -> None:
+    x = np.array([[1.0, np.nan], [np.nan, 1.0], [0.0, 0.0], [1.0, 2.0]])
+    dist = Categorical(x, validate_args=False).truncate(top_k=1, top_p=0.5, min_p=0.1)
+    assert dist.sample(rng=0).tolist() == [-1, -1, -1, 1]
+    bad = {"top_k": [0, 1, 1, 1], "top_p": [1, 0, 1, 1], "min_p": [0, 0, 1.5, 0]}
+    dist = Categorical(np.ones((4, 2)), validate_args=False).truncate(**bad)
+    assert dist.sample(rng=0).tolist()[:3] == [-1, -1, -1]
+    assert np.isnan(dist.entropy()).tolist() == [True, True, True, False]
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"top_k": 0}, ValueError, "top_k must be 1 or more; got 0"),
+    ({"top_k": [1, -2]}, ValueError, r"top_k must be 1 or more; top_k\[1\] is -2"),
+    ({"top_k": 1.5}, TypeError, "top_k must hold integers; got float"),
+    ({"top_k": [1.5, 2]}, TypeError, "top_k must hold integers; got float64"),
+    ({"top_k": True}, TypeError, "top_k must hold integers; got bool"),
+    ({"top_k": [1, 2, 3]}, ValueError, r"top_k of shape \(3,\) does not broadcast"),
+    ({"top_k": [[1], [2]]}, ValueError, r"top_k of shape \(2, 1\) does not broadcast to"),
+    ({"top_p": 0}, ValueError, r"top_p must be in \(0, 1\]; got 0"),
+    ({"top_p": 1.5}, ValueError, r"top_p must be in \(0, 1\]; got 1.5"),
+    ({"top_p": [0.5, math.nan]}, ValueError, r"top_p must be in \(0, 1\]; top_p\[1\] is nan"),
+    ({"min_p": -0.5}, ValueError, r"min_p must be in \[0, 1\]; got -0.5"),
+    ({"min_p": [0, 2]}, ValueError, r"min_p must be in \[0, 1\]; min_p\[1\] is 2"),
+    ({"temperature": -1}, ValueError, "temperature must be 0 or more, and finite; got -1"),
+    ({"temperature": math.inf}, ValueError, "temperature must be 0 or more, and finite; got inf"),
+    ({"temperature": math.nan}, ValueError, "temperature must be 0 or more, and finite; got nan"),
+    ({"temperature": "hot"}, TypeError, "temperature must be an array or a list of numbers"),
+    ({"mask": [[True] * 3, [False] * 3]}, ValueError, r"none in row \[1\]"),
+    ({"mask": [True, False]}, ValueError, r"mask must have a last axis of 3 .* shape \(2,\)"),
+    ({"mask": [1.0, 0.0, 1.0]}, ValueError, "mask must be bool"),
+    ({"mask": np.array([1, 2], np.int32)}, ValueError, "packed in 1 int32 or uint32"),
+    ({"mask": np.ones((3, 3), bool)}, ValueError, "mask of shape .* does not broadcast"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), WRONG)
+def test_wrong_arguments(arguments: dict[str, Any], error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        Categorical(logits=np.zeros((2, 3))).truncate(**arguments)
+
+
+def test_the_slack_of_a_share() -> None:
+    weights = [0.5, 0.3, 0.2]  # whose sums meet 0.8 by rounding only
+    for dtype in (np.float32, np.float64):
+        for form in ("probs", "logits"):
+            x = np.asarray(weights, dtype)
+            dist = Categorical(**{form: np.log(x) if form == "logits" else x})
+            assert (dist.truncate(top_p=0.8).probs > 0).tolist() == [True, True, False]
+            beyond = float(Fraction(4, 5) + Fraction(1, 2**19))
+            assert (dist.truncate(top_p=beyond).probs > 0).all()
+
+
+# --- where values are traced, differentiated or compiled
+
+
+LOGITS = 3 * np.random.default_rng(3).standard_normal((4, 3, 40)).astype(np.float32)
+
+
+def expected_of(arguments: dict[str, Any]) -> Array:
+    return Categorical(logits=LOGITS).truncate(**arguments)._param
+
+
+def test_jax() -> None:
+    jax = pytest.importorskip("jax")
+    arguments = random_arguments((4, 3))
+    given = {name: jax.numpy.asarray(a) for name, a in arguments.items()}
+
+    def truncate(x: Any, arguments: dict[str, Any]) -> Any:
+        return Categorical(logits=x).truncate(**arguments)._param
+
+    expected, x = expected_of(arguments), jax.numpy.asarray(LOGITS)
+    for function in (jax.jit(truncate), jax.vmap(truncate), jax.vmap(jax.vmap(truncate))):
+        np.testing.assert_array_equal(function(x, given), expected)
+    by_k = jax.vmap(lambda k: Categorical(logits=x[0, 0]).truncate(top_k=k)._param)
+    assert np.isfinite(by_k(jax.numpy.arange(1, 5))).sum(-1).tolist() == [1, 2, 3, 4]
+    bad = jax.jit(lambda k: Categorical(logits=x[0, 0]).truncate(top_k=k).sample(rng=0))
+    assert (bad(3) >= 0, bad(0)) == (True, -1)
+
+    def loss(x: Any) -> Any:
+        dist = Categorical(logits=x).truncate(top_k=5, temperature=0.5)
+        return dist.log_prob(dist.mode).sum()
+
+    for gradient in (jax.grad(loss)(x), jax.jit(jax.grad(loss))(x)):
+        assert ((np.asarray(gradient) != 0).sum(-1) == 5).all()
+        np.testing.assert_allclose(np.asarray(gradient).sum(-1), 0, atol=1e-5)
+
+
+def test_torch_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    arguments = {name: torch.tensor(a) for name, a in random_arguments((4, 3)).items()}
+    dist = Categorical(logits=x).truncate(**arguments)
+    kept = torch.isfinite(dist.logits)
+    heat = arguments["temperature"].double()[..., None]
+    same = (heat == 0) | (heat == 1)
+    scaled = torch.where(same, x, (x - x.amax(-1, True)) / torch.where(same, 1, heat))
+    expected = torch.where(kept, scaled, -torch.inf).log_softmax(-1)
+    value = dist.mode
+    torch.testing.assert_close(
+        torch.autograd.grad(dist.log_prob(value).sum(), x)[0],
+        torch.autograd.grad(expected.gather(-1, value[..., None]).sum(), x)[0],
+    )
+
+
+@pytest.mark.slow
+def test_compiled_torch() -> None:
+    torch = pytest.importorskip("torch")
+    arguments = random_arguments((4, 3))
+
+    @torch.compile(fullgraph=True, backend="eager")
+    def truncate(x: Any, arguments: dict[str, Any]) -> Any:
+        return Categorical(logits=x).truncate(**arguments).logits
+
+    given = {name: torch.tensor(a) for name, a in arguments.items()}
+    found = truncate(torch.tensor(LOGITS), given)
+    expected = expected_of(arguments)
+    assert np.array_equal(np.isneginf(found), np.isneginf(expected))
+    given["top_k"][0, 1] = 0
+    with pytest.raises(ValueError, match=r"top_k must be 1 or more; top_k\[0, 1\] is 0"):
+        truncate(torch.tensor(LOGITS), given)
+
+
+def test_vmap_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    x, k = torch.tensor(LOGITS), torch.arange(1, 13).reshape(4, 3)
+    found = torch.func.vmap(lambda x, k: Categorical(logits=x).truncate(top_k=k).probs)(x, k)
+    assert (found > 0).sum(-1).tolist() == k.tolist()
+    found = torch.func.vmap(lambda k: Categorical(logits=x).truncate(top_k=k).probs)(k[:, 0])
+    assert [set(counts.flatten().tolist()) for counts in (found > 0).sum(-1)] == [
+        {1},
+        {4},
+        {7},
+        {10},
+    ]
+
+
+def test_dask_arguments_in_other_chunks() -> None:
+    da = pytest.importorskip("dask.array")
+    arguments = random_arguments((4, 3))
+    given = {
+        name: da.from_array(a, chunks=chunks)
+        for (name, a), chunks in zip(arguments.items(), [(3, 1), (2, 2), 4, (1, 3)], strict=True)
+    }
+    dist = Categorical(logits=da.from_array(LOGITS, chunks=(2, 2, 20))).truncate(**given)
+    np.testing.assert_array_equal(dist._param.compute(), expected_of(arguments))
+    np.testing.assert_array_equal(
+        dist.sample(3, rng=1).compute(),
+        Categorical(logits=LOGITS).truncate(**arguments).sample(3, rng=1),
+    )
