@@ -14,7 +14,7 @@ from ._kernels.float_env import default_float_env
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ._backends.base import Backend
 
@@ -214,6 +214,8 @@ base.CHECKS.update(
     logits=lambda x, _, cache: check_rows("logits", x, cache),
     value=lambda x, n, _: categories_of(registry.backend_of(x), x, n, True),
     q=lambda x, _, __: check_quantile(registry.backend_of(x), x),
+    seeds=lambda x, n, _: check_positions("seeds", x, n),
+    start=lambda x, n, _: check_positions("start", x, n),
 )
 
 
@@ -235,6 +237,90 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     if axes and min(axes) < 0:
         raise ValueError(f"{name} must not be negative; got {axes}")
     return axes
+
+
+def start_index(start: Any) -> int:
+    """Return ``start`` as the draws of ``rng`` have it."""
+    try:
+        index = operator.index(start)
+    except TypeError:
+        index = None
+    if index is None or isinstance(start, bool):
+        raise TypeError(f"start must be an int where no seeds are given; got {start!r}")
+    _check_position("start", (), index, 1)
+    return index
+
+
+def check_first(start: int, rows: int, draws: int) -> None:
+    """Check that there are draw indices for all draws."""
+    if start * rows + draws > 2**64:
+        raise ValueError(f"start is too large: draw indices end at 2**64; got {start}")
+
+
+def row_numbers(
+    name: str, x: Any, count: int, like: Array, batch: tuple[int, ...], validate: bool
+) -> Any:
+    """Return ``seeds`` or ``start``: integers that broadcast to the batch.
+
+    From each of them on, ``count`` numbers must be below 2**64. They are arrays that can meet
+    ``like``, or constants: an int or an array of NumPy.
+    """
+    if type(x) is int:
+        _check_position(name, (), x, count)
+        return x
+    if isinstance(x, (list, tuple)):
+        x = _list_of_integers(name, x, count)
+    backend = registry.find_backend(x)
+    x = as_array(name, x, None if backend in (None, registry.default()) else like)
+    backend = registry.backend_of(x)
+    if not backend.isdtype(x.dtype, "integral"):
+        raise TypeError(f"{name} must hold integers; got dtype {x.dtype}")
+    if broadcast_shapes(name, tuple(x.shape), batch) != batch:
+        raise ValueError(f"{name} of shape {tuple(x.shape)} does not broadcast to {batch}")
+    return backend.validate(name, x, count, {}) if validate else x
+
+
+def _list_of_integers(name: str, items: Any, count: int) -> Array:
+    """Return a list as an array of uint64: without a dtype, NumPy may round it."""
+    for place, number in _entries(items):
+        try:
+            _check_position(name, place, operator.index(number), count)
+        except TypeError:
+            raise TypeError(f"{name} must hold integers; {name}{_index(place)} is {number!r}") from None
+    backend = registry.default()
+    try:
+        return backend.xp.asarray(items, dtype=backend.xp.uint64)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular list of integers: {error}") from None
+
+
+def _entries(x: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    if isinstance(x, (list, tuple)):
+        for i, item in enumerate(x):
+            yield from _entries(item, (*place, i))
+    else:
+        yield place, x
+
+
+def check_positions(name: str, x: Array, count: int) -> None:
+    """Check an array of integers: see `row_numbers`."""
+    backend = registry.backend_of(x)
+    numbers = backend.integers(x).astype("uint64")
+    limit = 2**63 if backend.isdtype(x.dtype, "signed integer") else 2**64  # negative ones are more
+    highest = min(limit - 1, 2**64 - count)
+    if numbers.size and int(numbers.max()) > highest:
+        flat = int((numbers > highest).argmax())
+        number = int(numbers.reshape(-1)[flat])
+        number -= 2**64 if number >= limit else 0
+        _check_position(name, _unravel(flat, x.shape), number, count)
+
+
+def _check_position(name: str, place: tuple[int, ...], number: int, count: int) -> None:
+    if not 0 <= number <= 2**64 - count:
+        most = f"{2**64 - count}, for {count} draws" if count > 1 else f"{2**64 - 1}"
+        raise ValueError(
+            f"{name} must hold whole numbers from 0 to {most}; {name}{_index(place)} is {number}"
+        )
 
 
 _MEANT = {
@@ -314,9 +400,12 @@ def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
 
 def _first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
     """Return the index of the first false entry."""
-    flat = int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8)))
+    return _unravel(int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8))), good.shape)
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     index = []
-    for n in reversed(good.shape):
+    for n in reversed(shape):
         flat, i = divmod(flat, n)
         index.append(i)
     return tuple(reversed(index))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
+from anycat._kernels.keys import key_of_words
 from anycat._kernels.layout import Block
 
 from .base import Backend
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from contextlib import AbstractContextManager
 
-    from anycat._random import RandomBits
+    from anycat._random import RandomBits, RowSeeds
 
     Array = Any
 
@@ -118,7 +119,7 @@ class JAXBackend(Backend):
         params: Array,
         logits: bool,
         shape: tuple[int, ...],
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -170,6 +171,11 @@ class JAXBackend(Backend):
         with self.eagerly() if _is_constant(rng) else contextlib.nullcontext():
             return jax.random.bits(rng, (4,), "uint32")
 
+    def traced_key(self, numbers: tuple[Any, Any], batch: tuple[int, ...]) -> Array:
+        """Return a key in halves of 32 bits, as JAX need not have integers of 64."""
+        halves = (jnp.broadcast_to(_halves(x), (*batch, 2)).reshape(-1) for x in numbers)
+        return jnp.concatenate([jnp.zeros(8, jnp.uint32), *halves])
+
     # --- the way in and out ---------------------------------------------------------------------
 
     def unavailable_reason(self, memory: str) -> str | None:
@@ -215,6 +221,7 @@ class _Draw(NamedTuple):
     ndim: int
     """Of the parameters of one element of ``vmap``, whose axes come first."""
     shape: tuple[int, ...]
+    first: int
     dtype: np.dtype[Any]
 
     def __call__(self, params: Array, words: Array) -> Array:
@@ -222,21 +229,31 @@ class _Draw(NamedTuple):
 
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
-        params, words = np.asarray(params), np.asarray(words, np.uint64)
+        params, words = np.asarray(params), np.asarray(words)
         mapped, draws = draw_each(self._draw, params, words, self.ndim)
         return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
-        cpu, block, key = _kernels.load("cpu"), Block.all_of(self.shape), words.copy
+        cpu, block = _kernels.load("cpu"), Block.all_of(self.shape, self.first)
         with cpu.default_float_env():  # XLA calls back with another
-            return _kernels.draw(cpu, params, self.logits, block, key, self.dtype, cache)
+            return _kernels.draw(
+                cpu, params, self.logits, block, lambda _: key_of_words(words), self.dtype, cache
+            )
+
+
+def _halves(x: Any) -> Array:
+    """Return the lower and the upper 32 bits of integers, along a new last axis."""
+    if not isinstance(x, jax.Array):
+        return np.asarray(np.asarray(x).astype("<u8")[..., None]).view("<u4")
+    high = x >> 32 if x.dtype.itemsize == 8 else jnp.where(x < 0, 0xFFFFFFFF, 0)
+    return jnp.stack([x.astype(jnp.uint32), high.astype(jnp.uint32)], -1)
 
 
 def _sample_later(
     params: Array,
     logits: bool,
     shape: tuple[int, ...],
-    bits: RandomBits,
+    bits: RandomBits | RowSeeds,
     dtype: np.dtype[Any],
 ) -> Array:
     if not bits.is_stateless:
@@ -251,7 +268,7 @@ def _sample_later(
         )
     dtype = _canonical(dtype)  # if the parameters are NumPy's
     return jax.pure_callback(
-        _Draw(logits, params.ndim, shape, dtype),
+        _Draw(logits, params.ndim, shape, bits.first, dtype),
         jax.ShapeDtypeStruct(shape, dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(bits.words(), jnp.uint32),

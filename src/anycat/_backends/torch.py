@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from anycat._random import RandomBits
+    from anycat._random import RandomBits, RowSeeds
 
     Array = Any
 
@@ -129,10 +129,11 @@ class TorchBackend(Backend):
             return x is None or isinstance(x, torch.Tensor)
         return isinstance(x, torch.Tensor) and not has_numbers(x)
 
-    def check_later(self, name: str, x: Array, num_categories: int) -> None:
+    def check_later(self, name: str, x: Array, limit: int) -> Array:
         """Make the check an operation of what is recorded, unless a device would wait for it."""
         if x.is_cpu:
-            torch_ops.check(x.detach(), name, num_categories)
+            torch_ops.check(x.detach(), name, limit)
+        return x
 
     def detach(self, x: Array) -> Array:
         """Return a tensor without its gradient, and without the wrappers of `torch.func`."""
@@ -244,7 +245,7 @@ class TorchBackend(Backend):
         params: Array,
         logits: bool,
         shape: tuple[int, ...],
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -254,8 +255,8 @@ class TorchBackend(Backend):
             return super().sample(params, logits, shape, bits, dtype, cache)
         if torch.jit.is_tracing():
             shape = tuple(map(int, shape))
-        words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
-        return torch_ops.sample(params.detach(), words, logits, params.ndim, shape, own_dtype)
+        args = logits, params.ndim, shape, getattr(torch, dtype.name), torch_ops.as_int64(bits.first)
+        return torch_ops.sample(params.detach(), torch_ops.random_bits(bits), *args)
 
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""
@@ -303,6 +304,10 @@ class TorchBackend(Backend):
         bits, words = _bits_and_words()
         bits.random_(-(2**63), None)
         return words
+
+    def traced_key(self, numbers: tuple[Any, Any], batch: tuple[int, ...]) -> Array:
+        """Return a key as int64, on the device of the seeds."""
+        return torch_ops.traced_key(numbers, batch)
 
     # --- the way in and out ---------------------------------------------------------------------
 

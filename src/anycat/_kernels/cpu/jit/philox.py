@@ -1,10 +1,17 @@
-"""Random words: Philox4x32-10, one 64-bit word for each draw index."""
+"""Random words: Philox4x32-10, one 64-bit word for each draw index.
+
+A key has four 32-bit numbers; if rows have seeds, then the seed of each row, and then its position
+of the first draw: see `anycat._kernels.keys`.
+"""
 
 import numpy as np
 from numba import njit
 
 from .constants import HALF, LOW, ONE, THREE, TWO, ZERO
-from .entry import entry
+from .entry import entry, inner
+
+KEY_WORDS = np.uint64(4)
+OF_SEEDS = np.uint64(1 << 63)  # of the block numbers: their highest bit is that of the counter
 
 
 @njit(inline="always")
@@ -31,8 +38,16 @@ def fill_random_words(random_words, n, key, first, step):
     Returns where in ``random_words`` they begin; it must hold ``n + SPARE_WORDS``.
     """
     k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
+    origin, rows = ZERO, (np.uint64(key.size) - KEY_WORDS) >> ONE
+    if rows:
+        if step % rows:
+            fill_words_of_rows(random_words, n, key, rows, first, step)
+            return ZERO
+        seed, start = key[KEY_WORDS + first % rows], key[KEY_WORDS + rows + first % rows]
+        k0, k1, origin = seed & LOW, seed >> HALF, OF_SEEDS
+        first, step = start + first // rows, step // rows
     if step == ONE:
-        block, skip = first >> ONE, first & ONE
+        block, skip = origin + (first >> ONE), first & ONE
         half = (skip + n + THREE) >> TWO
         for i in range(half):  # two blocks at once: one alone waits for its own multiplications
             j = half + i
@@ -41,6 +56,21 @@ def fill_random_words(random_words, n, key, first, step):
         return skip
     for i in range(n):
         index = first + i * step
-        even, odd = philox(index >> ONE, k0, k1, s0, s1)
+        even, odd = philox(origin + (index >> ONE), k0, k1, s0, s1)
         random_words[i] = odd if index & ONE else even
     return ZERO
+
+
+@inner
+def fill_words_of_rows(random_words, n, key, rows, first, step):
+    """Do what `fill_random_words` does where each draw is of another row than the one before."""
+    across, along = step % rows, step // rows
+    row, position, i = first % rows, first // rows, ZERO
+    while i < n:
+        m = min(n - i, (rows - row + across - ONE) // across)  # draws up to the last row
+        for j in range(m):
+            seed, start = key[KEY_WORDS + row + j * across], key[KEY_WORDS + rows + row + j * across]
+            index = start + position + j * along
+            even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
+            random_words[i + j] = odd if index & ONE else even
+        i, row, position = i + m, row + m * across - rows, position + m * along + ONE

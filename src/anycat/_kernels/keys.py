@@ -1,0 +1,35 @@
+"""Keys: the random bits of a call as kernels take them.
+
+A key is an array of uint64 that holds four 32-bit words: k0, k1 (Philox's key), s0, s1 (the upper
+half of its counter). If rows have seeds, the words are 0, and followed by the seed of each row of
+the whole batch, in C order, and then by the position of the first draw of each row.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Array = Any
+
+
+def key_of_rows(module: Any, numbers: Iterable[Array], batch: tuple[int, ...]) -> Array:
+    """Return the key of seeds and positions, integers that broadcast to the batch, modulo 2**64."""
+    rows = math.prod(batch)
+    key = module.empty(4 + 2 * rows, np.uint64)
+    key[:4] = 0
+    for part, x in zip((key[4 : 4 + rows], key[4 + rows :]), numbers, strict=True):
+        part.reshape(batch)[...] = module.asarray(x)
+    return key
+
+
+def key_of_words(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the key of words of 32 bits: of four, or of a longer key in halves, the low first."""
+    if words.size == 4:
+        return words.astype(np.uint64)
+    return np.ascontiguousarray(words, "<u4").view("<u8").astype(np.uint64)
