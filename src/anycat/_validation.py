@@ -305,9 +305,11 @@ def _entries(x: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, .
 def check_positions(name: str, x: Array, count: int) -> None:
     """Check an array of integers: see `row_numbers`."""
     backend = registry.backend_of(x)
-    numbers = backend.integers(x).astype("uint64")
     limit = 2**63 if backend.isdtype(x.dtype, "signed integer") else 2**64  # negative ones are more
     highest = min(limit - 1, 2**64 - count)
+    if highest == 2**64 - 1:
+        return
+    numbers = backend.integers(x).astype("uint64")
     if numbers.size and int(numbers.max()) > highest:
         flat = int((numbers > highest).argmax())
         number = int(numbers.reshape(-1)[flat])

@@ -577,9 +577,9 @@ class Categorical:
 
         Examples
         --------
-        >>> value, log_prob = Categorical([0.0, 1.0]).sample_and_log_prob(3, rng=0)
-        >>> value, log_prob
-        (array([1, 1, 1]), array([0., 0., 0.]))
+        >>> value, log_prob = Categorical([0.25, 0.75]).sample_and_log_prob(3, rng=0)
+        >>> value, log_prob.round(4)
+        (array([1, 0, 0]), array([-0.2877, -1.3863, -1.3863]))
         """
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)

@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     Array = Any
 
 
+KEY_WORDS = 4
+
+
 def key_of_rows(module: Any, numbers: Iterable[Array], batch: tuple[int, ...]) -> Array:
     """Return the key of seeds and positions, integers that broadcast to the batch, modulo 2**64."""
     rows = math.prod(batch)
-    key = module.empty(4 + 2 * rows, np.uint64)
-    key[:4] = 0
-    for part, x in zip((key[4 : 4 + rows], key[4 + rows :]), numbers, strict=True):
+    key = module.empty(KEY_WORDS + 2 * rows, np.uint64)
+    key[:KEY_WORDS] = 0
+    parts = key[KEY_WORDS : KEY_WORDS + rows], key[KEY_WORDS + rows :]
+    for part, x in zip(parts, numbers, strict=True):
         part.reshape(batch)[...] = module.asarray(x)
     return key
 
 
 def key_of_words(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the key of words of 32 bits: of four, or of a longer key in halves, the low first."""
-    if words.size == 4:
+    if words.size == KEY_WORDS:
         return words.astype(np.uint64)
     return np.ascontiguousarray(words, "<u4").view("<u8").astype(np.uint64)

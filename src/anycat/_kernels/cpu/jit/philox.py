@@ -40,12 +40,14 @@ def fill_random_words(random_words, n, key, first, step):
     k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
     origin, rows = ZERO, (np.uint64(key.size) - KEY_WORDS) >> ONE
     if rows:
-        if step % rows:
-            fill_words_of_rows(random_words, n, key, rows, first, step)
+        along, across = divide(step, rows)
+        if across:
+            fill_words_of_rows(random_words, n, key, rows, first, along, across)
             return ZERO
-        seed, start = key[KEY_WORDS + first % rows], key[KEY_WORDS + rows + first % rows]
+        position, row = divide(first, rows)
+        seed, start = key[KEY_WORDS + row], key[KEY_WORDS + rows + row]
         k0, k1, origin = seed & LOW, seed >> HALF, OF_SEEDS
-        first, step = start + first // rows, step // rows
+        first, step = start + position, along
     if step == ONE:
         block, skip = origin + (first >> ONE), first & ONE
         half = (skip + n + THREE) >> TWO
@@ -62,12 +64,25 @@ def fill_random_words(random_words, n, key, first, step):
 
 
 @inner
-def fill_words_of_rows(random_words, n, key, rows, first, step):
-    """Do what `fill_random_words` does where each draw is of another row than the one before."""
-    across, along = step % rows, step // rows
-    row, position, i = first % rows, first // rows, ZERO
+def divide(a, b):
+    """Return quotient and remainder: at once in the usual cases, since a division takes long."""
+    if a < b:
+        return ZERO, a
+    if b == ONE:
+        return a, ZERO
+    return a // b, a % b
+
+
+@inner
+def fill_words_of_rows(random_words, n, key, rows, first, along, across):
+    """Do what `fill_random_words` does where each draw is of another row than the one before.
+
+    From draw to draw, the row is ``across`` rows further, and the position ``along`` further.
+    """
+    position, row = divide(first, rows)
+    i = ZERO
     while i < n:
-        m = min(n - i, (rows - row + across - ONE) // across)  # draws up to the last row
+        m = min(n - i, divide(rows - row + across - ONE, across)[0])  # draws up to the last row
         for j in range(m):
             seed, start = key[KEY_WORDS + row + j * across], key[KEY_WORDS + rows + row + j * across]
             index = start + position + j * along
