@@ -56,21 +56,20 @@ class RowSeeds:
 
     Parameters
     ----------
-    seeds, start
-        For each row its seed, and the position of its first draw: numbers that broadcast to the
-        batch, in arrays of the parameters' library or else constants, Python's ints or NumPy's
-        arrays.
+    numbers
+        For each row its seed, and the position of its first draw: integers that broadcast to the
+        batch. They are arrays of the parameters' library or else constants, Python's ints or
+        NumPy's arrays.
     reader
         The backend of the parameters.
     batch
         The batch shape.
     """
 
-    is_stateless = True
     first = 0
 
-    def __init__(self, seeds: Any, start: Any, reader: Any, batch: tuple[int, ...]) -> None:
-        self.numbers = seeds, start
+    def __init__(self, numbers: tuple[Any, ...], reader: Any, batch: tuple[int, ...]) -> None:
+        self.numbers = numbers
         self.reader = reader
         self.batch = batch
 

@@ -241,14 +241,18 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
 
 def start_index(start: Any) -> int:
     """Return ``start`` as the draws of ``rng`` have it."""
-    try:
-        index = operator.index(start)
-    except TypeError:
-        index = None
-    if index is None or isinstance(start, bool):
+    if not _is_integer(start):
         raise TypeError(f"start must be an int where no seeds are given; got {start!r}")
-    _check_position("start", (), index, 1)
+    _check_position("start", (), index := operator.index(start), 1)
     return index
+
+
+def _is_integer(x: Any) -> bool:
+    try:
+        operator.index(x)
+    except TypeError:
+        return False
+    return not isinstance(x, bool)
 
 
 def check_first(start: int, rows: int, draws: int) -> None:
@@ -283,10 +287,10 @@ def row_numbers(
 def _list_of_integers(name: str, items: Any, count: int) -> Array:
     """Return a list as an array of uint64: without a dtype, NumPy may round it."""
     for place, number in _entries(items):
-        try:
+        if _is_integer(number):
             _check_position(name, place, operator.index(number), count)
-        except TypeError:
-            raise TypeError(f"{name} must hold integers; {name}{_index(place)} is {number!r}") from None
+        else:
+            raise TypeError(f"{name} must hold integers; {name}{_index(place)} is {number!r}")
     backend = registry.default()
     try:
         return backend.xp.asarray(items, dtype=backend.xp.uint64)

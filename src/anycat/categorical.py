@@ -552,7 +552,7 @@ class Categorical:
         rest = self._param, batch, self._validate
         seeds = _validation.row_numbers("seeds", seeds, 1, *rest)
         start = _validation.row_numbers("start", start, count, *rest)
-        return RowSeeds(seeds, start, self._backend, batch)
+        return RowSeeds((seeds, start), self._backend, batch)
 
     def sample_and_log_prob(
         self,

@@ -228,14 +228,14 @@ class Backend:
         return self.validate(name, x, x.shape[-1], cache)
 
     def validate(self, name: str, x: Array, limit: int, cache: dict[str, Any]) -> Array:
-        """Return an argument once its values have passed their check, now or later: see `CHECKS`."""
+        """Return an argument whose values are checked, now or later: see `CHECKS`."""
         if not self.has_values(x):
             return self.check_later(name, x, limit)
         CHECKS[name](x, limit, cache)
         return x
 
     def check_later(self, name: str, x: Array, limit: int) -> Array:
-        """Return an argument that is checked when its values are known, if the library can do it."""
+        """Return an argument that is checked once it has values, if the library can do it."""
         return x
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
@@ -485,11 +485,11 @@ class Backend:
         with self.context(kernels, index, x):
             return self.to_kernel(x, kernels.array_module()).astype(np.uint64)
 
-    def key_of_rows(self, numbers: tuple[Any, Any], batch: tuple[int, ...], module: Any) -> Key:
+    def key_of_rows(self, numbers: tuple[Any, ...], batch: tuple[int, ...], module: Any) -> Key:
         """Return the key of the seeds and positions of rows as an array of the kernels' module."""
         return key_of_rows(module, map(self.integers, numbers), batch)
 
-    def traced_key(self, numbers: tuple[Any, Any], batch: tuple[int, ...]) -> Array:
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
         """Return that key in the form in which the library traces random words."""
         raise NotImplementedError
 

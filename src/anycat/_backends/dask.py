@@ -282,7 +282,10 @@ def _seed_blocks(bits: RowSeeds, chunks: Chunks) -> Iterator[tuple[Array, range]
     for x in bits.numbers:
         y = x if compat.is_dask_array(x) else da.asarray(np.asarray(x))
         axes = range(len(chunks) - y.ndim, len(chunks))
-        yield y.rechunk([chunks[a] if n > 1 else (n,) for a, n in zip(axes, y.shape)]), axes
+        yield (
+            y.rechunk([chunks[a] if n > 1 else (n,) for a, n in zip(axes, y.shape, strict=True)]),
+            axes,
+        )
 
 
 def _keep(_: Block, params: Array) -> CachedRows:
@@ -299,7 +302,7 @@ def _draw(
 def _draw_by_seeds(
     logits: bool, dtype: np.dtype[Any], ndim: int, block: Block, rows: CachedRows, *numbers: Array
 ) -> Array:
-    """Draw from rows of a batch of ``ndim`` axes: the draws of a row do not depend on the others."""
+    """Draw from rows of a batch of ``ndim`` axes, each of which has its own draws."""
     backend, block = backend_of(rows.params), block.of_whole_rows(ndim)
-    bits = RowSeeds(*numbers, backend, block.shape[len(block.shape) - ndim :])
+    bits = RowSeeds(numbers, backend, block.shape[len(block.shape) - ndim :])
     return backend.draw(rows.params, logits, block, bits.key, dtype, rows.cache)

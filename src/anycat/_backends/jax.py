@@ -14,6 +14,7 @@ import numpy as np
 from anycat import _kernels
 from anycat._kernels.keys import key_of_words
 from anycat._kernels.layout import Block
+from anycat._random import RandomBits
 
 from .base import Backend
 from .mapped import draw_each
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from contextlib import AbstractContextManager
 
-    from anycat._random import RandomBits, RowSeeds
+    from anycat._random import RowSeeds
 
     Array = Any
 
@@ -171,7 +172,7 @@ class JAXBackend(Backend):
         with self.eagerly() if _is_constant(rng) else contextlib.nullcontext():
             return jax.random.bits(rng, (4,), "uint32")
 
-    def traced_key(self, numbers: tuple[Any, Any], batch: tuple[int, ...]) -> Array:
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
         """Return a key in halves of 32 bits, as JAX need not have integers of 64."""
         halves = (jnp.broadcast_to(_halves(x), (*batch, 2)).reshape(-1) for x in numbers)
         return jnp.concatenate([jnp.zeros(8, jnp.uint32), *halves])
@@ -256,7 +257,7 @@ def _sample_later(
     bits: RandomBits | RowSeeds,
     dtype: np.dtype[Any],
 ) -> Array:
-    if not bits.is_stateless:
+    if isinstance(bits, RandomBits) and not bits.is_stateless:
         raise TypeError(
             "rng must be a key of jax.random or a seed where JAX traces: the bits of "
             f"{type(bits.rng).__name__} would be taken once and for all, when it compiles"

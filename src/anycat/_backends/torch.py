@@ -255,7 +255,13 @@ class TorchBackend(Backend):
             return super().sample(params, logits, shape, bits, dtype, cache)
         if torch.jit.is_tracing():
             shape = tuple(map(int, shape))
-        args = logits, params.ndim, shape, getattr(torch, dtype.name), torch_ops.as_int64(bits.first)
+        args = (
+            logits,
+            params.ndim,
+            shape,
+            getattr(torch, dtype.name),
+            torch_ops.as_int64(bits.first),
+        )
         return torch_ops.sample(params.detach(), torch_ops.random_bits(bits), *args)
 
     def to_kernel(self, x: Array, module: Any) -> Array:
@@ -305,7 +311,7 @@ class TorchBackend(Backend):
         bits.random_(-(2**63), None)
         return words
 
-    def traced_key(self, numbers: tuple[Any, Any], batch: tuple[int, ...]) -> Array:
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
         """Return a key as int64, on the device of the seeds."""
         return torch_ops.traced_key(numbers, batch)
 
