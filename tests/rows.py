@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from anycat._kernels import cpu
+from anycat._kernels.cpu import draw as cpu_draw
+from anycat._kernels.cpu import rows as cpu_rows
+from anycat._kernels.cpu import small, stats, table, tiles, values
+from anycat._kernels.cpu import threads as cpu_threads
+from anycat._kernels.cpu.costs import Costs
+from anycat._kernels.cpu.sizes import LANES, TILE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from anycat._kernels.grid import DrawRange
 
 Array = np.ndarray[Any, Any]
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint64)
 SIZES = (1, 2, 31, 32, 33, 48, 49, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 - 1)
+
+LAUNCHERS = [  # modules and the kernels that they launch, but for those in a `Strategy`
+    (small, "draw_small draw_long_small"),
+    (table, "draw_table fill_cdf fill_guide"),
+    (tiles.kernels, "reduce_tiles"),
+    (stats, "first_suspect_row"),
+    (cpu_rows, "widen"),
+    (values.kernels, "short_row_stats row_stats"),
+    (values.lookups, "look_up find_short_mode find_mode"),
+    (values.elementwise, "fill_log_probs fill_probs accumulate"),
+    (values.gradients, "fill_gradient"),
+]
 
 
 def weights(kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Array:
@@ -83,8 +105,70 @@ def draw(
     draws: DrawRange,
     dtype: Any = np.int64,
     cache: dict[str, Any] | None = None,
+    key: Array = KEY,
 ) -> Array:
     """Draw by the CPU kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
-    cpu.sample(x, form == "logits", KEY, draws, out, {} if cache is None else cache)
+    cpu.sample(x, form == "logits", key, draws, out, {} if cache is None else cache)
     return out
+
+
+@contextmanager
+def forced(strategy: str, cost: float = 0.0) -> Iterator[None]:
+    """Draw by a strategy, a field of `Costs`, at a cost for each row, whatever the others cost."""
+    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: cost})
+    setup = 0.0 if strategy == "table" else 1e30
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Costs, "of", lambda *_: costs)
+        patch.setattr(Costs, "table_setup", lambda *_: setup)
+        yield
+
+
+def kernel_of(strategy: str, shape: tuple[int, int]) -> str:
+    """Return the kernel by which a strategy draws, or one in its stead where it cannot."""
+    count, size = shape
+    lanes = count >= LANES and size <= cpu_draw.SHORT_ROW_MAX_K
+    return {
+        "find": "draw_rows" if size <= TILE else "draw_long_rows",
+        "rank": "draw_summed_rows",
+        "table": "draw_table",
+        "lanes": "draw_short_rows" if lanes else "draw_summed_rows",
+    }[strategy]
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, Any]]]:
+    """Record the launches of kernels, by name, with the arguments of each."""
+    launches: list[tuple[str, Any]] = []
+
+    def spy(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def launch(*args: Any) -> Any:
+            launches.append((kernel.__name__.removeprefix("_"), args))
+            return kernel(*args)
+
+        return launch
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS"):
+            strategy = getattr(cpu_draw, name)
+            patch.setattr(cpu_draw, name, strategy._replace(kernel=spy(strategy.kernel)))
+        for module, names in LAUNCHERS:
+            for name in names.split():
+                patch.setattr(module, name, spy(getattr(module, name)))
+        yield launches
+
+
+def draw_kernels(launches: list[tuple[str, Any]]) -> Counter[str]:
+    """Count the launches of each kernel that draws."""
+    return Counter(name for name, _ in launches if name.startswith("draw"))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use so many threads, however little there is to do, for one piece of work each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu_threads, "NS_PER_PIECE", 1e300)
+        patch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", count)
+        for module in (cpu_threads, values):
+            patch.setattr(module, "NS_PER_THREAD", 1e-6)
+        yield

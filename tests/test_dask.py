@@ -352,6 +352,18 @@ def test_names_tell_draws_apart() -> None:
     assert len({name(), *others}) == 1 + len(others)
 
 
+@pytest.mark.parametrize("result", [r for r in RESULTS if not r.startswith("sample")])
+def test_names_tell_distributions_apart(result: str) -> None:
+    def name(form: str = "probs", **options: Any) -> str:
+        with dask.config.set({"tokenize.ensure-deterministic": True}):
+            return str(RESULTS[result](Categorical(**{form: lazy(PARAMS)}, **options), lazy).name)
+
+    assert name() == name()
+    for checked in (True, False):  # checked rows have names of their own, unchecked ones do not
+        probs, logits = (name(form, validate_args=checked) for form in ("probs", "logits"))
+        assert len({probs, logits, name(validate_args=checked, clamp_probs=False)}) == 3
+
+
 @pytest.mark.parametrize(
     "copier", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import rows
 
 from anycat import Categorical
 from anycat._kernels.cpu import rows as cpu_rows
-from anycat._kernels.cpu import threads, tiles
+from anycat._kernels.cpu import tiles
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.draw import SHORT_ROW_MAX_K
 from anycat._kernels.cpu.rows import Rows
@@ -21,7 +22,7 @@ from anycat._kernels.cpu.sizes import LANES, TILE
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +32,10 @@ STRATEGIES = ("chosen", *Costs._fields)
 
 
 @pytest.fixture(params=STRATEGIES)
-def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def strategy(request: pytest.FixtureRequest) -> Iterator[str]:
     """Take each strategy, whatever the cost model says of it."""
-    if request.param != "chosen":
-        costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
-        monkeypatch.setattr(Costs, "of", lambda *_: costs)
-        setup = 0.0 if request.param == "table" else 1e30
-        monkeypatch.setattr(Costs, "table_setup", lambda *_: setup)
+    with nullcontext() if request.param == "chosen" else rows.forced(request.param):
+        yield request.param
 
 
 def draw(x: Array, form: str, samples: int = 1, repeats: int = 1, first: int = 0) -> Array:
@@ -73,19 +71,21 @@ def test_every_size(form: str, kind: str, dtype: Any) -> None:
         np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3), f"K = {size}")
 
 
-@pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-@pytest.mark.parametrize("n", [31, 32, 33, 100])
-def test_many_rows(form: str, kind: str, n: int, dtype: Any) -> None:
-    for size in (1, 3, 32, 40, 100):
+@pytest.mark.parametrize("n", [LANES - 1, LANES, LANES + 1])
+def test_many_rows(strategy: str, form: str, kind: str, n: int, dtype: Any) -> None:
+    for size in (1, 3, 40, SHORT_ROW_MAX_K, SHORT_ROW_MAX_K + 1):
         x = rows.make(form, kind, (n, size), dtype, n)
-        np.testing.assert_array_equal(draw(x, form), expected(x, form))
+        with rows.recorded() as launches:
+            np.testing.assert_array_equal(draw(x, form), expected(x, form))
+        if strategy != "chosen":
+            assert set(rows.draw_kernels(launches)) == {rows.kernel_of(strategy, x.shape)}
 
 
 @pytest.mark.usefixtures("strategy")
 @pytest.mark.parametrize("form", ["probs", "logits"])
-@pytest.mark.parametrize(("n", "size"), [(1, 5), (1, 70), (3, 5), (3, 70), (40, 5), (40, 70)])
+@pytest.mark.parametrize(("n", "size"), [(1, 5), (1, 70), (3, 5), (3, 70), (65, 5), (65, 70)])
 @pytest.mark.parametrize(("samples", "repeats"), [(1, 3), (4, 1), (3, 5), (1100, 1), (1, 1100)])
 @pytest.mark.parametrize("first", [0, 1, 2**32 - 3, 2**33 + 5, 2**64 - 2**18])
 def test_several_draws(
@@ -93,7 +93,7 @@ def test_several_draws(
 ) -> None:
     x = rows.make(form, "plain", (n, size), np.float32)
     if samples * repeats > 1000 and n > 3:
-        samples, repeats = -(-samples // 25), -(-repeats // 25)
+        samples, repeats = -(-samples // 50), -(-repeats // 50)
     actual = draw(x, form, samples, repeats, first)
     np.testing.assert_array_equal(actual, expected(x, form, samples, repeats, first))
 
@@ -179,7 +179,7 @@ def test_layouts(layout: str, dtype: Any, piece: int, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.uint64])
 def test_output_dtypes(dtype: Any) -> None:
-    for n, size in product((1, 40), (5, 100)):
+    for n, size in product((1, LANES + 1), (5, 100)):
         x = rows.make("probs", "plain", (n, size), np.float32)
         d = DrawRange(3, n, 1, 0, n, 1)
         actual = rows.draw(x, "probs", d, dtype)
@@ -189,10 +189,10 @@ def test_output_dtypes(dtype: Any) -> None:
 
 def test_samples_may_be_further_apart_than_rows() -> None:
     """A block of a larger batch has the draws that the batch has there."""
-    x = rows.make("probs", "plain", (50, 7), np.float32)
+    x = rows.make("probs", "plain", (100, 7), np.float32)
     whole = draw(x, "probs", 4)
-    for begin, end in ((0, 3), (3, 50), (49, 50)):
-        d = DrawRange(4, end - begin, 1, begin, 50, 1)
+    for begin, end in ((0, 3), (3, 100), (50, 100), (99, 100)):
+        d = DrawRange(4, end - begin, 1, begin, 100, 1)
         block = rows.draw(x[begin:end], "probs", d)
         np.testing.assert_array_equal(block, whole[:, begin:end])
 
@@ -215,15 +215,16 @@ def test_tile_statistics_are_computed_once(
     assert len(computed) == 1
 
 
-@pytest.mark.usefixtures("strategy")
+@pytest.mark.parametrize("strategy", Costs._fields)
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-def test_long_rows_that_threads_share(
-    form: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "NS_PER_THREAD", 1.0)
+def test_long_rows_that_threads_share(form: str, kind: str, strategy: str) -> None:
     for shape in ((1, 5 * 4096 + 7), (3, 9000)):
         x = rows.make(form, kind, shape, np.float32)
-        np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3))
+        with rows.forced(strategy, 1e9), rows.threads(3), rows.recorded() as launches:
+            np.testing.assert_array_equal(draw(x, form, 3), expected(x, form, 3))
+        if shape[0] > 1:
+            parts = 9 if strategy == "table" else 3  # of draws from each row, or of rows
+            assert rows.draw_kernels(launches) == {rows.kernel_of(strategy, shape): parts}
 
 
 def test_more_long_rows_than_have_their_statistics_kept() -> None:
@@ -271,17 +272,24 @@ def test_a_table_is_prepared_once_and_changes_nothing() -> None:
 @pytest.mark.parametrize("size", [33, 100, 1000, 4096, 4097, 30_000])
 def test_borders_between_strategies(size: int) -> None:
     """Where one strategy takes over from another, the draws go on as they were."""
-
-    def best(draws: int) -> int:
-        costs = Costs.of(size, draws, 4)[:3]
-        return costs.index(min(costs))
-
-    borders = [n for n in range(2, 5000) if best(n) != best(n - 1)]
-    assert [best(n) for n in borders] == [1, 2]  # from finding to ranking to tables
     x = rows.make("logits", "plain", (2, size), np.float32)
-    for n in borders:
-        below, beyond = (Categorical(logits=x).sample(m, rng=8) for m in (n - 1, n))
-        np.testing.assert_array_equal(below, beyond[:-1])
+
+    def sample(samples: int) -> tuple[str, Array]:
+        with rows.recorded() as launches:
+            drawn = draw(x, "logits", samples)
+        (kernel,) = rows.draw_kernels(launches)
+        return kernel, drawn
+
+    order = [rows.kernel_of(strategy, x.shape) for strategy in ("find", "rank", "table")]
+    for before, after in pairwise(order):
+        low, high = 1, 5000  # before the border, and after it
+        while high - low > 1:
+            middle = (low + high) // 2
+            below = order.index(sample(middle)[0]) <= order.index(before)
+            low, high = (middle, high) if below else (low, middle)
+        kernels, drawn = zip(sample(low), sample(high), strict=True)
+        assert kernels == (before, after)
+        np.testing.assert_array_equal(drawn[0], drawn[1][:-1])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -289,12 +297,19 @@ def test_borders_between_strategies(size: int) -> None:
 def test_borders_of_lanes(samples: int, dtype: Any) -> None:
     """Up to some number of categories, many rows are taken at once, and then one by one."""
 
-    def lanes_pay(size: int) -> bool:
-        costs = Costs.of(size, samples, np.dtype(dtype).itemsize)
-        return size <= SHORT_ROW_MAX_K and min(costs) == costs.lanes
-
-    borders = [k for k in range(2, 1000) if lanes_pay(k) != lanes_pay(k - 1)]
-    assert len(borders) == 1
-    for size in (borders[0] - 1, borders[0]):
+    def sample(size: int) -> tuple[str, Array, Array]:
         x = rows.make("logits", "plain", (LANES + 1, size), dtype)
-        np.testing.assert_array_equal(draw(x, "logits", samples), expected(x, "logits", samples))
+        with rows.recorded() as launches:
+            drawn = draw(x, "logits", samples)
+        (kernel,) = rows.draw_kernels(launches)
+        return kernel, x, drawn
+
+    low, high = 2, SHORT_ROW_MAX_K + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        lanes = sample(middle)[0] == "draw_short_rows"
+        low, high = (middle, high) if lanes else (low, middle)
+    for size, together in ((low, True), (high, False)):
+        kernel, x, drawn = sample(size)
+        assert (kernel == "draw_short_rows") == together
+        np.testing.assert_array_equal(drawn, expected(x, "logits", samples))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,6 +217,37 @@ def test_draws_where_the_sum_overflows(dtype: Any) -> None:
     row = np.array(OVERFLOWING, dtype) * np.finfo(dtype).max
     draws = Categorical(row, validate_args=False).sample(50, rng=0)
     assert set(draws.tolist()) == {0, 1}
+
+
+# What keeps the first row of a batch of two or more.
+KEEPERS: dict[str, Callable[[Categorical], Categorical]] = {
+    "as it is": lambda d: d,
+    "pickled": lambda d: pickle.loads(pickle.dumps(d)),
+    "copied": copy.copy,
+    "copied deeply": copy.deepcopy,
+    "expanded": lambda d: d.expand((3, *d.batch_shape)),
+    "sliced": lambda d: d[:1],
+    "indexed": lambda d: d[0],
+    "iterated": lambda d: next(iter(d)),
+    "all of these": lambda d: pickle.loads(pickle.dumps(copy.copy(d[:2].expand((3, 2))[0])))[0],
+}
+
+
+@pytest.mark.parametrize("keep", KEEPERS.values(), ids=KEEPERS)
+@pytest.mark.parametrize(("size", "dtype"), [(3, "uint8"), (5000, "uint16")])
+@each_form
+def test_unsigned_dtypes_are_for_checked_rows(
+    form: str, size: int, dtype: str, keep: Callable[[Any], Any], array: Any, host: Any
+) -> None:
+    """They have no -1: in uint8, say, it would be 255."""
+    good, bad = batch(form, np.float32, (4, size), overflowing=False)
+    checked = keep(Categorical(**{form: array(good, "float32")}, validate_args=True))
+    assert host(checked.sample(rng=0, dtype=dtype)).dtype == dtype
+    for x in (good, bad[1:]):
+        unchecked = keep(Categorical(**{form: array(x, "float32")}, validate_args=False))
+        with pytest.raises(ValueError, match="dtype must be signed"):
+            unchecked.sample(rng=0, dtype=dtype)
+        assert (host(unchecked.sample(rng=0, dtype="int16")).ravel()[0] == -1) == (x is not good)
 
 
 SMOOTH: dict[str, Member] = {

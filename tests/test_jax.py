@@ -22,6 +22,7 @@ from anycat._kernels import cpu
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
 
+UNITS = 16  # of the rounding of a dtype, by which results may differ
 X = np.array([[1.0, 2.0, 0.5, 3.0], [0.25, 0.25, 0.125, 0.375]], np.float32)
 Y = np.array([[3.0, 1.0, 2.0, 1.0]], np.float32)
 VALUE = np.array([[3, 0], [1, 2], [0, 0]])
@@ -66,8 +67,11 @@ def make(form: str, x: Any) -> Categorical:
 
 
 def near(actual: Any, desired: Any) -> None:
+    """Check that results differ by the rounding of their dtype alone; integers must be equal."""
     assert actual.dtype == desired.dtype
-    np.testing.assert_allclose(actual, desired, rtol=2e-5, atol=1e-6)
+    floating = jnp.issubdtype(desired.dtype, jnp.floating)
+    tolerance = UNITS * float(jnp.finfo(desired.dtype).eps) if floating else 0
+    np.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
 
 
 def rows_of(x: Any) -> Any:
@@ -131,6 +135,19 @@ def test_gradients_of_a_distribution(form: str) -> None:
     gradient = jax.grad(lambda d: d.entropy().sum())(dist)
     assert isinstance(gradient, Categorical)
     near(gradient._param, jax.grad(lambda x: make(form, x).entropy().sum())(X))
+
+
+@narrow
+def test_gradient_of_an_unclamped_probability_that_underflows() -> None:
+    """The quotient is too small for float32, the difference of logarithms is not."""
+
+    def log_prob(x: Any) -> Any:
+        return Categorical(x, clamp_probs=False).log_prob(0)
+
+    x, function = jnp.asarray([1e-30, 1e20], np.float32), jax.value_and_grad(log_prob)
+    for found, gradient in (function(x), jax.jit(function)(x)):
+        near(found, jnp.asarray(np.log(1e-30) - np.log(1e20), np.float32))
+        np.testing.assert_allclose(gradient, [1e30, -1e-20], rtol=1e-6)
 
 
 @narrow
@@ -550,6 +567,17 @@ def test_no_state_is_taken_while_tracing(rng: Any) -> None:
     assert repr(rng and getattr(rng, "bit_generator", rng).state) == before
 
 
+@narrow
+def test_no_state_of_a_torch_generator_is_taken_while_tracing() -> None:
+    torch = pytest.importorskip("torch")
+    rng = torch.Generator()
+    before = rng.get_state()
+    message = "where JAX traces: the bits of Generator would be taken once and for all"
+    with pytest.raises(TypeError, match=message):
+        jax.jit(lambda x: Categorical(x).sample(rng=rng))(X)
+    assert (rng.get_state() == before).all()
+
+
 # --- static values
 
 
@@ -594,9 +622,11 @@ def test_pytree() -> None:
         shapes = jax.eval_shape(lambda d: d, dist)
         assert shapes.batch_shape == dist.batch_shape
         assert "ShapeDtypeStruct" in repr(shapes)
-        holes = jax.tree.map(lambda _: None, dist)
-        assert jax.tree.leaves(holes) == []
-        assert jax.tree.leaves(jax.tree.map(lambda _: object(), dist))[0] is not None
+        for leaves in ([], [object()]):  # None is no leaf
+            (param,) = leaves or [None]
+            other = jax.tree.unflatten(jax.tree.structure(dist), [param])
+            assert jax.tree.leaves(other) == leaves
+            assert repr(other) == f"{type(dist).__name__}({dist._form.name}: {param!r})"
 
 
 @narrow
@@ -681,6 +711,12 @@ except ValueError as error:
 else:
     raise AssertionError
 sharding = NamedSharding(Mesh(np.array([a, b]), "i"), P("i"))
+free = Categorical(jnp.asarray(x))
+for made in (free.sample(3, rng=0), free.sample(3, rng=0, dtype="int16"), free.mode,
+             jax.jit(lambda d: d.sample(3, rng=0))(free)):
+    for device in (a, b):
+        met = made + jax.device_put(np.zeros(4, made.dtype), device)
+        assert met.devices() == {device}
 spread = Categorical(jax.device_put(x, sharding))
 for f in (lambda d: d.entropy(), lambda d: d.log_prob(jnp.arange(4)), lambda d: d.icdf(0.3),
           lambda d: d.mean, lambda d: d.enumerate_support(), lambda d: d.cdf(2), lambda d: d.mode,

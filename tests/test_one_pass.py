@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import rows
 from anycat import Categorical
 from anycat._backends.numpy import NumPyBackend
 from anycat._kernels import SMALL_MAX_SIZE, cpu
-from anycat._kernels.cpu import threads as cpu_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,14 +83,19 @@ def test_values(
     [((7,), v) for v in ((), (2,), (3, 5))] + [((3, 5, 7), v) for v in ((), (3, 5), (4, 3, 5))],
 )
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64])
-@pytest.mark.parametrize("wrong", [None, -1, 7, 2**31 - 1])
+@pytest.mark.parametrize(("wrong", "place"), [(None, 0), *product([-1, 7, 2**31 - 1], [0, 0.5, 1])])
 def test_where_values_are_looked_up(
-    monkeypatch: pytest.MonkeyPatch, shape: Any, value: Any, dtype: Any, wrong: int | None
+    monkeypatch: pytest.MonkeyPatch,
+    shape: Any,
+    value: Any,
+    dtype: Any,
+    wrong: int | None,
+    place: float,
 ) -> None:
     x = logits_of("plain", shape, np.float32)
     v = np.random.default_rng(1).integers(0, 7, value).astype(dtype)
     if wrong is not None:
-        v.reshape(-1)[-1] = wrong
+        v.reshape(-1)[int(place * (v.size - 1))] = wrong
     for validate in (False, True):
         dist = Categorical(logits=x, validate_args=validate)
 
@@ -148,13 +153,12 @@ def test_arrays_that_are_not_contiguous(monkeypatch: pytest.MonkeyPatch, layout:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(cpu_threads.config, "NUMBA_NUM_THREADS", threads)
-    monkeypatch.setattr(cpu_threads, "NS_PER_THREAD", 1)
+def test_threads(threads: int) -> None:
     x = logits_of("plain", (101, 30), np.float64)
     x[67, 3] = np.nan
-    assert not cpu.rows_valid(x, True, {})
-    entropy = cpu.entropy(x, True, {})
+    with rows.threads(threads):
+        assert not cpu.rows_valid(x, True, {})
+        entropy = cpu.entropy(x, True, {})
     np.testing.assert_allclose(entropy[:67], Categorical(logits=x[:67]).entropy(), rtol=1e-14)
     assert np.isnan(entropy).nonzero()[0].tolist() == [67]
 
@@ -211,8 +215,19 @@ def test_a_sum_that_may_overflow_is_left_to_the_array_api() -> None:
 
 
 @pytest.mark.parametrize(("form", "kind"), rows.KINDS)
-def test_no_row_is_valid_that_the_array_api_refuses(form: str, kind: str) -> None:
-    for shape in [(40, 9), (3, 300)]:
-        x = rows.make(form, kind, shape, np.float64, 0)
-        if cpu.rows_valid(x, form == "logits", {}):
-            Categorical(**{form: x})
+def test_no_row_is_valid_that_the_array_api_refuses(
+    monkeypatch: pytest.MonkeyPatch, form: str, kind: str
+) -> None:
+    """It refuses a row with one invalid value, or without weight, among hard ones."""
+    logits, no_weight = form == "logits", -np.inf if form == "logits" else 0.0
+    for method in ("on_cpu", "small"):
+        monkeypatch.setattr(NumPyBackend, method, lambda *_: None)
+    values = [value for f, value in BAD if f == form and value is not ALL_ONES]
+    for shape, dtype in product([(70, 9), (3, 300), (2, 5000)], (np.float32, np.float64)):
+        for value in (*values, no_weight):
+            x = rows.make(form, kind, shape, dtype)
+            row = x[shape[0] // 2]
+            row[slice(None) if value == no_weight else shape[1] // 2] = value
+            assert not cpu.rows_valid(x, logits, {})
+            with pytest.raises(ValueError, match=form):
+                Categorical(**{form: x})

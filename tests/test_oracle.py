@@ -30,6 +30,7 @@ from oracle import (
     rint,
     word,
 )
+from philox_inverse import find_word, find_words, unphilox4x32_10
 
 Array = npt.NDArray[Any]
 
@@ -90,6 +91,25 @@ def test_draw_numbers_are_64_bits() -> None:
     for number in (-1, 2**64):
         with pytest.raises(ValueError, match="number"):
             word(KEY, number)
+
+
+WORD32, WORD64 = st.integers(0, ONES), st.integers(0, 2**64 - 1)
+
+
+@given(st.tuples(*[WORD32] * 4), st.tuples(*[WORD32] * 2))
+def test_the_inverse_of_philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> None:
+    assert unphilox4x32_10(philox4x32_10(counter, key), key) == counter
+    assert philox4x32_10(unphilox4x32_10(counter, key), key) == counter
+
+
+@given(WORD64, WORD64, WORD32)
+def test_a_random_state_for_given_words(first: int, second: int, k1: int) -> None:
+    state, index = find_words(first, second, k1)
+    assert (state[1], index % 2) == (k1, 0)
+    assert [word(state, index + i) for i in range(2)] == [first, second]
+    for odd in (False, True):
+        state, index = find_word(first, odd=odd, free=second, k1=k1)
+        assert (word(state, index), word(state, index ^ 1), index % 2) == (first, second, odd)
 
 
 # --- Floating-point numbers

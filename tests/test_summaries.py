@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, kl_divergence
+from anycat._backends.base import Backend
 
 INF = math.inf
 FORMS = ["probs", "logits"]
@@ -88,6 +89,23 @@ def test_enumerate_support(batch: tuple[int, ...], array: Any, host: Any) -> Non
     assert_array_equal(whole, np.broadcast_to(column, (4, *batch)))
     assert whole.dtype == np.int64
     assert_array_equal(host(dist.prob(dist.enumerate_support())), np.full((4, *batch), 0.25))
+
+
+# --- cdf of many categories
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_cdf_of_many_categories(
+    kernels: bool, array: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is accumulated in the widest dtype, as rounding errors would add up."""
+    if not kernels:
+        monkeypatch.setattr(Backend, "compute", lambda *_: None)
+    x, value = np.random.default_rng(2).random(10**6, np.float32), np.arange(10**6)
+    exact = np.cumsum(x, dtype=float) / x.sum(dtype=float)
+    for form, params, error in (("probs", x, 1e-7), ("logits", np.log(x), 1e-6)):
+        cdf = Categorical(**{form: array(params, "float32")}).cdf(array(value, "int64"))
+        assert_allclose(host(cdf), exact, rtol=0, atol=error)
 
 
 # --- kl_divergence

@@ -235,6 +235,55 @@ def test_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         Categorical(torch.ones(5000), validate_args=False).sample(100)
 
 
+@pytest.mark.parametrize("rows", [1, 40_000])  # in the fast path, and not
+def test_gradient_of_an_unclamped_probability_that_underflows(rows: int) -> None:
+    """The quotient is too small for float32, the difference of logarithms is not."""
+    weights = [1e-30, 1e20]
+    x = torch.tensor([weights] * rows).requires_grad_()
+    log_prob = Categorical(x, clamp_probs=False).log_prob(0)
+    log_prob.sum().backward()
+    expected = torch.full((rows,), np.log(1e-30) - np.log(1e20), dtype=torch.float32)
+    torch.testing.assert_close(log_prob.detach(), expected)
+    torch.testing.assert_close(x.grad, torch.tensor([[1e30, -1e-20]] * rows))
+
+
+# --- what is computed in one mode, then used in another
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+@pytest.mark.parametrize("shape", [(3, 4), (40, 300), (2, 5000)])  # small, of one tile, of two
+@each_form
+def test_values_first_computed_without_gradient(
+    form: str, shape: tuple[int, ...], mode: Callable[[], Any]
+) -> None:
+    value = torch.zeros(shape[:-1], dtype=torch.int64)
+    ask: dict[str, Callable[[Categorical], Any]] = {
+        "probs": lambda d: d.probs,
+        "logits": lambda d: d.logits,
+        "log_prob": lambda d: d.log_prob(value),
+        "prob": lambda d: d.prob(value),
+        "cdf": lambda d: d.cdf(value),
+        "entropy": lambda d: d.entropy(),
+    }
+
+    def gradients(name: str, x: Any, first: Categorical | None) -> tuple[Any, ...]:
+        """Return a result and gradients, of the parameters if they have one, and of a factor."""
+        found = ask[name](first or make(form, x))
+        factor = torch.ones(found.shape, requires_grad=True)
+        (found * factor).square().sum().backward()
+        return found.detach().clone(), x.grad, factor.grad
+
+    for name, needed in itertools.product(ask, (True, False)):
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(1)).requires_grad_(needed)
+        y = x.detach().clone().requires_grad_(needed)
+        dist = make(form, y)
+        with mode():
+            for function in ask.values():
+                assert not function(dist).requires_grad
+        torch.testing.assert_close(gradients(name, y, dist), gradients(name, x, None), msg=name)
+        assert needed == (y.grad is not None)
+
+
 # --- torch.Generator
 
 

@@ -61,14 +61,17 @@ def one_after_another(x: Array, samples: int = 1, repeats: int = 1, first: int =
 
 
 def draw(
-    x: Any, form: str, draws: DrawRange, dtype: Any = np.int64, cache: dict[str, Any] | None = None
+    x: Any,
+    form: str,
+    draws: DrawRange,
+    dtype: Any = np.int64,
+    cache: dict[str, Any] | None = None,
+    key: Array = rows.KEY,
 ) -> Array:
     """Draw by the CUDA kernels, from an array on the device or not; nothing is left as it was."""
     cupy = sys.modules["cupy"]
     out = cupy.asarray(np.full(draws[:3], 99, dtype))
-    cuda.sample(
-        cupy.asarray(x), form == "logits", rows.KEY, draws, out, {} if cache is None else cache
-    )
+    cuda.sample(cupy.asarray(x), form == "logits", key, draws, out, {} if cache is None else cache)
     return cupy.asnumpy(out)
 
 

@@ -112,6 +112,7 @@ def test_sanitizers_find_nothing() -> None:
         ("((u64*)out)[position] = k=>((u64*)out)[position + 1] = k", "heap-buffer-overflow"),
         ("= shared_memory + WARPS=>= shared_memory + 9 + WARPS", "heap-buffer-overflow"),
         ("(u64)x % 16 == 0=>true", "misaligned address"),
+        ("(u64)both % 16 == 0=>true", "misaligned address"),
     ],
 )
 def test_sanitizers_find_what_is_planted(change: str, message: str) -> None:

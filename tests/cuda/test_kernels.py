@@ -64,7 +64,7 @@ def test_oracle(form: str, kind: str, dtype: str, cupy: ModuleType) -> None:
         made = table.make_table(RowType.of(y, form == "logits"), y, 6)
         np.testing.assert_array_equal(cupy.asnumpy(made.cdf), np.array(ends, np.uint64))
         for end, prefix in zip(ends[:300], made.prefixes.tolist(), strict=False):
-            assert prefix == 0 or (prefix << 32) - 1 < -(-end << 64) // ends[-1]
+            assert prefix == 0 or (prefix << 32) - 1 < -((-end << 64) // ends[-1])
             assert prefix == 2**32 - 1 or (prefix + 1 << 32) * ends[-1] >> 64 >= end
         actual = cases.draw(x, form, one_after_another(x, 20))
         expected = [oracle.outcome(ends, oracle.word(key, i)) for i in range(20)]

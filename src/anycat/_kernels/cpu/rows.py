@@ -45,8 +45,9 @@ class Rows:
         block = self._contiguous(self.first + begin, self.first + end)
         if not is_zero_copy(block, self.dtype):
             out = np.empty(block.size, self.dtype) if workspace is None else workspace[: block.size]
-            for a, b in split(0, block.size, -(-block.size // CONVERTED_ELEMENTS)):
-                _convert(block[a:b], out[a:b])
+            for at in range(0, block.size, CONVERTED_ELEMENTS):  # an interrupt may come in between
+                part = slice(at, at + CONVERTED_ELEMENTS)
+                _convert(block[part], out[part])
             block = out
         block.flags.writeable = False
         return block
