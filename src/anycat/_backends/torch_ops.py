@@ -52,7 +52,7 @@ def _sample(
     ndim: int,
     shape: Sequence[int],
     dtype: torch.dtype,
-    first: int,
+    first: int = 0,
 ) -> Tensor:
     """Draw for each element of the mapped axes, which come first in ``params`` and ``bits``.
 
@@ -80,7 +80,7 @@ def _fake_sample(
     ndim: int,
     shape: Sequence[int],
     dtype: torch.dtype,
-    first: int,
+    first: int = 0,
 ) -> Tensor:
     mapped = torch.broadcast_shapes(params.shape[: params.ndim - ndim], bits.shape[:-1])
     return params.new_empty((*mapped, *shape), dtype=dtype)
@@ -98,7 +98,7 @@ def _map_sample(
 
 sample = _define(
     "sample(Tensor params, Tensor bits, bool logits, int ndim, SymInt[] shape, ScalarType dtype,"
-    " SymInt first) -> Tensor",
+    " SymInt first=0) -> Tensor",
     _sample,
     _fake_sample,
 )
