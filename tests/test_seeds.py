@@ -163,6 +163,15 @@ def test_start_continues_a_stream(case: Any, m: int) -> None:
     equal(dist.sample(shape, rng=3, start=np.int8(m)), whole[m:].reshape(shape + dist.batch_shape))
 
 
+def test_rows_that_repeat_between_others() -> None:
+    """They are drawn in several parts, each of which begins at its own draw index."""
+    x = rows.make("probs", "plain", (4, 1, 6, 9), np.float64)
+    copied = Categorical(np.broadcast_to(x, (4, 5, 6, 9)).copy())
+    dist, seeds = Categorical(x).expand((4, 5, 6)), numbers((4, 5, 6))[0]
+    equal(dist.sample(3, rng=1, start=2), copied.sample(5, rng=1)[2:])
+    equal(dist.sample(3, seeds=seeds, start=2), copied.sample(5, seeds=seeds)[2:])
+
+
 def test_start_of_a_row_beyond_32_bits() -> None:
     x = rows.make("probs", "plain", (3, 90), np.float32)
     key = golden.key(5)
