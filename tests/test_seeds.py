@@ -163,15 +163,6 @@ def test_start_continues_a_stream(case: Any, m: int) -> None:
     equal(dist.sample(shape, rng=3, start=np.int8(m)), whole[m:].reshape(shape + dist.batch_shape))
 
 
-def test_rows_that_repeat_between_others() -> None:
-    """They are drawn in several parts, each of which begins at its own draw index."""
-    x = rows.make("probs", "plain", (4, 1, 6, 9), np.float64)
-    copied = Categorical(np.broadcast_to(x, (4, 5, 6, 9)).copy())
-    dist, seeds = Categorical(x).expand((4, 5, 6)), numbers((4, 5, 6))[0]
-    equal(dist.sample(3, rng=1, start=2), copied.sample(5, rng=1)[2:])
-    equal(dist.sample(3, seeds=seeds, start=2), copied.sample(5, seeds=seeds)[2:])
-
-
 def test_start_of_a_row_beyond_32_bits() -> None:
     x = rows.make("probs", "plain", (3, 90), np.float32)
     key = golden.key(5)
@@ -390,6 +381,15 @@ def test_dask_cuts_samples(monkeypatch: pytest.MonkeyPatch) -> None:
         draws = dist.sample(1000, rng=1, start=77)
         assert draws.numblocks[0] > 5
         equal(draws, Categorical(x).sample(1000, rng=1, start=77))
+
+
+def test_dask_tiles_of_the_batch() -> None:
+    """A block is drawn in several parts, each of which begins at its own draw index."""
+    da = pytest.importorskip("dask.array")
+    x, (seeds, start) = rows.make("probs", "plain", (4, 6, 9), np.float64), numbers((4, 6))
+    dist, dense = Categorical(da.from_array(x, chunks=(2, 3, 9))), Categorical(x)
+    equal(dist.sample(3, rng=1, start=2), dense.sample(5, rng=1)[2:])
+    equal(dist.sample(3, seeds=seeds, start=start), dense.sample(3, seeds=seeds, start=start))
 
 
 def test_dask_names_and_laziness() -> None:
