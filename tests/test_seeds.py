@@ -217,7 +217,8 @@ def test_block_of_whole_rows() -> None:
 
 
 def test_keys() -> None:
-    key = key_of_rows(np, ([[1], [2]], -1), (2, 2))
+    key = key_of_rows(np, ([[1], [2]], LAST), (2, 2))
+    equal(key_of_rows(np, (np.array([[1], [2]]), np.int64(-1)), (2, 2)), key)
     assert key.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, *[LAST] * 4]
     equal(key_of_words(key.astype("<u8").view("<u4")), key)
     assert key_of_words(np.arange(4, dtype=np.uint32)).tolist() == [0, 1, 2, 3]

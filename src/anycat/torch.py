@@ -203,11 +203,18 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
     def sample(
-        self, sample_shape: Any = (), *, rng: Any = None, dtype: Any = None, **others: Any
+        self,
+        sample_shape: Any = (),
+        *,
+        rng: Any = None,
+        seeds: Any = None,
+        start: Any = 0,
+        dtype: Any = None,
+        **unknown: Any,
     ) -> Any:
         """Draw categories: see `anycat.Categorical.sample`."""
         draw = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, rng=rng, dtype=dtype, **others)
+        return draw(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
 
     def prob(self, value: Any) -> Any:
         """Return the probability of categories: see `anycat.Categorical.prob`."""

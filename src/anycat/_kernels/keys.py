@@ -22,13 +22,16 @@ KEY_WORDS = 4
 
 
 def key_of_rows(module: Any, numbers: Iterable[Array], batch: tuple[int, ...]) -> Array:
-    """Return the key of seeds and positions, integers that broadcast to the batch, modulo 2**64."""
+    """Return the key of seeds and positions, integers that broadcast to the batch, modulo 2**64.
+
+    They are arrays, or Python's ints below 2**64, which a GPU needs no copy of.
+    """
     rows = math.prod(batch)
     key = module.empty(KEY_WORDS + 2 * rows, np.uint64)
     key[:KEY_WORDS] = 0
     parts = key[KEY_WORDS : KEY_WORDS + rows], key[KEY_WORDS + rows :]
     for part, x in zip(parts, numbers, strict=True):
-        part.reshape(batch)[...] = module.asarray(x)
+        part.reshape(batch)[...] = x if isinstance(x, int) else module.asarray(x)
     return key
 
 
