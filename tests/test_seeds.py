@@ -470,6 +470,12 @@ def test_jax_signed_numbers_are_modulo_2_to_the_64() -> None:
         equal(traced(jax.numpy.asarray(dtype([3, -2]))), want)
 
 
+def test_jax_keys_are_no_seeds() -> None:
+    jax = pytest.importorskip("jax")
+    with pytest.raises(TypeError, match="seeds must hold numbers; got a key of jax.random"):
+        Categorical(jax.numpy.ones((3, 9))).sample(seeds=jax.random.split(jax.random.key(0), 3))
+
+
 def test_jax_start_with_rng() -> None:
     jax = pytest.importorskip("jax")
     dist, key = Categorical(jax.numpy.ones((3, 9))), jax.random.key(1)

@@ -52,6 +52,12 @@ class JAXBackend(Backend):
 
     # --- arrays ---------------------------------------------------------------------------------
 
+    def check_supported(self, name: str, x: Array) -> None:
+        """Refuse keys, and dtypes of too few bits."""
+        if _is_typed(x):
+            raise TypeError(f"{name} must hold numbers; got a key of jax.random")
+        super().check_supported(name, x)
+
     def is_traced(self, x: Any) -> bool:
         """Tell whether an array is traced. One that only ``grad`` follows has its values."""
         return isinstance(self.detach(x), jax.core.Tracer)
