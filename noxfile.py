@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import socket
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
@@ -10,7 +12,7 @@ import nox
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-TEST_PYTHONS = sorted({*PYTHONS, "3.14", THIS_PYTHON})  # 3.14 is not supported yet
+TEST_PYTHONS = sorted({*PYTHONS, THIS_PYTHON})
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 LIBRARIES = {
     "strict": [],
@@ -22,6 +24,7 @@ LIBRARIES = {
 EDITABLE = ["--editable", "."]
 # Tests of what depends on the libraries that are installed.
 SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "values")]
+OPTIONAL = ("tests-torch", "tests-jax", "tests-dask")
 WITHOUT_CUDA = "--ignore=tests/cuda"
 CUDAS = ["12", "13"]
 
@@ -34,7 +37,7 @@ nox.options.default_venv_backend = "virtualenv"  # venv takes ten times as long
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs", "matrix"]
+nox.options.sessions = ["lint", "typecheck", f"tests-{THIS_PYTHON}", "docs", "package", "matrix"]
 
 
 def install(session: nox.Session, *requirements: str, groups: tuple[str, ...]) -> None:
@@ -70,7 +73,7 @@ def typecheck(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
     package = EDITABLE if session.python == PYTHONS[0] else ["."]
-    install(session, *package, groups=("tests", "tests-torch", "tests-jax", "tests-dask"))
+    install(session, *package, groups=("tests", "tests-newest", *OPTIONAL))
     if WITHOUT_CUDA not in session.posargs:  # PyTorch may have brought another CUDA compiler
         install(session, groups=("tests-cuda",))
     # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
@@ -94,12 +97,25 @@ def library(session: nox.Session, library: str) -> None:
     run_tests(session)
 
 
+@nox.session(python=PYTHONS[0])
+def bounds(session: nox.Session) -> None:
+    """Run the tests of kernels at border sizes, with Numba's check of every index."""
+    install(session, ".", groups=("tests",))
+    # Numba's cache does not tell kernels with checks from those without.
+    cache = str(Path(session.virtualenv.location).resolve() / "numba")
+    session.env.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=cache)
+    names = "changed_in_place", "search", "value_kernels"
+    files = [f"tests/test_{name}.py" for name in names]
+    run_tests(session, "-k", "not every_boundary", *files)  # which is slow, and checks draws
+
+
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
-    """Run the quick tests: all on the newest other Python, those of libraries elsewhere."""
+    """Run `bounds`, and the quick tests: all on the newest other Python, elsewhere of libraries."""
     quick = ["-m", "not slow", *session.posargs]
     others = [python for python in TEST_PYTHONS if python != THIS_PYTHON]
     newest = max((x for x in others if shutil.which(f"python{x}")), default=None)
+    session.notify("bounds")
     session.notify("oldest", posargs=quick)
     for python in others:
         # The CUDA source is the same on each Python, and so is the compiler that its tests call.
@@ -108,6 +124,60 @@ def matrix(session: nox.Session) -> None:
     for name in LIBRARIES:
         own = [file for file in [f"tests/test_{name}.py"] if Path(file).exists()]
         session.notify(f"library({name})", posargs=[*quick, *SHARED_TESTS, *own])
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the package, in two places; check what is in it; install it and run it elsewhere."""
+    install(session, groups=("package",))
+    root, temporary = Path.cwd(), Path(session.create_tmp()).resolve()
+    shutil.rmtree(temporary)
+    dist, again = temporary / "dist", temporary / "again"
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    session.run("python", "-m", "build", "--outdir", str(dist), env=epoch)  # wheel from sdist
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(again), env=epoch)
+    if wheel.read_bytes() != (again / wheel.name).read_bytes():
+        session.error(f"{wheel.name} is not the same from the source distribution and from here")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition(".dist-info/")[2] or name for name in archive.namelist()}
+    files = {x for x in (root / "src").rglob("*") if x.is_file() and "__pycache__" not in x.parts}
+    wanted = {str(x.relative_to(root / "src")) for x in files} | {"licenses/LICENSE"}
+    if names != wanted | {"METADATA", "RECORD", "WHEEL"}:
+        session.error(f"the wheel lacks {wanted - names}, and has {names - wanted} in addition")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.run("check-wheel-contents", str(wheel))
+    session.run("virtualenv", "--quiet", "--clear", str(temporary / "venv"))
+    python = str(temporary / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
+    installing = ("-m", "pip", "install", "--quiet", "--no-compile", str(wheel))
+    session.run(python, *installing, external=True)
+    session.chdir(temporary)
+    session.run(python, "-m", "anycat", external=True)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up the dependencies in a database of vulnerabilities, where it can be reached."""
+    try:
+        socket.create_connection(("api.osv.dev", 443), timeout=10).close()
+    except OSError as error:
+        session.skip(f"api.osv.dev cannot be reached: {error}")
+    install(session, groups=("audit",))
+    session.run("pip-audit", "--vulnerability-service", "osv", ".")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Check the public API with hostile parameters: for a minute, or as arguments say."""
+    install(session, ".", "ml_dtypes>=0.5", groups=("tests", "tests-torch"))
+    session.run("python", "tests/fuzz.py", *(session.posargs or ["--seconds=60"]))
+
+
+@nox.session
+def statistics(session: nox.Session) -> None:
+    """Compare very many draws with their probabilities; arguments say how many."""
+    install(session, ".", groups=("tests",))
+    session.run("python", "tests/frequencies.py", *session.posargs)
 
 
 @nox.session(venv_params=["--system-site-packages"])

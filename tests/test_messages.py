@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from libraries import each_library, get, put
 
 from anycat import Categorical, kl_divergence
 
@@ -22,6 +23,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: Categorical([1], [1]), ValueError, "give either probs or logits; got both"),
     (lambda: Categorical("ab"), TypeError, "probs must be an array or a list of numbers; got str"),
     (lambda: Categorical([1j]), TypeError, "probs must hold real numbers; got dtype complex128"),
+    (
+        lambda: Categorical([1, 2**64]),
+        TypeError,
+        "probs must hold real numbers; got dtype object, as for integers of more than 64 bits",
+    ),
     (
         lambda: Categorical(0.5),
         ValueError,
@@ -104,10 +110,20 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "batch_shape asks for an array of 65 axes; it may have 64",
     ),
+    (
+        lambda: BATCH.expand((2**62, 2)),
+        ValueError,
+        "batch_shape asks for more than an array can hold: (4611686018427387904, 2)",
+    ),
+    (
+        lambda: ONE.expand((2**62, 0)),
+        ValueError,
+        "batch_shape asks for more than an array can hold: (4611686018427387904, 0)",
+    ),
     (lambda: ONE[0], IndexError, "a distribution without a batch cannot be indexed"),
     (lambda: BATCH[2], IndexError, "index 2 does not fit the batch shape (2,)"),
     (lambda: BATCH[0, 0], IndexError, "index (0, 0) does not fit the batch shape (2,)"),
-    (lambda: BATCH["a"], IndexError, "index a does not fit the batch shape (2,)"),
+    (lambda: BATCH["a"], IndexError, "index 'a' does not fit the batch shape (2,)"),
     # --- draws
     (
         lambda: ONE.sample(np.random.default_rng(0)),
@@ -121,6 +137,18 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: ONE.sample(seed=3), TypeError, "sample has no argument 'seed': did you mean rng?"),
     (lambda: ONE.sample(device=3), TypeError, "sample has no argument 'device'"),
+    (
+        lambda: ONE.sample((3,), np.random.default_rng(0)),
+        TypeError,
+        "sample takes one argument by position, sample_shape; got 2: name the others, as in "
+        "sample((2, 3), rng=0)",
+    ),
+    (
+        lambda: ONE.sample(2, 3, size=4),
+        TypeError,
+        "sample takes one argument by position, sample_shape; got 2: name the others, as in "
+        "sample((2, 3), rng=0)",
+    ),
     (lambda: ONE.sample(rng=-1), ValueError, "rng must not be negative; got -1"),
     (lambda: ONE.sample(dtype="f4"), TypeError, "dtype must be an integer dtype; got 'f4'"),
     # --- values
@@ -144,6 +172,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "value of shape (3,) does not broadcast with the batch shape (2,)",
     ),
+    (lambda: ONE.prob(1.5), ValueError, "value must hold whole numbers from 0 to 1; value is 1.5"),
+    (
+        lambda: ONE.log_prob("a"),
+        TypeError,
+        "value must be an array or a list of numbers; got str",
+    ),
     (lambda: ONE.icdf(2), ValueError, "q must be in [0, 1]; q is 2"),
     (
         lambda: kl_divergence(ONE, BATCH),
@@ -160,8 +194,45 @@ def test_messages(call: Callable[[], Any], error: type[Exception], message: str)
     assert str(caught.value) == message
 
 
-def test_numbers_are_told_to_the_last_digit() -> None:
-    torch = pytest.importorskip("torch")
-    value = torch.tensor([2**53 + 1])
-    with pytest.raises(ValueError, match="value\\[0\\] is 9007199254740993"):
-        Categorical(torch.ones(3)).log_prob(value)
+@each_library
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("int64", 2**53 + 1), ("int64", -(2**63)), ("uint64", 2**64 - 1)]
+)
+def test_numbers_are_told_to_the_last_digit(dtype: str, number: int, library: str) -> None:
+    if library == "jax":
+        pytest.skip("its integers have 32 bits")
+    dist = Categorical(put(np.ones(3), library))
+    value = put(np.asarray([0, number], dtype), library)
+    with pytest.raises(ValueError, match=rf"value(\[\d\])? is {number}(\n|$)"):
+        get(dist.log_prob(value))
+
+
+INDICES: dict[str, Any] = {
+    "past the end": 2,
+    "too many axes": (0, 0),
+    "a string": "a",
+    "a float": 1.5,
+    "some past the end": [0, 5],
+    "a mask of another shape": np.ones(3, bool),
+}
+
+
+@each_library
+@pytest.mark.parametrize("name", INDICES)
+def test_indices(name: str, library: str) -> None:
+    """The message is the same, whichever library refuses an index."""
+    if library == "jax" and "past the end" in name:
+        pytest.skip("JAX clips indices")
+    dist = Categorical(put(np.ones((2, 3)), library))
+    with pytest.raises((IndexError, TypeError)) as caught:
+        dist[INDICES[name]]
+    assert str(caught.value) == f"index {INDICES[name]!r} does not fit the batch shape (2,)"
+
+
+@each_library
+def test_masks_that_do_not_fit(library: str) -> None:
+    dist = Categorical(put(np.ones((2, 3)), library))
+    mask = put(np.ones(4, bool), library)
+    with pytest.raises(IndexError) as caught:
+        dist[mask]
+    assert str(caught.value) == f"index {mask!r} does not fit the batch shape (2,)"

@@ -1,13 +1,20 @@
 """The package: its names, and what importing it costs."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import anycat
+from anycat._backends.registry import LIBRARIES
+from anycat._kernels.cuda import diagnose
 
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 HEAVY = ["cupy", "dask", "jax", "numba", "torch"]
 IMPORTS = {"torch": "torch", "jax": "jax", "jnp": "jax.numpy", "da": "dask.array"}
 IMPORTS |= {"array_api_strict": "array_api_strict"}
@@ -96,3 +103,26 @@ for options in ({}, {'validate_args': None}, {'validate_args': True}, {'validate
 )
 def test_validate_args_by_default(options: tuple[str, ...], expected: str) -> None:
     assert run(TRY, *options) == expected
+
+
+# --- what pyproject.toml says, and what messages and tests make of it
+
+
+def test_pythons() -> None:
+    """From the oldest that is required on, each is named, and so tested by nox."""
+    found = [x.split(" 3.")[-1] for x in PROJECT["project"]["classifiers"] if ":: 3." in x]
+    oldest = int(PROJECT["project"]["requires-python"].removeprefix(">=3."))
+    assert list(map(int, found)) == list(range(oldest, oldest + len(found)))
+
+
+def test_what_messages_install_is_what_the_extras_do() -> None:
+    """They name requirements, not extras, so that they also work where anycat is on no index."""
+    tests = PROJECT["dependency-groups"]["tests"]
+    for library in LIBRARIES[2:]:
+        assert library.requirement in EXTRAS.get(library.name, tests), library
+    for cuda in (12, 13):
+        command = diagnose._install(cuda)
+        assert command.startswith("pip install '")
+        assert set(re.findall("'(.*?)'", command)) == set(EXTRAS[f"cupy-cuda{cuda}x"]) - {
+            "ml_dtypes>=0.5"  # which only bfloat16 needs
+        }

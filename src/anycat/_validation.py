@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,7 +35,8 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         backend = registry.backend_of(x)
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
-        raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}")
+        hint = ", as for integers of more than 64 bits" if str(x.dtype) == "object" else ""
+        raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
         raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
     if like is None:
@@ -60,7 +62,8 @@ def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
         _check_items(name, x)
     backend = registry.default() if like is None else registry.backend_of(like)
     try:
-        return backend.asarray(x, like)
+        with backend.errstate():  # a number may be too large for the dtype
+            return backend.asarray(x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
 
@@ -127,7 +130,7 @@ def check_rows(name: str, x: Array, cache: dict[str, Any]) -> None:
 
 
 def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -> NoReturn:
-    xp, row = backend.xp, x[(*place, slice(None))]
+    xp, row = backend.xp, backend.detach(x)[(*place, slice(None))]
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
@@ -335,8 +338,13 @@ _MEANT = {
 }
 
 
-def report_unknown(names: Iterable[str]) -> NoReturn:
-    """Raise for arguments of `sample` that it does not have."""
+def report_unknown(more: Sequence[Any], names: Iterable[str]) -> NoReturn:
+    """Raise for arguments of `sample` that it does not have, by position or by name."""
+    if more:
+        raise TypeError(
+            f"sample takes one argument by position, sample_shape; got {1 + len(more)}: name the "
+            "others, as in sample((2, 3), rng=0)"
+        )
     name = next(iter(names))
     hint = f": did you mean {_MEANT[name]}?" if name in _MEANT else ""
     raise TypeError(f"sample has no argument {name!r}{hint}")
@@ -370,11 +378,12 @@ def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
     _check_axes("batch_shape", len(shape) + 1)
 
 
-def report_index(index: Any, batch: tuple[int, ...]) -> NoReturn:
-    """Raise for an index that the batch does not have."""
+def report_index(index: Any, batch: tuple[int, ...], error: Exception) -> NoReturn:
+    """Raise for an index that the batch does not have, given the error of the library."""
+    kind = TypeError if isinstance(error, TypeError) else IndexError
     if not batch:
-        raise IndexError("a distribution without a batch cannot be indexed") from None
-    raise IndexError(f"index {index} does not fit the batch shape {batch}") from None
+        raise kind("a distribution without a batch cannot be indexed") from None
+    raise kind(f"index {index!r} does not fit the batch shape {batch}") from error
 
 
 def check_size(name: str, shape: tuple[int, ...], itemsize: int) -> None:
@@ -402,6 +411,68 @@ def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
             "dtype must be signed if rows are not checked, because invalid rows give -1; "
             f"got {dtype}"
         )
+
+
+_PICKLE_FORMAT = 1
+_PICKLE_READER = "0.1.0"  # the first version of anycat that reads this format
+_PICKLED = {
+    "form": str,
+    "param": object,
+    "batch_shape": tuple,
+    "validate": bool,
+    "clamp_probs": bool,
+    "rows_validated": bool,
+}
+
+
+def to_pickle(*values: Any) -> dict[str, Any]:
+    """Return what a distribution is made of, under the names above, and the format."""
+    fields = {
+        name: bool(value) if kind is bool else value  # a flag may be given as 1
+        for (name, kind), value in zip(_PICKLED.items(), values, strict=True)
+    }
+    return {"format": _PICKLE_FORMAT, "reader": _PICKLE_READER, **fields}
+
+
+def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:
+    """Return the values that `to_pickle` took, if a distribution can be made of them.
+
+    The rows are not checked again, so that a copy costs nothing and shares memory.
+    """
+    try:
+        fields = _pickled_fields(pickled)
+        form, param, batch = (fields[name] for name in ("form", "param", "batch_shape"))
+        if form not in FORMS:
+            raise ValueError(f"form must be probs or logits; got {form!r}")
+        if registry.find_backend(param) is None:
+            raise TypeError(f"{form} must be an array; got {type(param).__name__}")
+        as_array(form, param)
+        check_parameters(form, param)
+        check_expansion(tuple(param.shape[:-1]), shape_tuple("batch_shape", batch))
+    except (TypeError, ValueError) as error:
+        raise pickle.UnpicklingError(f"cannot load a pickled distribution: {error}") from None
+    return [fields[name] for name in _PICKLED]
+
+
+def _pickled_fields(pickled: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the fields of a pickle, if it is of this format and they have the right types."""
+    fields = pickled[0] if len(pickled) == 1 and isinstance(pickled[0], dict) else {}
+    found = fields.get("format")
+    if found is None:
+        raise ValueError(f"it has no format; it is damaged, or older than anycat {_PICKLE_READER}")
+    if found != _PICKLE_FORMAT:
+        raise ValueError(
+            f"it has format {found}, which anycat {fields.get('reader')} and later can read; this "
+            f"version reads format {_PICKLE_FORMAT}"
+        )
+    if wrong := fields.keys() ^ {"format", "reader", *_PICKLED}:
+        problem = ", ".join(f"{'has' if x in fields else 'lacks'} {x!r}" for x in sorted(wrong))
+        raise ValueError(f"its fields are wrong: it {problem}")
+    for name, kind in _PICKLED.items():
+        if not isinstance(fields[name], kind):
+            got = type(fields[name]).__name__
+            raise TypeError(f"{name} must be a {kind.__name__}; got {got}")
+    return fields
 
 
 def _first_place(xp: Namespace, good: Array) -> tuple[int, ...]:

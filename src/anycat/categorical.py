@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _parameters, _validation
 from ._backends import registry
+from ._backends.base import cached
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits, RowSeeds
 
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._random import RNG
-
-
-class cached(cached_property):  # type: ignore[type-arg]
-    """A cached property without a lock, which Python 3.11 has, and PyTorch cannot compile."""
-
-    def __get__(self, dist: Any, owner: Any = None) -> Any:
-        if dist is None:
-            return self
-        value = self.func(dist)
-        setattr(dist, str(self.attrname), value)
-        return value
 
 
 class cached_parameter(cached_property):  # type: ignore[type-arg]
@@ -55,12 +45,14 @@ class cached_parameter(cached_property):  # type: ignore[type-arg]
 def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
     """Mark a method that does the same to each row, so that a backend may map it over blocks.
 
-    Its arguments are arrays that belong to the batch, or other distributions.
+    Its arguments are arrays that belong to the batch, or other distributions. It computes without
+    warnings of overflow and the like: its results are defined for all parameters.
     """
 
     @wraps(method)
     def mapped(dist: Categorical, *args: Any) -> Array:
-        return dist._backend.map_rows(method, dist, *args)
+        with dist._backend.errstate():
+            return dist._backend.map_rows(method, dist, *args)
 
     return mapped
 
@@ -239,8 +231,11 @@ class Categorical:
         return new._set(self._form, param, _batch_of(param), *self._options)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._backend is None:  # see `_unflatten`
+            children, options = self._flatten()
+            return self._unflatten, (options, children)
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), *state), self._own or None
+        return _rebuild, (type(self), _validation.to_pickle(*state)), self._own or None
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
@@ -253,8 +248,9 @@ class Categorical:
     @classmethod
     def _unflatten(cls, options: tuple[Any, ...], children: tuple[Any]) -> Categorical:
         """Rebuild the distribution from a transformed parameter, without checks."""
-        form, *rest, own = options
-        new = _rebuild(cls, form, *children, _batch_of(*children), *rest, False)
+        form, validate, clamp, own = options
+        new, batch = cls.__new__(cls), _batch_of(*children)
+        new._set(_parameters.FORMS[form], *children, batch, validate, clamp, False)
         vars(new).update(own)
         return new
 
@@ -317,6 +313,8 @@ class Categorical:
         """
         shape = _validation.shape_tuple("batch_shape", batch_shape)
         _validation.check_expansion(self._batch_shape, shape)
+        if self._backend.has_values(self._param):  # else its sizes may be unknown
+            _validation.check_size("batch_shape", shape, 8 * self.num_categories)
         new = self._with_params(self._param, shape, self._cache)
         for name in _CACHED:
             if (known := vars(self).get(name)) is not None:
@@ -348,8 +346,8 @@ class Categorical:
         param = self._xp.broadcast_to(self._param, self.param_shape)
         try:
             part = param[(*axes, *rest, slice(None))]
-        except IndexError:
-            _validation.report_index(index, self._batch_shape)
+        except (IndexError, TypeError, ValueError) as error:
+            _validation.report_index(index, self._batch_shape, error)
         self._backend.check_supported("the part of the batch", part)
         return self._with_params(part, tuple(part.shape[:-1]))
 
@@ -398,26 +396,23 @@ class Categorical:
 
     @cached_parameter
     def _normalizer(self) -> Normalizer:
-        with self._backend.errstate():
-            if stats := self._row_stats:
-                top, total, log_total = (stat[..., None] for stat in stats[:3])
-                return (top, total, log_total) if self._form is LOGITS else (total,)
-            return self._form.normalizer(self._xp, self._wide_param)
+        if stats := self._row_stats:
+            top, total, log_total = (stat[..., None] for stat in stats[:3])
+            return (top, total, log_total) if self._form is LOGITS else (total,)
+        return self._form.normalizer(self._xp, self._wide_param)
 
     @cached_parameter
     def _row_stats(self) -> tuple[Array, ...]:
         return self._backend.row_stats(self._wide_param, self._form is LOGITS)
 
     def _probs_of(self, x: Array, normalizer: Normalizer) -> Array:
-        with self._backend.errstate():
-            return self._form.prob(self._xp, x, normalizer)
+        return self._form.prob(self._xp, x, normalizer)
 
     def _logits_of(self, x: Array, normalizer: Normalizer) -> Array:
-        with self._backend.errstate():
-            if (eps := self._clamp_eps) is not None:
-                p = self._form.prob(self._xp, x, normalizer)
-                return _parameters.clamped_log(self._xp, p, eps)
-            return self._form.log_prob(self._xp, x, normalizer)
+        if (eps := self._clamp_eps) is not None:
+            p = self._form.prob(self._xp, x, normalizer)
+            return _parameters.clamped_log(self._xp, p, eps)
+        return self._form.log_prob(self._xp, x, normalizer)
 
     @property
     def _wide_param(self) -> Array:
@@ -445,7 +440,7 @@ class Categorical:
     def sample(
         self,
         sample_shape: int | tuple[int, ...] = (),
-        *,
+        *more: Never,
         rng: RNG = None,
         seeds: Any = None,
         start: Any = 0,
@@ -513,8 +508,8 @@ class Categorical:
         >>> bool((both[:, 1] == second).all())
         True
         """
-        if unknown:
-            _validation.report_unknown(unknown)
+        if more or unknown:
+            _validation.report_unknown(more, unknown)
         shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
@@ -792,7 +787,6 @@ class Categorical:
 
     # --- summaries ------------------------------------------------------------------------------
 
-    @rowwise
     def entropy(self) -> Array:
         """Return the entropy of each distribution, in nats.
 
@@ -805,6 +799,10 @@ class Categorical:
             found = self._backend.small_entropy(self._param, self._form is LOGITS, self._cache)
             if found is not None:
                 return found
+        return self._entropy_of_rows()
+
+    @rowwise
+    def _entropy_of_rows(self) -> Array:
         return self._broadcast(self._to_dtype(self._entropy), self._batch_shape)
 
     @property
@@ -830,12 +828,8 @@ class Categorical:
 
     def _exact(self) -> tuple[Array, Array]:
         """Return p and log(p) in the compute dtype, neither clamped nor broadcast."""
-        x = self._wide_param
-        with self._backend.errstate():
-            return (
-                self._form.prob(self._xp, x, self._normalizer),
-                self._form.log_prob(self._xp, x, self._normalizer),
-            )
+        xp, x, normalizer = self._xp, self._wide_param, self._normalizer
+        return self._form.prob(xp, x, normalizer), self._form.log_prob(xp, x, normalizer)
 
     def _kl_divergence(self, other: Categorical) -> Array:
         """Return KL(self || other): see `kl_divergence`."""
@@ -866,8 +860,7 @@ class Categorical:
         """
         first = self._compute("mode")
         if first is None:
-            with self._backend.errstate():
-                first = _parameters.mode(self._xp, self._wide_param, self._form)
+            first = _parameters.mode(self._xp, self._wide_param, self._form)
         return self._broadcast(first, self._batch_shape)
 
     @property
@@ -899,7 +892,8 @@ def _batch_of(param: Any) -> tuple[int, ...]:
     return tuple(getattr(param, "shape", ())[:-1])  # the leaf of a pytree need not be an array
 
 
-def _rebuild(cls: type[Categorical], form: str, *state: Any) -> Categorical:
+def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
+    form, *state = _validation.from_pickle(pickled)
     return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.distributions import Categorical as TorchCategorical
@@ -13,6 +13,9 @@ from . import _validation, categorical
 from ._backends import registry
 from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
+
+if TYPE_CHECKING:
+    from typing import Never
 
 __all__ = ["Categorical"]
 
@@ -205,16 +208,16 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     def sample(
         self,
         sample_shape: Any = (),
-        *,
+        *more: Never,
         rng: Any = None,
         seeds: Any = None,
         start: Any = 0,
         dtype: Any = None,
-        **unknown: Any,
+        **unknown: Never,
     ) -> Any:
         """Draw categories: see `anycat.Categorical.sample`."""
         draw = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
+        return draw(sample_shape, *more, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
 
     def prob(self, value: Any) -> Any:
         """Return the probability of categories: see `anycat.Categorical.prob`."""

@@ -51,9 +51,16 @@ def machine(
 @pytest.mark.parametrize(
     ("cupy", "message"),
     [
-        (None, r"CuPy cannot be imported .*anycat\[cupy-cuda13x\]"),
+        (
+            None,
+            "CuPy cannot be imported .*'cupy-cuda13x>=14.0' 'nvidia.*'cupy-cuda12x>=14.0' 'nvidia",
+        ),
         (machine(driver=0), "no NVIDIA driver: install one"),
-        (machine(driver=12090), r"update the driver, or .*anycat\[cupy-cuda12x\]"),
+        (
+            machine(driver=12090),
+            "update the driver, or .*then pip install 'cupy-cuda12x>=14.0' 'nvidia-.*-cu12==12",
+        ),
+        (machine(driver=11080), "update the driver$"),
         (machine(devices=0), "no CUDA device can be used .*CUDA_VISIBLE_DEVICES"),
         (machine(nvrtc=0), r"no NVRTC .*pip install 'nvidia-cuda-nvrtc==13\.\*'"),
         (machine(nvrtc=0, built=12090), r"pip install 'nvidia-cuda-nvrtc-cu12==12\.\*'"),

@@ -38,6 +38,20 @@ kernels learn of rows.
 """
 
 
+class cached(functools.cached_property):  # type: ignore[type-arg]
+    """A cached property without the lock of Python 3.11: PyTorch cannot compile it.
+
+    And if another thread has it during a fork, the child waits for ever.
+    """
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        value = self.func(instance)
+        setattr(instance, str(self.attrname), value)
+        return value
+
+
 class Library(NamedTuple):
     """A row of the table of libraries: see `registry.LIBRARIES`.
 
@@ -63,6 +77,8 @@ class Library(NamedTuple):
     """The library's own generators or keys that ``rng`` takes."""
     registers: bool = False
     """Whether its own functions must know of classes of distributions."""
+    requirement: str = ""
+    """What `pip` installs it by. This also works where anycat itself is on no index."""
 
     def owns(self, xp: Namespace) -> bool:
         """Tell whether a namespace is that of the library."""
@@ -99,9 +115,9 @@ class Backend:
         if xp is not None:
             self.xp = xp
 
-    @functools.cached_property
+    @cached
     def xp(self) -> Namespace:
-        """The array API namespace of the library, which is imported when it is needed first.
+        """Import the array API namespace of the library, when it is needed first.
 
         NumPy's takes longer to import than all of anycat.
         """
@@ -259,9 +275,9 @@ class Backend:
         """Do what `on_cpu` does, unless the library must see what is computed, as for gradients."""
         return self.on_cpu(x)
 
-    @functools.cached_property
+    @cached
     def cpu(self) -> Any:
-        """The kernels for CPU memory, which are loaded when they are needed first."""
+        """Load the kernels for CPU memory, when they are needed first."""
         return _kernels.load("cpu")
 
     def compute(self, name: str, x: Array, logits: bool, *args: Any) -> Array | None:

@@ -35,6 +35,7 @@ LIBRARIES = (
         traced="under `torch.compile`, `torch.export`, `torch.func.vmap`; on the meta device",
         rng="torch.Generator",
         registers=True,
+        requirement="torch>=2.6",
     ),
     Library(
         *("jax", "JAX", "jax.numpy", "JAXBackend", ("CPU", "CUDA")),
@@ -43,15 +44,18 @@ LIBRARIES = (
         traced="under `jit`, `vmap`, `lax.scan`",
         rng="key of jax.random",
         registers=True,
+        requirement="jax>=0.5",
     ),
     Library(
         *("dask", "Dask", "array_api_compat.dask.array", "DaskBackend", ("CPU", "CUDA")),
         to_cpu="x.map_blocks(cupy.asnumpy)",
         traced="before `compute`, which checks them",
+        requirement="dask[array]>=2025.1",
     ),
     Library(
         *("array_api_strict", "array-api-strict", "array_api_strict", "StrictBackend", ("CPU",)),
         to_cpu="x.to_device(array_api_strict.Device('CPU_DEVICE'))",
+        requirement="array-api-strict>=2.4",
     ),
 )
 ANY_OTHER = Library(
@@ -184,5 +188,6 @@ def unavailable_reason(library: Library, memory: str) -> str | None:
     if kernels_reason:
         return kernels_reason
     if find_spec(library.name) is None:
-        return "not installed"
+        hint = f": pip install '{library.requirement}'" if library.requirement else ""
+        return f"not installed{hint}"
     return load(library).unavailable_reason(memory)

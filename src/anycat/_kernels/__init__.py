@@ -67,7 +67,10 @@ def is_small(shape: tuple[int, ...]) -> bool:
 @functools.cache
 def load(memory: str) -> Any:
     """Import the kernels for "cpu" or "cuda" memory."""
-    return importlib.import_module(f"{__name__}.{memory}")
+    from . import fork  # when it is needed, since `import anycat` would take longer
+
+    with fork.importing:
+        return importlib.import_module(f"{__name__}.{memory}")
 
 
 def memory_of(x: Array) -> tuple[str, int]:

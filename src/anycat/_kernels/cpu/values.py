@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
     Normalizer = tuple[Array, Array, Array]
+    Shape = tuple[int, ...]
 
 # Categories up to which LANES rows are taken together.
 SHORT_ROW_MAX_K = {FLOAT32: 112, FLOAT64: 36}
@@ -83,7 +85,7 @@ def lookup(
     Returns None if any value is no category. Only the entries at values are read.
     """
     batch = params.shape[:-1]
-    shape = batch if values.shape == batch else np.broadcast_shapes(values.shape, batch)
+    shape = batch if values.shape == batch else _broadcast(values.shape, batch)
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
     dtype = compute_dtype(params.dtype)
@@ -105,6 +107,12 @@ def lookup(
 
     parallel_for(look_up, flat.size, NS_PER_GATHER * flat.size)
     return out if all(good) else None
+
+
+def _broadcast(shape: Shape, batch: Shape) -> Shape:
+    """Return the shape to which two broadcast; NumPy's function has a limit of 32 axes."""
+    pairs = itertools.zip_longest(reversed(shape), reversed(batch), fillvalue=1)
+    return tuple(n if m == 1 else m for m, n in pairs)[::-1]
 
 
 def _lookup_gathered(

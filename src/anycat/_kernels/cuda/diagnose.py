@@ -27,8 +27,8 @@ def _problems() -> Iterator[str]:
         import cupy
     except ImportError as error:
         yield (
-            f"CuPy cannot be imported ({error}): pip install 'anycat[cupy-cuda13x]', or "
-            "'anycat[cupy-cuda12x]' for a driver of CUDA 12"
+            f"CuPy cannot be imported ({error}): {_install(13)}, or, for a driver of CUDA 12, "
+            f"{_install(12)}"
         )
         return
     runtime = cupy.cuda.runtime
@@ -42,17 +42,16 @@ def _problems() -> Iterator[str]:
     if driver == 0:
         yield "there is no NVIDIA driver: install one, and see that nvidia-smi finds the GPU"
     elif driver < built:
+        other = f", or replace CuPy: pip uninstall cupy-cuda{built}x, then {_install(driver)}"
         yield (
             f"CuPy is built for CUDA {built}, but the driver knows CUDA {driver} at most: update "
-            f"the driver, or replace CuPy: pip uninstall cupy-cuda{built}x, then "
-            f"pip install 'anycat[cupy-cuda{driver}x]'"
+            f"the driver{other if driver >= 12 else ''}"
         )
     try:
         runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         yield f"no CUDA device can be used ({error}): see nvidia-smi and CUDA_VISIBLE_DEVICES"
-    suffix = "" if built > 12 else f"-cu{built}"
-    wheels = f"pip install 'nvidia-cuda-nvrtc{suffix}=={built}.*'"
+    wheels = f"pip install '{_wheel('nvrtc', built)}'"
     try:
         found = cupy.cuda.nvrtc.getVersion()[0]
     except Exception as error:  # CuPy has had different ones
@@ -60,3 +59,14 @@ def _problems() -> Iterator[str]:
     else:
         if found != built:
             yield f"CuPy is built for CUDA {built}, but finds NVRTC of CUDA {found}: {wheels}"
+
+
+def _install(cuda: int) -> str:
+    """Return the command that installs CuPy for a version of CUDA, and what compiles kernels."""
+    wheels = f"'{_wheel('nvrtc', cuda)}' '{_wheel('runtime', cuda)}'"
+    return f"pip install 'cupy-cuda{cuda}x>=14.0' {wheels}"
+
+
+def _wheel(part: str, cuda: int) -> str:
+    suffix = "" if cuda > 12 else f"-cu{cuda}"
+    return f"nvidia-cuda-{part}{suffix}=={cuda}.*"

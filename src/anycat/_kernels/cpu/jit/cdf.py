@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .constants import TILE, ZERO
+from .constants import BEYOND_CDF, TILE, ZERO
 from .entry import entry, inner
 from .tiles import tile_count
 from .weights import fill_weights, integer_weight, logit_offset, valid_max
@@ -49,4 +49,4 @@ def _fill_tile_cdf(x, begin, n, logits, top, offset, weights, start, right, cdf,
         cdf[at + k] = integer_weight(weights[k], scale) if scale else ZERO
     for k in range(at, at + n):
         running += cdf[k]
-        cdf[k] = start + (running >> right)
+        cdf[k] = (start + (running >> right)) & BEYOND_CDF  # less, unless it has changed

@@ -3,6 +3,7 @@
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .bits import bits_of, flip_negative, from_bits
@@ -56,10 +57,13 @@ def _transpose(context, x, begin, stride, out, out_begin, out_stride):
         block = ir.VectorType(context.get_data_type(x.dtype), side)
 
         def pointers(kind, array, begin, stride):
-            data = context.make_array(kind)(context, builder, array).data
+            array = context.make_array(kind)(context, builder, array)
             for i in range(side):
                 at = builder.add(begin, builder.mul(stride, ir.Constant(stride.type, i)))
-                yield builder.bitcast(builder.gep(data, [at]), block.as_pointer())
+                if context.enable_boundscheck:  # as where arrays are indexed
+                    last = builder.add(at, ir.Constant(at.type, side - 1))
+                    cgutils.do_boundscheck(context, builder, last, array.nitems)
+                yield builder.bitcast(builder.gep(array.data, [at]), block.as_pointer())
 
         rows = [builder.load(p, align=align) for p in pointers(x, *args[:3])]
         columns = _swap_blocks(builder, rows)

@@ -14,6 +14,6 @@ WORD_BUFFER = np.uint64(1024)  # random words generated at once
 SPARE_WORDS = np.uint64(4)  # and how many more may be written beside them
 
 FRACTION_BITS = 49  # bits below the leading one of a tile's largest integer weight
-BEYOND_CDF = np.uint64(2**63 - 1)  # more than any value of a cdf
+BEYOND_CDF = np.uint64(2**63 - 1)  # more than is ever searched for in a cdf
 HALF, LOW = np.uint64(32), np.uint64(0xFFFFFFFF)  # of a random word or a guide entry
 ZERO, ONE, TWO, THREE = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)

@@ -1,54 +1,44 @@
 """The decorators of compiled functions: `entry` for what Python calls, `inner` for the others.
 
-Numba keeps compiled functions on disk until the source file of the function changes. But kernels
-are compiled from several files, so here they are kept until any file of this package changes.
+They use a few names that Numba does not document. A Numba without them compiles all the same.
 """
 
+import contextlib
 import functools
-import hashlib
-from importlib import resources
 
-from numba import njit
+from numba import config, njit
 
-try:
-    from numba.core.caching import FunctionCache
-except ImportError:
-    FunctionCache = object
+from anycat._kernels import fork
 
+if config.DISABLE_JIT:
+    raise RuntimeError(
+        "anycat's kernels are functions that Numba compiles, but Numba's compiler is turned off: "
+        "unset the environment variable NUMBA_DISABLE_JIT"
+    )
 
-def _digest_sources():
-    files = sorted(resources.files(__package__).iterdir(), key=lambda file: file.name)
-    sources = [file.read_bytes() for file in files if file.name.endswith(".py")]
-    return hashlib.sha256(b"\0".join(sources)).hexdigest()
+with contextlib.suppress(ImportError, AttributeError):
+    from llvmlite.binding import ffi
+    from numba.core.compiler_lock import global_compiler_lock
 
-
-DIGEST = _digest_sources()  # now, since the files may change before kernels are compiled
-
-
-class PackageCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache on disk, with the sources of the package and options as parts of the key."""
-
-    def __init__(self, function, options):
-        super().__init__(function)
-        self.options = repr(sorted(options.items()))
-
-    def _index_key(self, *args):
-        return (*super()._index_key(*args), DIGEST, self.options)
+    # The first is held while a function is compiled or loaded, the second by each call of LLVM.
+    fork.LOCKS += [global_compiler_lock, ffi.lib._lock]
 
 
 def entry(function=None, **options):
     """Compile a function that Python calls; keep it on disk.
 
     By default it lets other threads run. With ``nogil=False`` it does not, which suits work of some
-    microseconds: to get the lock back from a busy thread may take longer than that. It is not kept
-    if a future Numba does not let us extend the key.
+    microseconds: to get the lock back from a busy thread may take longer than that.
     """
     if function is None:
         return functools.partial(entry, **options)
     options = {"nogil": True, **options}
     dispatcher = njit(**options)(function)
-    if hasattr(FunctionCache, "_index_key") and hasattr(dispatcher, "_cache"):
-        dispatcher._cache = PackageCache(function, options)
+    if hasattr(dispatcher, "_cache"):
+        with contextlib.suppress(ImportError):
+            from .disk import DiskCache
+
+            dispatcher._cache = DiskCache(function, options)
     return dispatcher
 
 

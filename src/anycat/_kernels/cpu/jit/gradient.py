@@ -72,7 +72,8 @@ def add_terms(x, size, top, total, log_total, entropy, by_log, by_entropy, value
     """
     rows, size, r = np.uint64(total.size), np.uint64(size), ZERO
     for i in range(np.uint64(values.size)):
-        at = r * size + np.uint64(values[i])
+        # The values have been checked, but may have changed since.
+        at = r * size + min(np.uint64(values[i]), size - ONE)
         known = np.float64(out[at])
         if i < rows:
             constant, slope = _coefficients(

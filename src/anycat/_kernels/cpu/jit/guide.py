@@ -32,8 +32,9 @@ def fill_guide(cdf, guide, begin, end):
     for j in range(after - first):  # backwards, so that the first of a part is the one that stays
         k = after - ONE - j
         cell = cell_of(cdf[k], total, cells, last, down)
-        others = guide[cell >> CELL_BITS] >> HALF << (HALF + BYTE)
-        guide[cell >> CELL_BITS] = others | (cell & CELL) << HALF | k
+        i = cell >> CELL_BITS
+        if begin <= i < end:  # always, but in the cdf of a row that changed
+            guide[i] = guide[i] >> HALF << (HALF + BYTE) | (cell & CELL) << HALF | k
     for j in range(end - begin):
         i = end - ONE - j
         after = min(after, guide[i] & LOW)
@@ -56,6 +57,7 @@ def _first_from(part, cdf, total, cells, last, down):
 @inner
 def cell_of(end, total, cells, last, down):
     """Return the cell where a category ends: lower cells are within it, higher ones beyond."""
+    end = min(end, total)  # it is at most that, but in the cdf of a row that changed
     position = np.float64(np.int64(end)) * cells
     cell = min(np.uint64(np.int64(position)), last)
     if abs(position - np.float64(np.int64(cell)) - 0.5) > 0.499:  # rounding may have moved it

@@ -76,7 +76,7 @@ def find_mode(x, size, logits, at, out):
             for k in range(low, high):  # a loop that is vectorized, to find the chunk
                 equal |= x[k] == top
             if equal:
-                while x[low] != top:
+                while x[low] != top and low + ONE < high:  # a bound, lest it has changed
                     low += ONE
                 found = np.int64(low - begin)
                 break

@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .bits import bits_of, flip_negative, from_bits, largest_finite, multiply_high
-from .constants import BLOCK, FRACTION_BITS, HALF, LOW, ONE, THREE, TILE, TWO, ZERO
+from .constants import BEYOND_CDF, BLOCK, FRACTION_BITS, HALF, LOW, ONE, THREE, TILE, TWO, ZERO
 from .entry import entry, inner
 from .exponential import exp_parts, times_power
 from .philox import philox
@@ -81,6 +81,7 @@ def draw_small(x, size, logits, function, state, workspace, out):
         for k in range(size if valid else ZERO):
             total += cdf[k]
             cdf[k] = total
+        cdf[size - ONE] = total = total & BEYOND_CDF  # less, unless the row is changing
         for i in range(samples):
             index, category = i * rows + r, ZERO
             target = multiply_high(workspace[words + index], total)

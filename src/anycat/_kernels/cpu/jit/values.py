@@ -45,7 +45,8 @@ def row_stats(x, size, logits, at, count, out):
             if here > top:
                 old, unit = unit, np.float64(unit_of(real(here), logits))
                 if total:
-                    log = top - here if logits else math.log(max(top / here, 1e-300))
+                    # Not below what makes the factor 0: times the total, it must not overflow.
+                    log = max(top - here, -1e3) if logits else math.log(max(top / here, 1e-300))
                     factor = math.exp(log) if logits else unit / old
                     total, by_log = factor * total, factor * (by_log + log * total)
                 top = here

@@ -40,7 +40,8 @@ fill_cdf(const PARAM* x, u64 size, u64 rows, u64* workspace, u64* cdf, u32* pref
 #pragma unroll
     for (u32 v = 0; v < PACK; ++v) {
       running[c] += integer_weight(tile[c * PACK + v]);
-      const u64 end = start + (running[c] >> tile_shift(scan.exponent, exponent));
+      u64 end = start + (running[c] >> tile_shift(scan.exponent, exponent));
+      if (j * TILE + k + v == size - 1) end = scan.total;  // even if the row has changed meanwhile
       if (k + v < n) {
         cdf[first + k + v] = end;
         prefixes[first + k + v] = end_prefix(end, scan.total);

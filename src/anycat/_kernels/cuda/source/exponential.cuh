@@ -42,8 +42,8 @@ __device__ inline ExpParts exp_parts(double x) {
   return {(Real)fma(p, r, 1.0), (int)(bits_of(rounded) - bits_of(rounder))};
 }
 
-// Return g * 2**n, for a normal g and a normal result.
-__device__ inline Real times_power(Real g, int n) {
+// Return g * 2**n, for a normal g and a normal result; n is modulo 2**32.
+__device__ inline Real times_power(Real g, u32 n) {
   return from_bits(bits_of(g) + ((Bits)n << Format::MANTISSA));
 }
 

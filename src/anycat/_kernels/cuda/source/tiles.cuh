@@ -76,12 +76,13 @@ __device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset
 }
 
 // Reduce all tiles of a row, unless they are reduced, and scan their sums. If this reduces them,
-// `tile` is left with the weights of the last tile.
+// `tile` is left with the weights of the last tile. The second pass is the last: in a row that
+// changes meanwhile, the offset may never be right.
 __device__ inline RowScan reduce_and_scan(const PARAM* x, u64 size, const TileStats& row,
                                           bool reduced, Real (&tile)[TILE_ITEMS], u32& turn) {
   const u64 tiles = tile_count(size);
   Real offset = 0;
-  while (true) {
+  for (int pass = 0;; ++pass) {
     if (!reduced) {
       Real next[TILE_ITEMS];  // is being loaded while a tile is reduced
       load_tile(x, size, 0, next);
@@ -99,7 +100,7 @@ __device__ inline RowScan reduce_and_scan(const PARAM* x, u64 size, const TileSt
     for (u64 j = threadIdx.x; j < tiles; j += THREADS) top = max(top, (Bits)row.tile_max[j]);
     top = max_over_block(top, turn);
     if (top == 0 || top >= INVALID) return {0, 0, 0};
-    if (offset == logit_offset(top)) return scan_sums(row, tiles, offset, turn);
+    if (pass || offset == logit_offset(top)) return scan_sums(row, tiles, offset, turn);
     offset = logit_offset(top);
     reduced = false;
   }
@@ -115,15 +116,17 @@ __device__ inline u64 search_tiles(const u64* tile_offset, u64 tiles, u64 target
   return j;
 }
 
-// For each pack of a thread's weights, store the sum of all weights of the tile before it.
+// For each pack of a thread's weights, store the sum of all weights of the tile before it. Return
+// the sum of the tile.
 template <int N>
-__device__ inline void scan_packs(const Real (&tile)[N], u64 (&before)[N / PACK], u32& turn) {
+__device__ inline u64 scan_packs(const Real (&tile)[N], u64 (&before)[N / PACK], u32& turn) {
   u64 sum = 0, total;
 #pragma unroll
   for (int c = 0; c < N / PACK; ++c) {
     before[c] = sum + scan_block(sum_weights(tile + c * PACK, PACK), total, turn);
     sum += total;
   }
+  return sum;
 }
 
 #ifdef REDUCE_TILES

@@ -72,7 +72,7 @@ template <int N> __device__ inline void to_weights(Real (&values)[N], int expone
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       const ExpParts weight = exp_parts(max(values[k] - offset, lowest));
-      values[k] = times_power(weight.g, weight.n - exponent + FRACTION_BITS);
+      values[k] = times_power(weight.g, (u32)weight.n - exponent + FRACTION_BITS);
     }
   } else {
     // Without the prescale, 2**(49 - E) might be too large for the type.
@@ -92,15 +92,14 @@ template <int N> __device__ inline void to_weights(Real (&values)[N], int expone
 // add up in 32 bits.
 __device__ inline u64 sum_weights(const float* weights, int n) {
   const float large = 0x1p50f;
-  u32 high = 0;
-  int low = 0;
+  u32 high = 0, low = 0;  // unsigned, since a row that is changing may make them overflow
 #pragma unroll
   for (int k = 0; k < n; ++k) {
     const float multiple = add(weights[k], large);
     high += bits_of(multiple) - bits_of(large);
-    low += round_to_int(subtract(weights[k], subtract(multiple, large)));
+    low += (u32)round_to_int(subtract(weights[k], subtract(multiple, large)));
   }
-  return ((u64)high << 27) + (u64)(long long)low;
+  return ((u64)high << 27) + (u64)(long long)(int)low;
 }
 
 __device__ inline u64 sum_weights(const double* weights, int n) {
