@@ -6,7 +6,7 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
-from . import _parameters, _validation
+from . import _parameters, _pickling, _validation
 from ._backends import registry
 from ._backends.base import cached
 from ._parameters import LOGITS, PROBS
@@ -235,7 +235,7 @@ class Categorical:
             children, options = self._flatten()
             return self._unflatten, (options, children)
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), _validation.to_pickle(*state)), self._own or None
+        return _rebuild, (type(self), _pickling.to_pickle(*state)), self._own or None
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
@@ -893,7 +893,7 @@ def _batch_of(param: Any) -> tuple[int, ...]:
 
 
 def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
-    form, *state = _validation.from_pickle(pickled)
+    form, *state = _pickling.from_pickle(pickled)
     return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 
