@@ -16,6 +16,7 @@ import rows
 from hypothesis import given
 from hypothesis import strategies as st
 from libraries import each_library, get, put
+from scipy import stats
 
 from anycat import Categorical
 from anycat._backends import registry
@@ -192,6 +193,18 @@ def test_streams_differ() -> None:
     streams = [dist.sample(50, seeds=s).tolist() for s in (0, 1, 2, 2**32)]
     streams.append(dist.sample(50, rng=0).tolist())
     assert len({k for stream in streams for k in stream}) > 240
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("step", [1, 2, 2**32])
+def test_neighbouring_seeds_are_independent(step: int) -> None:
+    """Pairs of draws of neighbouring rows, and of positions; false alarms: 1e-3 in all."""
+    dist, seeds = Categorical(np.ones(8)).expand(100_001), step * np.arange(100_001)
+    draws = dist.sample(2, seeds=seeds, start=2**20)
+    pairs = np.ravel(8 * draws[:, 1:] + draws[:, :-1]), np.ravel(8 * draws[0] + draws[1])
+    for pair in pairs:
+        counts = np.bincount(pair, minlength=64)
+        assert stats.chisquare(counts).pvalue > 1e-3 / 6
 
 
 def test_empty_batches() -> None:
