@@ -530,6 +530,9 @@ def test_torch_vmap(torch_case: Any) -> None:
         mixed = [a if axis == 0 else a[1] for a, axis in zip(torch_case, axes, strict=True)]
         whole = [a.expand(torch_case[j].shape) if j == i else a for j, a in enumerate(mixed)]
         equal(torch.func.vmap(six, in_dims=axes, out_dims=1)(*mixed), six(*as_numpy(*whole)))
+    seeds = torch_case[1].repeat(4, 1) + torch.arange(4)[:, None]
+    draws = torch.func.vmap(six, in_dims=(None, 1, None))(torch_case[0], seeds.T.clone(), 3)
+    equal(draws, np.stack([six(*as_numpy(torch_case[0], s), 3) for s in seeds]))
     with pytest.raises(ValueError, match=r"seeds\[1\] is -1"):
         torch.func.vmap(six)(torch_case[0], torch.tensor([0, -1, 2]), torch_case[2])
 

@@ -487,7 +487,7 @@ class Backend:
         return np.asarray(words, np.uint64)
 
     def integers(self, x: Any) -> Any:
-        """Return integers as uint64, modulo 2**64, in an array of the kernels for their memory.
+        """Return integers as uint64, modulo 2**64, in a new array of the kernels for their memory.
 
         Constants, which are Python's ints and NumPy's arrays, are returned as they are.
         """
@@ -495,11 +495,11 @@ class Backend:
             return x
         view = self.on_cpu(x)
         if view is not None:
-            return view.astype(np.uint64)
+            return view.astype(np.uint64, "C")
         memory, index = self._memory_of(x)
         kernels, x = _kernels.load(memory), self.detach(x)
         with self.context(kernels, index, x):
-            return self.to_kernel(x, kernels.array_module()).astype(np.uint64)
+            return self.to_kernel(x, kernels.array_module()).astype(np.uint64, "C")
 
     def key_of_rows(self, numbers: tuple[Any, ...], batch: tuple[int, ...], module: Any) -> Key:
         """Return the key of the seeds and positions of rows as an array of the kernels' module."""

@@ -282,10 +282,8 @@ def _seed_blocks(bits: RowSeeds, chunks: Chunks) -> Iterator[tuple[Array, range]
     for x in bits.numbers:
         y = x if compat.is_dask_array(x) else da.asarray(np.asarray(x))
         axes = range(len(chunks) - y.ndim, len(chunks))
-        yield (
-            y.rechunk([chunks[a] if n > 1 else (n,) for a, n in zip(axes, y.shape, strict=True)]),
-            axes,
-        )
+        sizes = [chunks[a] if n > 1 else (n,) for a, n in zip(axes, y.shape, strict=True)]
+        yield y.rechunk(sizes), axes
 
 
 def _keep(_: Block, params: Array) -> CachedRows:

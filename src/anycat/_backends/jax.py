@@ -251,7 +251,7 @@ class _Draw(NamedTuple):
 def _halves(x: Any) -> Array:
     """Return the lower and the upper 32 bits of integers, along a new last axis."""
     if not isinstance(x, jax.Array):
-        return np.asarray(np.asarray(x).astype("<u8")[..., None]).view("<u4")
+        return np.asarray(x).astype("<u8")[..., None].view("<u4")
     high = x >> 32 if x.dtype.itemsize == 8 else -(x < 0).astype(jnp.uint32)
     return jnp.stack([x.astype(jnp.uint32), high.astype(jnp.uint32)], -1)
 

@@ -255,14 +255,9 @@ class TorchBackend(Backend):
             return super().sample(params, logits, shape, bits, dtype, cache)
         if torch.jit.is_tracing():
             shape = tuple(map(int, shape))
-        args = (
-            logits,
-            params.ndim,
-            shape,
-            getattr(torch, dtype.name),
-            torch_ops.as_int64(bits.first),
-        )
-        return torch_ops.sample(params.detach(), torch_ops.random_bits(bits), *args)
+        words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
+        args = logits, params.ndim, shape, own_dtype, torch_ops.as_int64(bits.first)
+        return torch_ops.sample(params.detach(), words, *args)
 
     def to_kernel(self, x: Array, module: Any) -> Array:
         """Return a tensor as an array in the same memory; NumPy knows bfloat16 as two bytes."""

@@ -84,11 +84,8 @@ def fill_words_of_rows(random_words, n, key, rows, first, along, across):
     while i < n:
         m = min(n - i, divide(rows - row + across - ONE, across)[0])  # draws up to the last row
         for j in range(m):
-            seed, start = (
-                key[KEY_WORDS + row + j * across],
-                key[KEY_WORDS + rows + row + j * across],
-            )
-            index = start + position + j * along
+            at = KEY_WORDS + row + j * across
+            seed, index = key[at], key[at + rows] + position + j * along
             even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
             random_words[i + j] = odd if index & ONE else even
         i, row, position = i + m, row + m * across - rows, position + m * along + ONE
