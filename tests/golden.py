@@ -1,7 +1,8 @@
-"""Make golden.json: parameters, rng and draws of stream version 1, by the oracle.
+"""Make golden.json and golden_seeds.json: draws of stream version 1, by the oracle.
 
-The file is the promise that draws stay as they are. Never make it anew to mend a test: a change of
-any draw is a new stream version.
+The first has parameters and rng, the second parameters, seeds and start. They are the promise that
+draws stay as they are. Never make them anew to mend a test: a change of any draw is a new stream
+version.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import oracle
 
 PATH = Path(__file__).with_name("golden.json")
+SEEDS_PATH = PATH.with_name("golden_seeds.json")
 
 CASES: list[tuple[str, str, Any, int, list[int]]] = [
     ("probs", "float64", [[[0.25] * 4], [[0.33, 0.33, 0.33, 0.01]]], 0, [4]),
@@ -29,6 +31,25 @@ CASES: list[tuple[str, str, Any, int, list[int]]] = [
     ("logits", "float32", [(k * k % 97) / 8 for k in range(300)], 9, [12]),
     ("logits", "float64", [k * k % 13 - 8 * (k // 4096) for k in range(8200)], 10, [12]),
     ("probs", "float32", [k % 4 + 9 * (k // 4096) for k in range(4100)], 11, [12]),
+]
+
+
+# With seeds and start. The numbers are as long as 64 bits can be, and as 32, which JAX may have.
+SEEDED_CASES: list[tuple[str, str, Any, Any, Any, list[int]]] = [
+    ("probs", "float64", [0.1, 0.2, 0.7], 0, 0, [20]),
+    ("probs", "float64", [[1.0, 2.0, 0.5]] * 4, [0, 1, 2**32, 2**64 - 1], 0, [7]),
+    ("logits", "float32", [[-0.5, 0.0, 1.25, 0.75]] * 3, 7, [0, 5, 2**33 + 1], [6]),
+    (
+        "probs",
+        "float32",
+        [[k % 7 for k in range(40)]] * 3,
+        [3, 2**31, 2**32 - 1],
+        2**31 - 9,
+        [2, 3],
+    ),
+    ("probs", "int64", [[[1, 2, 3, 4, 5, 6]] * 2] * 2, [[9], [2**63]], [2**64 - 5, 1], [4]),
+    ("logits", "float64", [k * k % 13 - 8 * (k // 4096) for k in range(8200)], 10, 2**63, [6]),
+    ("logits", "float16", [[1.0, 2.0, 0.5], [0.25, 0.0, -1.5]], [11, 12], 3, []),
 ]
 
 
@@ -54,8 +75,23 @@ def main() -> None:
         }
         for form, dtype, numbers, seed, shape in CASES
     ]
-    lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in records)
-    PATH.write_text(f'{{"stream_version": 1, "cases": [\n{lines}\n]}}\n')
+    seeded = [
+        {
+            "form": form,
+            "dtype": dtype,
+            "params": numbers,
+            "seeds": seeds,
+            "start": start,
+            "sample_shape": shape,
+            "draws": oracle.draw_by_seeds(
+                params(numbers, dtype), form, seeds, start, tuple(shape)
+            ).tolist(),
+        }
+        for form, dtype, numbers, seeds, start, shape in SEEDED_CASES
+    ]
+    for path, cases in ((PATH, records), (SEEDS_PATH, seeded)):
+        lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in cases)
+        path.write_text(f'{{"stream_version": 1, "cases": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["boundaries", "draw", "outcome", "philox4x32_10", "truncated", "word"]
+__all__ = [
+    "boundaries", "draw", "draw_by_seeds", "outcome", "philox4x32_10", "seeded_word", "truncated",
+    "word",
+]  # fmt: skip
 
 TILE = 4096
 
@@ -44,6 +47,17 @@ def word(key: Sequence[int], number: int) -> int:
     block, odd = divmod(number, 2)
     high, low = divmod(block, 2**32)
     r = philox4x32_10((low, high, s0, s1), (k0, k1))
+    return r[2] + (r[3] << 32) if odd else r[0] + (r[1] << 32)
+
+
+def seeded_word(seed: int, position: int) -> int:
+    """Return the 64 random bits of a draw of a row that has a seed."""
+    if not (0 <= seed < 2**64 and 0 <= position < 2**64):
+        raise ValueError(f"no draw has seed {seed} and position {position}")
+    block, odd = divmod(position, 2)
+    high, low = divmod(block, 2**32)
+    k1, k0 = divmod(seed, 2**32)
+    r = philox4x32_10((low, high + 2**31, 0, 0), (k0, k1))
     return r[2] + (r[3] << 32) if odd else r[0] + (r[1] << 32)
 
 
@@ -236,6 +250,24 @@ def draw(
     rows = [boundaries(params[index], kind) for index in np.ndindex(batch_shape)]
     outcomes = (outcome(rows[i % len(rows)], word(key, first + i)) for i in range(math.prod(shape)))
     return np.fromiter(outcomes, np.int64).reshape(shape)
+
+
+def draw_by_seeds(
+    params: npt.NDArray[Any],
+    kind: str,
+    seeds: npt.ArrayLike,
+    start: npt.ArrayLike = 0,
+    sample_shape: tuple[int, ...] = (),
+) -> npt.NDArray[np.int64]:
+    """Return draws of rows that have a seed and a start each, an array of the shape of a sample."""
+    batch_shape = params.shape[:-1]
+    out = np.empty((math.prod(sample_shape), *batch_shape), np.int64)
+    seeds, start = (np.broadcast_to(np.asarray(x, object), batch_shape) for x in (seeds, start))
+    for row in np.ndindex(batch_shape):
+        ends = boundaries(params[row], kind)
+        for i in range(len(out)):
+            out[(i, *row)] = outcome(ends, seeded_word(int(seeds[row]), int(start[row]) + i))
+    return out.reshape(sample_shape + batch_shape)
 
 
 # --- Truncation

@@ -250,7 +250,7 @@ def test_parts_of_long_rows() -> None:
     block = Block((2, 3, 4), (1, 8, 8), (9, 50, 60))
     cut = plan(block, x.shape[:-1])
     assert len(list(cut.parts())) == 3
-    draws = registry.default().draw(x, False, block, lambda: key, np.dtype(int), {})
+    draws = registry.default().draw(x, False, block, lambda _: key, np.dtype(int), {})
     for s, i, j in np.ndindex(block.shape):
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
         cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})

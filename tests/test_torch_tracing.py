@@ -341,6 +341,8 @@ def test_modes_that_record_nothing() -> None:
     [
         ("sample", (X, torch.tensor([1, 2]), True, 2, [3, 4], torch.int64)),
         ("sample", (X.expand(3, 4, 6), torch.ones(3, 2).long(), True, 2, [4], torch.int8)),
+        ("sample", (X, torch.arange(4 + 2 * len(X)), True, 2, [3, len(X)], torch.int64)),
+        ("sample", (X, torch.tensor([1, 2]), True, 2, [3, len(X)], torch.int64, 7)),
         ("seed_bits", (5,)),
         ("check", (X, "logits", 6)),
     ],

@@ -1,15 +1,18 @@
-"""The 128 random bits from which a call of ``sample`` makes all its draws."""
+"""The random bits from which a call of ``sample`` makes all its draws.
+
+Kernels take them as a key: see `anycat._kernels.keys`.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
 RNG: TypeAlias = Any
-Key: TypeAlias = Any  # the four words as an array of uint64
+Key: TypeAlias = Any
 
 
 class RandomBits:
-    """The bits of one call, which are taken from ``rng`` only when they are asked for.
+    """The 128 bits of one call, which are taken from ``rng`` only when they are asked for.
 
     Parameters
     ----------
@@ -17,11 +20,14 @@ class RandomBits:
         A seed, generator or key; None stands for the default generator of the parameters' library.
     reader
         The backend of the library that it belongs to.
+    first
+        The draw index of the first draw.
     """
 
-    def __init__(self, rng: RNG, reader: Any) -> None:
+    def __init__(self, rng: RNG, reader: Any, first: int = 0) -> None:
         self.rng = rng
         self.reader = reader
+        self.first = first
 
     @property
     def is_stateless(self) -> bool:
@@ -40,9 +46,45 @@ class RandomBits:
         """
         return self.reader.random_words(self.rng)
 
-    def key(self) -> Key:
-        """Take the words as kernels want them: an array of uint64."""
+    def key(self, module: Any = None) -> Key:
+        """Take the words as kernels want them, whatever the module of their arrays."""
         return self.reader.random_key(self.rng)
+
+
+class RowSeeds:
+    """The seeds of the rows of one call, which stand in place of its random bits.
+
+    Parameters
+    ----------
+    numbers
+        For each row its seed, and the position of its first draw: integers that broadcast to the
+        batch. They are arrays of the parameters' library or else constants, Python's ints or
+        NumPy's arrays.
+    reader
+        The backend of the parameters.
+    batch
+        The batch shape.
+    """
+
+    first = 0
+
+    def __init__(self, numbers: tuple[Any, ...], reader: Any, batch: tuple[int, ...]) -> None:
+        self.numbers = numbers
+        self.reader = reader
+        self.batch = batch
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether a number has no value yet."""
+        return any(map(self.reader.is_traced, self.numbers))
+
+    def words(self) -> Any:
+        """Return the key as an array of the library, in the form in which it traces words."""
+        return self.reader.traced_key(self.numbers, self.batch)
+
+    def key(self, module: Any) -> Key:
+        """Return the key as an array of the kernels' module."""
+        return self.reader.key_of_rows(self.numbers, self.batch, module)
 
 
 def split_words(low: int, high: int) -> list[int]:

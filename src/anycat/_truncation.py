@@ -96,8 +96,8 @@ def masked(dist: Any, mask: Any) -> Array:
             if not xp.all(good):
                 place = _validation.first_place(xp, good)
                 raise ValueError(
-                    "mask must allow a category of positive probability in each row; it allows none in "
-                    f"row {_validation.index_of(place)}"
+                    "mask must allow a category of positive probability in each row; it allows "
+                    f"none in row {_validation.index_of(place)}"
                 )
     return param
 

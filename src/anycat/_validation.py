@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,7 +14,7 @@ from ._kernels.float_env import default_float_env
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ._backends.base import Backend
 
@@ -222,6 +221,8 @@ base.CHECKS.update(
     logits=lambda x, _, cache: check_rows("logits", x, cache),
     value=lambda x, n, _: categories_of(registry.backend_of(x), x, n, True),
     q=lambda x, _, __: check_quantile(registry.backend_of(x), x),
+    seeds=lambda x, n, _: check_positions("seeds", x, n),
+    start=lambda x, n, _: check_positions("start", x, n),
 )
 
 
@@ -243,6 +244,96 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     if axes and min(axes) < 0:
         raise ValueError(f"{name} must not be negative; got {axes}")
     return axes
+
+
+def start_index(start: Any) -> int:
+    """Return ``start`` as the draws of ``rng`` have it."""
+    if not _is_integer(start):
+        raise TypeError(f"start must be an int where no seeds are given; got {start!r}")
+    _check_position("start", (), index := operator.index(start), 1)
+    return index
+
+
+def _is_integer(x: Any) -> bool:
+    try:
+        operator.index(x)
+    except TypeError:
+        return False
+    return not isinstance(x, bool)
+
+
+def check_first(start: int, rows: int, draws: int) -> None:
+    """Check that there are draw indices for all draws."""
+    if start * rows + draws > 2**64:
+        raise ValueError(f"start is too large: draw indices end at 2**64; got {start}")
+
+
+def row_numbers(
+    name: str, x: Any, count: int, like: Array, batch: tuple[int, ...], validate: bool
+) -> Any:
+    """Return ``seeds`` or ``start``: integers that broadcast to the batch.
+
+    From each of them on, ``count`` numbers must be below 2**64. They are arrays that can meet
+    ``like``, or constants: an int or an array of NumPy.
+    """
+    if type(x) is int:
+        _check_position(name, (), x, count)
+        return x
+    if isinstance(x, (list, tuple)):
+        x = _list_of_integers(name, x, count)
+    backend = registry.find_backend(x)
+    x = as_array(name, x, None if backend in (None, registry.default()) else like)
+    backend = registry.backend_of(x)
+    if not backend.isdtype(x.dtype, "integral"):
+        raise TypeError(f"{name} must hold integers; got dtype {x.dtype}")
+    if broadcast_shapes(name, tuple(x.shape), batch) != batch:
+        raise ValueError(f"{name} of shape {tuple(x.shape)} does not broadcast to {batch}")
+    return backend.validate(name, x, count, {}) if validate else x
+
+
+def _list_of_integers(name: str, items: Any, count: int) -> Array:
+    """Return a list as an array of uint64: without a dtype, NumPy may round it."""
+    for place, number in _entries(items):
+        if _is_integer(number):
+            _check_position(name, place, operator.index(number), count)
+        else:
+            raise TypeError(f"{name} must hold integers; {name}{index_of(place)} is {number!r}")
+    backend = registry.default()
+    try:
+        return backend.xp.asarray(items, dtype=backend.xp.uint64)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular list of integers: {error}") from None
+
+
+def _entries(x: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
+    if isinstance(x, (list, tuple)):
+        for i, item in enumerate(x):
+            yield from _entries(item, (*place, i))
+    else:
+        yield place, x
+
+
+def check_positions(name: str, x: Array, count: int) -> None:
+    """Check an array of integers: see `row_numbers`."""
+    backend = registry.backend_of(x)
+    limit = 2**63 if backend.isdtype(x.dtype, "signed integer") else 2**64  # negative ones are more
+    highest = min(limit - 1, 2**64 - count)
+    if highest == 2**64 - 1:
+        return
+    numbers = backend.integers(x).astype("uint64")
+    if numbers.size and int(numbers.max()) > highest:
+        flat = int((numbers > highest).argmax())
+        number = int(numbers.reshape(-1)[flat])
+        number -= 2**64 if number >= limit else 0
+        _check_position(name, _unravel(flat, x.shape), number, count)
+
+
+def _check_position(name: str, place: tuple[int, ...], number: int, count: int) -> None:
+    if not 0 <= number <= 2**64 - count:
+        most = f"{2**64 - count}, for {count} draws" if count > 1 else f"{2**64 - 1}"
+        raise ValueError(
+            f"{name} must hold whole numbers from 0 to {most}; {name}{index_of(place)} is {number}"
+        )
 
 
 _MEANT = {
@@ -332,73 +423,14 @@ def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
         )
 
 
-_PICKLE_FORMAT = 1
-_PICKLE_READER = "0.1.0"  # the first version of anycat that reads this format
-_PICKLED = {
-    "form": str,
-    "param": object,
-    "batch_shape": tuple,
-    "validate": bool,
-    "clamp_probs": bool,
-    "rows_validated": bool,
-}
-
-
-def to_pickle(*values: Any) -> dict[str, Any]:
-    """Return what a distribution is made of, under the names above, and the format."""
-    fields = {
-        name: bool(value) if kind is bool else value  # a flag may be given as 1
-        for (name, kind), value in zip(_PICKLED.items(), values, strict=True)
-    }
-    return {"format": _PICKLE_FORMAT, "reader": _PICKLE_READER, **fields}
-
-
-def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:
-    """Return the values that `to_pickle` took, if a distribution can be made of them.
-
-    The rows are not checked again, so that a copy costs nothing and shares memory.
-    """
-    try:
-        fields = _pickled_fields(pickled)
-        form, param, batch = (fields[name] for name in ("form", "param", "batch_shape"))
-        if form not in FORMS:
-            raise ValueError(f"form must be probs or logits; got {form!r}")
-        if registry.find_backend(param) is None:
-            raise TypeError(f"{form} must be an array; got {type(param).__name__}")
-        as_array(form, param)
-        check_parameters(form, param)
-        check_expansion(tuple(param.shape[:-1]), shape_tuple("batch_shape", batch))
-    except (TypeError, ValueError) as error:
-        raise pickle.UnpicklingError(f"cannot load a pickled distribution: {error}") from None
-    return [fields[name] for name in _PICKLED]
-
-
-def _pickled_fields(pickled: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the fields of a pickle, if it is of this format and they have the right types."""
-    fields = pickled[0] if len(pickled) == 1 and isinstance(pickled[0], dict) else {}
-    found = fields.get("format")
-    if found is None:
-        raise ValueError(f"it has no format; it is damaged, or older than anycat {_PICKLE_READER}")
-    if found != _PICKLE_FORMAT:
-        raise ValueError(
-            f"it has format {found}, which anycat {fields.get('reader')} and later can read; this "
-            f"version reads format {_PICKLE_FORMAT}"
-        )
-    if wrong := fields.keys() ^ {"format", "reader", *_PICKLED}:
-        problem = ", ".join(f"{'has' if x in fields else 'lacks'} {x!r}" for x in sorted(wrong))
-        raise ValueError(f"its fields are wrong: it {problem}")
-    for name, kind in _PICKLED.items():
-        if not isinstance(fields[name], kind):
-            got = type(fields[name]).__name__
-            raise TypeError(f"{name} must be a {kind.__name__}; got {got}")
-    return fields
-
-
 def first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
     """Return the index of the first false entry."""
-    flat = int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8)))
+    return _unravel(int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8))), good.shape)
+
+
+def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     index = []
-    for n in reversed(good.shape):
+    for n in reversed(shape):
         flat, i = divmod(flat, n)
         index.append(i)
     return tuple(reversed(index))

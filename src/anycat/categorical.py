@@ -6,11 +6,11 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
-from . import _parameters, _truncation, _validation
+from . import _parameters, _pickling, _truncation, _validation
 from ._backends import registry
 from ._backends.base import cached
 from ._parameters import LOGITS, PROBS
-from ._random import RandomBits
+from ._random import RandomBits, RowSeeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,7 +235,7 @@ class Categorical:
             children, options = self._flatten()
             return self._unflatten, (options, children)
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), _validation.to_pickle(*state)), self._own or None
+        return _rebuild, (type(self), _pickling.to_pickle(*state)), self._own or None
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
@@ -442,6 +442,8 @@ class Categorical:
         sample_shape: int | tuple[int, ...] = (),
         *more: Never,
         rng: RNG = None,
+        seeds: Any = None,
+        start: Any = 0,
         dtype: Any = None,
         **unknown: Never,
     ) -> Array:
@@ -458,6 +460,14 @@ class Categorical:
             library, on every device and for any number of threads; ``sample(n)`` returns the first
             n draws of ``sample(m)``, n <= m. With None, draws from tensors follow
             `torch.manual_seed`; other draws are not reproducible.
+        seeds : array of integers from 0 to 2**64 - 1, or int, optional
+            A seed for each row, in place of ``rng``. Must broadcast to `batch_shape`. Then the
+            draws of a row depend on its seed, its position and its parameters alone, not on the
+            batch that it is part of. Give each row a different seed: equal ones make equal choices.
+        start : int, or array of integers, default 0
+            The position of the first draw, so that ``sample(n, start=m)`` returns the last n draws
+            of ``sample(m + n)``. With ``seeds``, it may be an array that broadcasts to
+            `batch_shape`, a position for each row.
         dtype : integer dtype, optional
             Dtype of the result. The default is the library's index dtype.
 
@@ -471,10 +481,12 @@ class Categorical:
         Raises
         ------
         TypeError
-            If ``rng`` or ``dtype`` has an unsupported type.
+            If ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or ``start`` are not
+            integers, or in an array of another library.
         ValueError
             If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
-            categories, or -1 where invalid rows may occur.
+            categories, or -1 where invalid rows may occur; if both ``rng`` and ``seeds`` are given;
+            or if ``seeds`` or ``start`` do not broadcast, are negative or too large.
 
         Notes
         -----
@@ -486,13 +498,24 @@ class Categorical:
         >>> a = dist.sample((5,), rng=7)
         >>> bool((a == dist.sample((1000,), rng=7)[:5]).all())
         True
+        >>> bool((a[2:] == dist.sample((3,), rng=7, start=2)).all())
+        True
+
+        A row with a seed of its own draws the same in any batch:
+
+        >>> dist = Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+        >>> both, second = dist.sample((5,), seeds=[7, 8]), dist[1].sample((5,), seeds=8)
+        >>> bool((both[:, 1] == second).all())
+        True
         """
         if more or unknown:
             _validation.report_unknown(more, unknown)
         shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
-        if small is not None and dtype is None:
+        if seeds is None and type(start) is not int:
+            start = _validation.start_index(start)
+        if small is not None and dtype is None and seeds is None and not start:
             if not backend.keeps_memory:
                 small = backend.small(self._param)
             size = self._param.shape[-1]
@@ -503,9 +526,58 @@ class Categorical:
         _validation.check_dtype(dtype, self.num_categories, signed=not self._rows_validated)
         if backend.has_values(self._param):  # else its sizes may be unknown too
             _validation.check_size("sample_shape", shape, dtype.itemsize)
-        bits = RandomBits(rng, reader)
+        bits = self._random_bits(rng, reader, seeds, start, shape)
         backend = bits.reader if bits.is_traced else backend
         return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
+
+    def _random_bits(
+        self, rng: RNG, reader: Backend, seeds: Any, start: Any, shape: tuple[int, ...]
+    ) -> RandomBits | RowSeeds:
+        """Return what makes the draws of an output random."""
+        batch = self._batch_shape
+        if seeds is None:
+            if start:
+                start = _validation.start_index(start)
+                _validation.check_first(start, math.prod(batch), math.prod(shape))
+                start *= math.prod(batch)
+            return RandomBits(rng, reader, start)
+        if rng is not None:
+            raise ValueError("give either rng or seeds; got both")
+        count = max(1, math.prod(shape[: len(shape) - len(batch)]))
+        rest = self._param, batch, self._validate
+        seeds = _validation.row_numbers("seeds", seeds, 1, *rest)
+        start = _validation.row_numbers("start", start, count, *rest)
+        return RowSeeds((seeds, start), self._backend, batch)
+
+    def sample_and_log_prob(
+        self,
+        sample_shape: int | tuple[int, ...] = (),
+        *,
+        rng: RNG = None,
+        seeds: Any = None,
+        start: Any = 0,
+        dtype: Any = None,
+    ) -> tuple[Array, Array]:
+        """Draw categories, and return them with their log-probabilities.
+
+        Parameters
+        ----------
+        sample_shape, rng, seeds, start, dtype
+            See `sample`.
+
+        Returns
+        -------
+        value, log_prob : arrays of shape ``sample_shape + batch_shape``
+            What `sample` returns, and what `log_prob` returns for it.
+
+        Examples
+        --------
+        >>> value, log_prob = Categorical([0.25, 0.75]).sample_and_log_prob(3, rng=0)
+        >>> value, log_prob.round(4)
+        (array([1, 0, 0]), array([-0.2877, -1.3863, -1.3863]))
+        """
+        value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
+        return value, self.log_prob(value)
 
     def enumerate_support(self, expand: bool = True) -> Array:
         """Return all categories along a new first axis.
@@ -901,7 +973,7 @@ def _batch_of(param: Any) -> tuple[int, ...]:
 
 
 def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
-    form, *state = _validation.from_pickle(pickled)
+    form, *state = _pickling.from_pickle(pickled)
     return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 

@@ -210,12 +210,14 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         sample_shape: Any = (),
         *more: Never,
         rng: Any = None,
+        seeds: Any = None,
+        start: Any = 0,
         dtype: Any = None,
         **unknown: Never,
     ) -> Any:
         """Draw categories: see `anycat.Categorical.sample`."""
         draw = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, *more, rng=rng, dtype=dtype, **unknown)
+        return draw(sample_shape, *more, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
 
     def prob(self, value: Any) -> Any:
         """Return the probability of categories: see `anycat.Categorical.prob`."""

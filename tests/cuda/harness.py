@@ -34,6 +34,10 @@ class ndarray(np.ndarray):
     def device(self) -> Device:
         return Device(0)
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {"data": (self.ctypes.data, False)}
+
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, 0
 

@@ -299,7 +299,9 @@ def test_launch_limits(
     def kernel(grid: tuple[int, ...], block: Any, args: Any, *, shared_mem: int) -> None:
         assert all(0 < n <= most for n, most in zip(grid, (2**31 - 1, 65535), strict=False))
         assert 0 <= shared_mem <= 48 << 10
-        grid_struct = next((a for a in args if getattr(a, "dtype", None) == "V96"), None)
+        grid_struct = next(
+            (a for a in args if getattr(a, "dtype", None) == launch.GRID_STRUCT), None
+        )
         if grid_struct is not None:
             fields = [int(f) for f in grid_struct.view(np.uint64)]
             assert fields[10] * fields[11] in (repeats, shape[0] * repeats)

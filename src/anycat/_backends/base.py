@@ -17,13 +17,14 @@ import array_api_extra as xpx
 import numpy as np
 
 from anycat import _kernels, _parameters
+from anycat._kernels.keys import key_of_rows
 from anycat._kernels.layout import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
-    from anycat._random import RNG, Key, RandomBits
+    from anycat._random import RNG, Key, RandomBits, RowSeeds
 
     Array = Any
     Namespace = Any
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 CHECKS: dict[str, Callable[[Any, int, dict[str, Any]], Any]] = {}
 """What checks an argument, by its name: filled by `_validation`.
 
-It takes the array, K, and a cache for what kernels learn of rows.
+It takes the array, a number that tells which values are allowed, as K does, and a cache for what
+kernels learn of rows.
 """
 
 
@@ -239,14 +241,18 @@ class Backend:
 
         Traced rows do so later, or never. ``cache`` takes what kernels learn of the rows.
         """
-        if self.has_values(x):
-            CHECKS[name](x, x.shape[-1], cache)
-        else:
-            self.check_later(name, x, x.shape[-1])
+        return self.validate(name, x, x.shape[-1], cache)
+
+    def validate(self, name: str, x: Array, limit: int, cache: dict[str, Any]) -> Array:
+        """Return an argument whose values are checked, now or later: see `CHECKS`."""
+        if not self.has_values(x):
+            return self.check_later(name, x, limit)
+        CHECKS[name](x, limit, cache)
         return x
 
-    def check_later(self, name: str, x: Array, num_categories: int) -> None:
-        """Have the values of an argument checked when they are known, if the library can do it."""
+    def check_later(self, name: str, x: Array, limit: int) -> Array:
+        """Return an argument that is checked once it has values, if the library can do it."""
+        return x
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
         """Call a method of a distribution that does the same to each row."""
@@ -386,7 +392,7 @@ class Backend:
         params: Array,
         logits: bool,
         shape: tuple[int, ...],
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -394,14 +400,14 @@ class Backend:
 
         ``bits`` are read when nothing can fail any more.
         """
-        return self.draw(params, logits, Block.all_of(shape), bits.key, dtype, cache)
+        return self.draw(params, logits, Block.all_of(shape, bits.first), bits.key, dtype, cache)
 
     def draw(
         self,
         params: Array,
         logits: bool,
         block: Block,
-        key: Callable[[], Key],
+        key: Callable[[Any], Key],
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -515,6 +521,29 @@ class Backend:
         """Take words as kernels want them."""
         words = self.default_words() if rng is None else self.random_words(rng)
         return np.asarray(words, np.uint64)
+
+    def integers(self, x: Any) -> Any:
+        """Return integers as uint64, modulo 2**64, in a new array of the kernels for their memory.
+
+        Constants, which are Python's ints and NumPy's arrays, are returned as they are.
+        """
+        if isinstance(x, (int, np.ndarray, np.generic)):
+            return x
+        view = self.on_cpu(x)
+        if view is not None:
+            return view.astype(np.uint64, "C")
+        memory, index = self._memory_of(x)
+        kernels, x = _kernels.load(memory), self.detach(x)
+        with self.context(kernels, index, x):
+            return self.to_kernel(x, kernels.array_module()).astype(np.uint64, "C")
+
+    def key_of_rows(self, numbers: tuple[Any, ...], batch: tuple[int, ...], module: Any) -> Key:
+        """Return the key of the seeds and positions of rows as an array of the kernels' module."""
+        return key_of_rows(module, map(self.integers, numbers), batch)
+
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
+        """Return that key in the form in which the library traces random words."""
+        raise NotImplementedError
 
     # --- the way in and out, for ``python -m anycat`` and the tests -----------------------------
 

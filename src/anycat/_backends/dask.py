@@ -22,6 +22,8 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
 from anycat._kernels.layout import Block
+from anycat._parameters import FORMS
+from anycat._random import RowSeeds
 
 from .base import CHECKS, Backend, is_number
 from .registry import backend_of
@@ -62,7 +64,11 @@ class DaskBackend(Backend):
 
     def validate_rows(self, name: str, x: Array, cache: dict[str, Any]) -> Array:
         """Return an array whose rows are checked when its blocks are computed."""
-        x, task = _whole_rows(x), functools.partial(_check, name)
+        return self.check_later(name, _whole_rows(x), x.shape[-1])
+
+    def check_later(self, name: str, x: Array, limit: int) -> Array:
+        """Return an array whose values are checked when its blocks are computed."""
+        task = functools.partial(_check, name, limit)
         return _map_blocks("checked", task, x.chunks, x._meta, (x, range(x.ndim)))
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
@@ -77,7 +83,7 @@ class DaskBackend(Backend):
         params: Array,
         logits: bool,
         shape: Shape,
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -174,10 +180,10 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 # --- functions of rows --------------------------------------------------------------------------
 
 
-def _check(name: str, block: Block, rows: Array) -> Array:
-    with _located(block.start[:-1]):
-        CHECKS[name](rows, rows.shape[-1], {})
-    return rows
+def _check(name: str, limit: int, block: Block, x: Array) -> Array:
+    with _located(block.start[:-1] if name in FORMS else block.start):
+        CHECKS[name](x, limit, {})
+    return x
 
 
 def _map_rows(name: str, *args: Any) -> Array:
@@ -279,7 +285,7 @@ class CachedRows:
 
 
 def _sample(
-    params: Array, logits: bool, shape: Shape, bits: RandomBits, dtype: np.dtype[Any]
+    params: Array, logits: bool, shape: Shape, bits: RandomBits | RowSeeds, dtype: np.dtype[Any]
 ) -> Array:
     """Return draws of the given shape that are made when they are computed.
 
@@ -293,14 +299,37 @@ def _sample(
     rows = _map_blocks("rows", _keep, batch, meta, (params, range(params.ndim)))
     meta = np.empty_like(params._meta, shape=(0,) * len(shape), dtype=dtype)
     axes = range(len(shape) - len(batch), len(shape))
-    task = functools.partial(_draw, logits, bits.key(), dtype)
+    if isinstance(bits, RowSeeds):
+        task = functools.partial(_draw_by_seeds, logits, dtype, len(bits.batch))
+        return _map_blocks("sample", task, chunks, meta, (rows, axes), *_seed_blocks(bits, chunks))
+    task = functools.partial(_draw, logits, dtype, bits.key(), bits.first)
     return _map_blocks("sample", task, chunks, meta, (rows, axes))
+
+
+def _seed_blocks(bits: RowSeeds, chunks: Chunks) -> Iterator[tuple[Array, range]]:
+    """Return the seeds and positions of rows in the chunks of the draws, and their axes."""
+    for x in bits.numbers:
+        y = x if compat.is_dask_array(x) else da.asarray(np.asarray(x))
+        axes = range(len(chunks) - y.ndim, len(chunks))
+        sizes = [chunks[a] if n > 1 else (n,) for a, n in zip(axes, y.shape, strict=True)]
+        yield y.rechunk(sizes), axes
 
 
 def _keep(_: Block, params: Array) -> CachedRows:
     return CachedRows(params)
 
 
-def _draw(logits: bool, key: Key, dtype: np.dtype[Any], block: Block, rows: CachedRows) -> Array:
-    backend = backend_of(rows.params)
-    return backend.draw(rows.params, logits, block, lambda: key, dtype, rows.cache)
+def _draw(
+    logits: bool, dtype: np.dtype[Any], key: Key, first: int, block: Block, rows: CachedRows
+) -> Array:
+    backend, block = backend_of(rows.params), block._replace(first=first)
+    return backend.draw(rows.params, logits, block, lambda _: key, dtype, rows.cache)
+
+
+def _draw_by_seeds(
+    logits: bool, dtype: np.dtype[Any], ndim: int, block: Block, rows: CachedRows, *numbers: Array
+) -> Array:
+    """Draw from rows of a batch of ``ndim`` axes, each of which has its own draws."""
+    backend, block = backend_of(rows.params), block.of_whole_rows(ndim)
+    bits = RowSeeds(numbers, backend, block.shape[len(block.shape) - ndim :])
+    return backend.draw(rows.params, logits, block, bits.key, dtype, rows.cache)

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
+from anycat._kernels.keys import key_of_words
 from anycat._kernels.layout import Block
+from anycat._random import RandomBits
 
 from .base import Backend, is_number
 from .mapped import draw_each
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
-    from anycat._random import RandomBits
+    from anycat._random import RowSeeds
 
     Array = Any
 
@@ -49,6 +51,12 @@ class JAXBackend(Backend):
         return _canonical(super().integer_dtype(dtype))
 
     # --- arrays ---------------------------------------------------------------------------------
+
+    def check_supported(self, name: str, x: Array) -> None:
+        """Refuse keys, and dtypes of too few bits."""
+        if _is_typed(x):
+            raise TypeError(f"{name} must hold numbers; got a key of jax.random")
+        super().check_supported(name, x)
 
     def is_traced(self, x: Any) -> bool:
         """Tell whether an array is traced. One that only ``grad`` follows has its values."""
@@ -118,7 +126,7 @@ class JAXBackend(Backend):
         params: Array,
         logits: bool,
         shape: tuple[int, ...],
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -185,6 +193,11 @@ class JAXBackend(Backend):
         with self.eagerly() if _is_constant(rng) else contextlib.nullcontext():
             return jax.random.bits(rng, (4,), "uint32")
 
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
+        """Return a key in halves of 32 bits, as JAX need not have integers of 64."""
+        halves = (jnp.broadcast_to(_halves(x), (*batch, 2)).reshape(-1) for x in numbers)
+        return jnp.concatenate([jnp.zeros(8, jnp.uint32), *halves])
+
     # --- the way in and out ---------------------------------------------------------------------
 
     def unavailable_reason(self, memory: str) -> str | None:
@@ -230,6 +243,7 @@ class _Draw(NamedTuple):
     ndim: int
     """Of the parameters of one element of ``vmap``, whose axes come first."""
     shape: tuple[int, ...]
+    first: int
     dtype: np.dtype[Any]
 
     def __call__(self, params: Array, words: Array) -> Array:
@@ -237,14 +251,24 @@ class _Draw(NamedTuple):
 
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
-        params, words = np.asarray(params), np.asarray(words, np.uint64)
+        params, words = np.asarray(params), np.asarray(words)
         mapped, draws = draw_each(self._draw, params, words, self.ndim)
         return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
-        cpu, block, key = _kernels.load("cpu"), Block.all_of(self.shape), words.copy
+        cpu, block = _kernels.load("cpu"), Block.all_of(self.shape, self.first)
         with cpu.default_float_env():  # XLA calls back with another
-            return _kernels.draw(cpu, params, self.logits, block, key, self.dtype, cache)
+            return _kernels.draw(
+                cpu, params, self.logits, block, lambda _: key_of_words(words), self.dtype, cache
+            )
+
+
+def _halves(x: Any) -> Array:
+    """Return the lower and the upper 32 bits of integers, along a new last axis."""
+    if not isinstance(x, jax.Array):
+        return np.asarray(x).astype("<u8")[..., None].view("<u4")
+    high = x >> 32 if x.dtype.itemsize == 8 else -(x < 0).astype(jnp.uint32)
+    return jnp.stack([x.astype(jnp.uint32), high.astype(jnp.uint32)], -1)
 
 
 class _Given(NamedTuple):
@@ -270,10 +294,10 @@ def _sample_later(
     params: Array,
     logits: bool,
     shape: tuple[int, ...],
-    bits: RandomBits,
+    bits: RandomBits | RowSeeds,
     dtype: np.dtype[Any],
 ) -> Array:
-    if not bits.is_stateless:
+    if isinstance(bits, RandomBits) and not bits.is_stateless:
         raise TypeError(
             "rng must be a key of jax.random or a seed where JAX traces: the bits of "
             f"{type(bits.rng).__name__} would be taken once and for all, when it compiles"
@@ -285,7 +309,7 @@ def _sample_later(
         )
     dtype = _canonical(dtype)  # if the parameters are NumPy's
     return jax.pure_callback(
-        _Draw(logits, params.ndim, shape, dtype),
+        _Draw(logits, params.ndim, shape, bits.first, dtype),
         jax.ShapeDtypeStruct(shape, dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(bits.words(), jnp.uint32),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from anycat._random import RandomBits
+    from anycat._random import RandomBits, RowSeeds
 
     Array = Any
 
@@ -129,10 +129,11 @@ class TorchBackend(Backend):
             return x is None or isinstance(x, torch.Tensor)
         return isinstance(x, torch.Tensor) and not has_numbers(x)
 
-    def check_later(self, name: str, x: Array, num_categories: int) -> None:
+    def check_later(self, name: str, x: Array, limit: int) -> Array:
         """Make the check an operation of what is recorded, unless a device would wait for it."""
         if x.is_cpu:
-            torch_ops.check(x.detach(), name, num_categories)
+            torch_ops.check(x.detach(), name, limit)
+        return x
 
     def detach(self, x: Array) -> Array:
         """Return a tensor without its gradient, and without the wrappers of `torch.func`."""
@@ -244,7 +245,7 @@ class TorchBackend(Backend):
         params: Array,
         logits: bool,
         shape: tuple[int, ...],
-        bits: RandomBits,
+        bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
@@ -255,7 +256,8 @@ class TorchBackend(Backend):
         if torch.jit.is_tracing():
             shape = tuple(map(int, shape))
         words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
-        return torch_ops.sample(params.detach(), words, logits, params.ndim, shape, own_dtype)
+        args = logits, params.ndim, shape, own_dtype, torch_ops.as_int64(bits.first)
+        return torch_ops.sample(params.detach(), words, *args)
 
     def truncate(
         self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
@@ -312,6 +314,10 @@ class TorchBackend(Backend):
         bits, words = _bits_and_words()
         bits.random_(-(2**63), None)
         return words
+
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
+        """Return a key as int64, on the device of the seeds."""
+        return torch_ops.traced_key(numbers, batch)
 
     # --- the way in and out ---------------------------------------------------------------------
 

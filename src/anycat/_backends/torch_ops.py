@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from anycat._kernels.layout import Block
+from anycat._random import RowSeeds
 
 from . import registry
 from .base import CHECKS, Backend
@@ -46,22 +47,41 @@ def _define(schema: str, function: Callable[..., Any], fake: Callable[..., Any])
 
 
 def _sample(
-    params: Tensor, bits: Tensor, logits: bool, ndim: int, shape: Sequence[int], dtype: torch.dtype
+    params: Tensor,
+    bits: Tensor,
+    logits: bool,
+    ndim: int,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    first: int = 0,
 ) -> Tensor:
-    """Draw for each element of the mapped axes, which come first in ``params`` and ``bits``."""
+    """Draw for each element of the mapped axes, which come first in ``params`` and ``bits``.
+
+    ``bits`` are two numbers of 64 bits, or the key of rows.
+    """
     backend = registry.backend_of(params)
-    block, numpy_dtype = Block.all_of(tuple(shape)), backend.integer_dtype(dtype)
+    block, numpy_dtype = Block.all_of(tuple(shape), first % 2**64), backend.integer_dtype(dtype)
 
-    def draw(params: Tensor, words: Any, cache: dict[str, Any]) -> Tensor:
-        return backend.draw(params, logits, block, words.copy, numpy_dtype, cache)
+    def draw(params: Tensor, key: Any, cache: dict[str, Any]) -> Tensor:
+        def placed(module: Any) -> Any:
+            return module.asarray(key) if of_rows else key.copy()
 
-    words = bits.numpy(force=True).view("<u4").astype("u8")
-    mapped, draws = draw_each(draw, params, words, ndim)
+        return backend.draw(params, logits, block, placed, numpy_dtype, cache)
+
+    of_rows = bits.shape[-1] > 2
+    keys = backend.integers(bits) if of_rows else bits.numpy(force=True).view("<u4").astype("u8")
+    mapped, draws = draw_each(draw, params, keys, ndim)
     return torch.stack(draws).reshape(mapped + block.shape) if mapped else draws[0]
 
 
 def _fake_sample(
-    params: Tensor, bits: Tensor, logits: bool, ndim: int, shape: Sequence[int], dtype: torch.dtype
+    params: Tensor,
+    bits: Tensor,
+    logits: bool,
+    ndim: int,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    first: int = 0,
 ) -> Tensor:
     mapped = torch.broadcast_shapes(params.shape[: params.ndim - ndim], bits.shape[:-1])
     return params.new_empty((*mapped, *shape), dtype=dtype)
@@ -78,8 +98,8 @@ def _map_sample(
 
 
 sample = _define(
-    "sample(Tensor params, Tensor bits, bool logits, int ndim, SymInt[] shape, ScalarType dtype)"
-    " -> Tensor",
+    "sample(Tensor params, Tensor bits, bool logits, int ndim, SymInt[] shape, ScalarType dtype,"
+    " SymInt first=0) -> Tensor",
     _sample,
     _fake_sample,
 )
@@ -134,8 +154,10 @@ torch.library.register_vmap(keep, _map_keep, lib=_library)
 # --- random bits --------------------------------------------------------------------------------
 
 
-def random_bits(bits: RandomBits) -> Tensor:
-    """Return the bits of a call as two int64, which may be unknown yet."""
+def random_bits(bits: RandomBits | RowSeeds) -> Tensor:
+    """Return the bits of a call as int64, two of them or the key of rows, maybe unknown yet."""
+    if isinstance(bits, RowSeeds):
+        return bits.words()
     rng = bits.rng
     if isinstance(rng, int) and rng < -_LOWEST:
         return _seed_bits(rng)
@@ -170,6 +192,26 @@ def _bits_of_seed(seed: int) -> Tensor:
 
 def _as_tensor(words: Any) -> Tensor:
     return torch.from_numpy(words.astype("<u4").view("<i8"))
+
+
+def traced_key(numbers: Sequence[Any], batch: Sequence[int]) -> Tensor:
+    """Return the key of the seeds and positions of rows, on their device."""
+    device = next((x.device for x in numbers if isinstance(x, torch.Tensor)), "cpu")
+    parts = (_integers(x, device).expand(batch).reshape(-1) for x in numbers)
+    return torch.cat([torch.zeros(4, dtype=torch.int64, device=device), *parts])
+
+
+def _integers(x: Any, device: Any) -> Tensor:
+    if isinstance(x, torch.Tensor):
+        return x.to(torch.int64)
+    if isinstance(x, int):
+        return torch.full((), as_int64(x), dtype=torch.int64, device=device)
+    return torch.as_tensor(x.astype("i8"), device=device)
+
+
+def as_int64(n: int) -> int:
+    """Return the integer of 64 bits that is a number modulo 2**64."""
+    return n if n < -_LOWEST else n - 2**64
 
 
 # Of a seed that may be an argument of the compiled function.

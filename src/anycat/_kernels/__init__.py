@@ -4,8 +4,9 @@ Each of ``cpu`` and ``cuda`` has these functions:
 
 ``sample(params, logits, key, draws, out, cache, done)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
-    probabilities. ``key`` holds four 32-bit numbers as uint64. ``out``, which is not empty, takes
-    the draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
+    probabilities. ``key`` holds four 32-bit numbers as uint64, in NumPy's array; or more, for rows
+    that have seeds, in the memory of ``params``: see `keys`. ``out``, which is not empty, takes the
+    draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
     ``done(n)`` is called, in any thread, when n more draws are made.
 ``context(index, x)``
@@ -86,7 +87,7 @@ def draw(
     params: Array,
     logits: bool,
     block: Block,
-    key: Callable[[], Any],
+    key: Callable[[Any], Any],
     dtype: Any,
     cache: dict[str, Any],
     empty: Callable[..., Array] | None = None,
@@ -100,18 +101,18 @@ def draw(
     params
         An array of the kernels' array module, whose batch broadcasts to the block.
     key
-        Returns the four random words. It is called once, after everything that can fail.
+        Returns the key from the array module. It is called once, after everything that can fail.
     empty
         Makes the output from the array module, a shape and a dtype. Default: that of the module.
     """
     module = kernels.array_module()
-    cuts = plan(block, params.shape[:-1])
+    cuts = plan(block._replace(first=0), params.shape[:-1])
     if cuts.batch != params.shape[:-1]:
         params = module.broadcast_to(params, (*cuts.batch, params.shape[-1]))
     out = empty(module, block.shape, dtype) if empty else module.empty(block.shape, dtype)
-    words = key()
+    words = key(module)
     with _progress.report(out.size) as done:
-        for place, rows, draws in cuts.parts() if out.size else ():
+        for place, rows, draws in cuts.parts(block.first) if out.size else ():
             part = out[place].transpose(cuts.order).reshape(draws[:3])
             flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
             kept = cache if cuts.whole else {}

@@ -24,11 +24,19 @@ class Block(NamedTuple):
     shape: Shape
     start: Shape
     whole: Shape
+    first: int = 0
+    """The draw index of the first draw of the whole output."""
 
     @classmethod
-    def all_of(cls, shape: Shape) -> Block:
+    def all_of(cls, shape: Shape, first: int = 0) -> Block:
         """Return the block that is the whole output."""
-        return cls(shape, (0,) * len(shape), shape)
+        return cls(shape, (0,) * len(shape), shape, first)
+
+    def of_whole_rows(self, ndim: int) -> Block:
+        """Return the same block, if it is a part along other axes than the last ``ndim`` only."""
+        samples = len(self.shape) - ndim
+        start = self.start[:samples] + (0,) * ndim
+        return self._replace(start=start, whole=self.whole[:samples] + self.shape[samples:])
 
 
 class Run(NamedTuple):
@@ -55,26 +63,33 @@ class Plan(NamedTuple):
     whole: bool
     """Whether each part has all rows, once and in order."""
 
-    def parts(self) -> Iterator[tuple[Index, Index, DrawRange]]:
-        """Yield each part's place in the block, the place of its rows, and its draws."""
+    def parts(self, origin: int = 0) -> Iterator[tuple[Index, Index, DrawRange]]:
+        """Yield each part's place in the block, the place of its rows, and its draws.
+
+        ``origin`` is added to all draw indices.
+        """
+        draws = self.draws._replace(first=self.draws.first + origin) if origin else self.draws
         if not self.loops:
-            yield (...,), (...,), self.draws
+            yield (...,), (...,), draws
             return
         everything = [slice(None)] * len(self.batch)
         for at in itertools.product(*(range(run.size) for run in self.loops)):
-            place, rows, first = everything.copy(), everything.copy(), self.draws.first
+            place, rows, first = everything.copy(), everything.copy(), draws.first
             for run, i in zip(self.loops, at, strict=True):
                 (axis,) = run.axes
                 place[axis] = slice(i, i + 1)
                 if run.varies:
                     rows[axis] = slice(i, i + 1)
                 first += i * run.stride
-            yield (*place, ...), (*rows, ...), self.draws._replace(first=first)
+            yield (*place, ...), (*rows, ...), draws._replace(first=first)
 
 
 @functools.lru_cache(maxsize=256)  # most calls have the shapes of the one before
 def plan(block: Block, base: Shape) -> Plan:
-    """Return the plan for a block whose rows have the batch shape ``base``, which broadcasts."""
+    """Return the plan for a block whose rows have the batch shape ``base``, which broadcasts.
+
+    It does not depend on ``block.first``, which is left to `Plan.parts`.
+    """
     ndim = len(block.shape)
     base = (1,) * (ndim - len(base)) + base
     strides = [math.prod(block.whole[a + 1 :]) for a in range(ndim)]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anycat._kernels.keys import KEY_WORDS
+
 from .compile import kernel
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BLOCK_THREADS = 256  # of all kernels but `draw_short_rows`
 WARP_SCRATCH_BYTES = 16 * BLOCK_THREADS // 32  # shared memory in which warps exchange values
+GRID_STRUCT = np.dtype("V112")
 _LOW_64 = (1 << 64) - 1
 
 
@@ -37,8 +40,15 @@ def launch(
 
 
 def grid_struct(grid: DrawGrid, key: Array) -> Array:
-    """Return the struct ``DrawGrid`` of ``grid.cuh``: CuPy passes it by value."""
-    k0, k1, s0, s1 = (int(k) for k in key)
+    """Return the struct ``DrawGrid`` of ``grid.cuh``: CuPy passes it by value.
+
+    The words of a key are on the host. Seeds and positions stay on the device: see `keys`.
+    """
+    words, seeds, batch = key, 0, 0
+    if key.size > KEY_WORDS:
+        words, batch = (0,) * KEY_WORDS, (key.size - KEY_WORDS) // 2
+        seeds = key[KEY_WORDS:].__cuda_array_interface__["data"][0]
+    k0, k1, s0, s1 = map(int, words)
     strides = *grid.counter_strides, *grid.out_strides
-    fields = k0 | k1 << 32, s0 | s1 << 32, *strides, grid.runs, grid.draws
-    return np.array([field & _LOW_64 for field in fields], np.uint64).view("V96")
+    fields = k0 | k1 << 32, s0 | s1 << 32, *strides, grid.runs, grid.draws, seeds, batch
+    return np.array([field & _LOW_64 for field in fields], np.uint64).view(GRID_STRUCT)

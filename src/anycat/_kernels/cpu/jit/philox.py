@@ -1,10 +1,17 @@
-"""Random words: Philox4x32-10, one 64-bit word for each draw index."""
+"""Random words: Philox4x32-10, one 64-bit word for each draw index.
+
+A key has four 32-bit numbers; if rows have seeds, then the seed of each row, and then its position
+of the first draw: see `anycat._kernels.keys`.
+"""
 
 import numpy as np
 from numba import njit
 
 from .constants import HALF, LOW, ONE, THREE, TWO, ZERO
-from .entry import entry
+from .entry import entry, inner
+
+KEY_WORDS = np.uint64(4)
+OF_SEEDS = np.uint64(1 << 63)  # of the block numbers: their highest bit is that of the counter
 
 
 @njit(inline="always")
@@ -31,8 +38,18 @@ def fill_random_words(random_words, n, key, first, step):
     Returns where in ``random_words`` they begin; it must hold ``n + SPARE_WORDS``.
     """
     k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
+    origin, rows = ZERO, (np.uint64(key.size) - KEY_WORDS) >> ONE
+    if rows:
+        along, across = divide(step, rows)
+        if across:
+            fill_words_of_rows(random_words, n, key, rows, first, along, across)
+            return ZERO
+        position, row = divide(first, rows)
+        seed, start = key[KEY_WORDS + row], key[KEY_WORDS + rows + row]
+        k0, k1, origin = seed & LOW, seed >> HALF, OF_SEEDS
+        first, step = start + position, along
     if step == ONE:
-        block, skip = first >> ONE, first & ONE
+        block, skip = origin + (first >> ONE), first & ONE
         half = (skip + n + THREE) >> TWO
         for i in range(half):  # two blocks at once: one alone waits for its own multiplications
             j = half + i
@@ -41,6 +58,34 @@ def fill_random_words(random_words, n, key, first, step):
         return skip
     for i in range(n):
         index = first + i * step
-        even, odd = philox(index >> ONE, k0, k1, s0, s1)
+        even, odd = philox(origin + (index >> ONE), k0, k1, s0, s1)
         random_words[i] = odd if index & ONE else even
     return ZERO
+
+
+@inner
+def divide(a, b):
+    """Return quotient and remainder: at once in the usual cases, since a division takes long."""
+    if a < b:
+        return ZERO, a
+    if b == ONE:
+        return a, ZERO
+    return a // b, a % b
+
+
+@inner
+def fill_words_of_rows(random_words, n, key, rows, first, along, across):
+    """Do what `fill_random_words` does where each draw is of another row than the one before.
+
+    From draw to draw, the row is ``across`` rows further, and the position ``along`` further.
+    """
+    position, row = divide(first, rows)
+    i = ZERO
+    while i < n:
+        m = min(n - i, divide(rows - row + across - ONE, across)[0])  # draws up to the last row
+        for j in range(m):
+            at = KEY_WORDS + row + j * across
+            seed, index = key[at], key[at + rows] + position + j * along
+            even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
+            random_words[i + j] = odd if index & ONE else even
+        i, row, position = i + m, row + m * across - rows, position + m * along + ONE

@@ -5,11 +5,14 @@
 namespace anycat {
 
 // Draws [row, run, draw]. Both arrays of strides hold an origin and the strides of the three axes:
-// of the draw index, and of the position in the output.
+// of the draw index, and of the position in the output. If the rows of the batch have seeds, there
+// is an array of these, and then of the positions of the rows' first draws.
 struct DrawGrid {
   u64 key, counter;
   u64 counter_strides[4], out_strides[4];
   u64 runs, draws;
+  const u64* seeds;
+  u64 batch;  // its rows, if they have seeds
 };
 
 [[maybe_unused]] constexpr u64 NO_CATEGORY = ~(u64)0;  // -1: the outcome for an invalid row
@@ -20,7 +23,13 @@ __device__ inline u64 grid_point(const u64 (&strides)[4], u64 r, u64 j, u64 i) {
 }
 
 __device__ inline u64 random_word(const DrawGrid& grid, u64 index) {
-  const RandomWords words = philox(index / 2, grid.key, grid.counter);
+  u64 key = grid.key, origin = 0;
+  if (grid.seeds) {
+    const u64 row = index % grid.batch;
+    key = grid.seeds[row], index = grid.seeds[grid.batch + row] + index / grid.batch;
+    origin = (u64)1 << 63;
+  }
+  const RandomWords words = philox(origin + index / 2, key, grid.counter);
   return index % 2 ? words.odd : words.even;
 }
 

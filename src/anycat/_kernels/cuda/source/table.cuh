@@ -48,7 +48,7 @@ __device__ inline void draw_runs(const Table& table, const DrawGrid& grid, u64 r
   for (u64 j = 0; j < grid.runs; ++j) {
     const u64 index = grid_point(grid.counter_strides, r, j, 0);
     const u64 position = grid_point(grid.out_strides, r, j, 0);
-    if (grid.counter_strides[3] == 1) {
+    if (grid.counter_strides[3] == 1 && !grid.seeds) {
       for (u64 b = index / 2 + thread; b <= (index + draws - 1) / 2; b += threads) {
         const RandomWords words = philox(b, grid.key, grid.counter);
         const u64 even = search_table(table, words.even), odd = search_table(table, words.odd);
