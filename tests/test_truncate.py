@@ -50,6 +50,8 @@ def test_vectors(
 ) -> None:
     if library == "array_api_strict" and dtype == np.float16:
         pytest.skip("the standard has no float16")
+    if form == "logits" and dtype == np.float16:
+        pytest.skip("logarithms are rounded by more than the slack of a share")
     x = np.asarray(weights, dtype)
     param = put(np.log(x) if form == "logits" else x, library)
     if "mask" in arguments:
