@@ -36,9 +36,7 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     """
     rows = Rows(params)
     out, stats = np.empty(params.shape, rows.dtype), TileStats.empty(rows.count, rows.size)
-    written = out.reshape(-1)
-    written.flags.writeable = False
-    flat = out.reshape(-1), written, *stats.part(0, rows.count)
+    flat = out.reshape(-1), *stats.part(0, rows.count)
     given = list(itertools.starmap(_argument, zip(arguments, ARGUMENTS, strict=True)))
 
     def task(x: Array, row: int) -> None:

@@ -5,46 +5,50 @@ What a row keeps is a list of its categories in their order, with their values a
 
 import numpy as np
 
-from .bits import multiply_high
+from .bits import flip_negative, from_bits, multiply_high
 from .constants import BLOCK, HALF, ONE, TILE, ZERO
 from .entry import entry, inner
 from .select import key_of, select_count, select_mass
 from .tiles import scan_tiles, tile_count
-from .weights import EMPTY_EXPONENT, fill_weights, integer_weight, logit_offset, valid_max
+from .weights import (
+    EMPTY_EXPONENT,
+    fill_weights,
+    integer_weight,
+    logit_offset,
+    max_if_valid,
+    valid_max,
+)
 
 TWO_44, TWO_64 = 2.0**44, 2.0**64
 
 
 @entry
 def truncate_rows(
-    x, size, logits, row, temperature, top_k, top_p, min_p, out, written,
-    all_max, all_shift, all_offset,
+    x, size, logits, row, temperature, top_k, top_p, min_p, out, all_max, all_shift, all_offset,
     values, indices, keys, rest, block_keys, integers, weights,
     exponents, before, above, equal, tile_max, tile_shift, tile_offset, counts, masses,
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all. Invalid rows stay as they are.
 
-    ``written`` is ``out``, to be read. The arguments have an entry for each row, or one for all.
-    Where one is out of its range, the row becomes NaN. ``all_max`` and the like take the tile
-    statistics of all results. The other arrays are workspace.
+    The arguments have an entry for each row, or one for all. Where one is out of its range, the row
+    becomes NaN. ``all_max`` and the like take the tile statistics of all results, if rows are long.
+    The other arrays are workspace.
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
     for r in range(np.uint64(x.size) // size):
         begin, at = r * size, (row + r) * size
-        heat, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
+        t, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
         p, m = _of_row(top_p, row + r), _of_row(min_p, row + r)
-        in_range = 0 <= heat < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
-        heat, top = real(heat), real(valid_max(x, begin, begin + size, logits))
-        valid, tempered = in_range and top > none, heat != 0 and heat != 1
-        n, source, start = ZERO, x, begin
+        in_range = 0 <= t < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
+        heat, top = real(t), real(_fill_block_keys(x, begin, size, logits, block_keys))
+        valid, n = in_range and top > none, ZERO
         if valid:
-            if tempered:
-                for i in range(size):
-                    out[at + i] = (x[begin + i] - top) / heat
-                source, start, top = written, at, real(0)
             first = min(np.uint64(k), size) if heat != 0 else ONE
-            n = _list_first(source, start, size, first, values, indices, keys, rest, block_keys)
+            n = _list_first(
+                x, begin, size, first, top, heat, values, indices, keys, rest, block_keys
+            )
+            top = _tempered(top, top, heat)
         measured = ZERO
         if n and p < 1:
             _measure(
@@ -66,16 +70,15 @@ def truncate_rows(
                 )  # fmt: skip
                 measured = n
             n = _cut_small(values, indices, n, _units_of_min_p(m), integers, exponents)
-        if measured != n or not valid:
+        if tiles > ONE and (measured != n or not valid):
             _measure(
                 values, indices, n, logits, top, integers, weights,
                 exponents, tile_max, tile_shift, tile_offset,
             )  # fmt: skip
-        for t in range(tiles + ONE):
-            entry_of_row = (row + r) * (tiles + ONE) + t
-            all_max[entry_of_row] = tile_max[t]
-            all_shift[entry_of_row] = tile_shift[t]
-            all_offset[entry_of_row] = tile_offset[t]
+        for j in range(tiles + ONE if tiles > ONE else ZERO):
+            of_row = (row + r) * (tiles + ONE) + j
+            all_max[of_row], all_shift[of_row] = tile_max[j], tile_shift[j]
+            all_offset[of_row] = tile_offset[j]
         for i in range(size if n < size else ZERO):
             out[at + i] = none if valid else x[begin + i] if in_range else real(np.nan)
         for i in range(n):
@@ -123,32 +126,49 @@ def _share(share, total):
 
 
 @inner
-def _list_first(x, begin, size, count, values, indices, keys, rest, block_keys):
+def _fill_block_keys(x, begin, size, logits, block_keys):
+    """Store the largest key of each block; return the largest value, or NaN if any is invalid."""
+    high = low = key_of(x[begin])
+    for b in range((size + BLOCK - ONE) // BLOCK):
+        highest = lowest = key_of(x[begin + b * BLOCK])
+        for i in range(begin + b * BLOCK, begin + min(b * BLOCK + BLOCK, size)):
+            key = key_of(x[i])
+            highest, lowest = max(highest, key), min(lowest, key)
+        block_keys[b] = highest
+        high, low = max(high, highest), min(low, lowest)
+    return max_if_valid(high, low, logits)
+
+
+@inner
+def _tempered(x, top, heat):
+    """Return a value of a row divided by the temperature."""
+    return (x - top) / heat if heat != 0 and heat != 1 else x
+
+
+@inner
+def _list_first(x, begin, size, count, top, heat, values, indices, keys, rest, block_keys):
     """List the first ``count`` categories of a row by rank; return how many there are.
 
     Each block has at least its largest entry. So the ``count``-th largest of these is a lower bound
     of what is listed, and most blocks need not be searched.
     """
     blocks = (size + BLOCK - ONE) // BLOCK
-    bounded = count < blocks
-    if bounded:
-        for b in range(blocks):
-            highest = key_of(x[begin + b * BLOCK])
-            for i in range(begin + b * BLOCK, begin + min(b * BLOCK + BLOCK, size)):
-                highest = max(highest, key_of(x[i]))
-            block_keys[b] = highest
-        bound, _ = select_count(block_keys, blocks, count, rest)
-    else:
+    if count >= blocks:
         for i in range(size):
-            values[i], indices[i], keys[i] = x[begin + i], i, key_of(x[begin + i])
-    n = ZERO if bounded else size
-    for b in range(blocks if bounded else ZERO):
-        if np.int64(block_keys[b]) < bound:
-            continue
-        for i in range(b * BLOCK, min(b * BLOCK + BLOCK, size)):
-            key = key_of(x[begin + i])
-            values[n], indices[n], keys[n] = x[begin + i], i, key
-            n += np.uint64(np.int64(key) >= bound)
+            value = _tempered(x[begin + i], top, heat)
+            values[i], indices[i], keys[i] = value, i, key_of(value)
+        n = size
+    else:
+        for b in range(blocks):
+            block_keys[b] = key_of(_tempered(from_bits(flip_negative(block_keys[b])), top, heat))
+        n, (bound, _) = ZERO, select_count(block_keys, blocks, count, rest)
+        for b in range(blocks):
+            if np.int64(block_keys[b]) < bound:
+                continue
+            for i in range(b * BLOCK, min(b * BLOCK + BLOCK, size)):
+                value = _tempered(x[begin + i], top, heat)
+                values[n], indices[n], keys[n] = value, i, key_of(value)
+                n += np.uint64(np.int64(keys[n]) >= bound)
     if n > count:
         key, last = select_count(keys, n, count, rest)
         n = _cut(values, indices, keys, n, key, last)
