@@ -50,6 +50,8 @@ def test_vectors(
 ) -> None:
     if library == "array_api_strict" and dtype == np.float16:
         pytest.skip("the standard has no float16")
+    if form == "logits" and dtype == np.float16:
+        pytest.skip("logarithms are rounded by more than the slack of a share")
     x = np.asarray(weights, dtype)
     param = put(np.log(x) if form == "logits" else x, library)
     if "mask" in arguments:
@@ -243,6 +245,18 @@ def test_integers_and_narrow_dtypes() -> None:
     assert half.truncate(temperature=0.3).dtype == np.float32
 
 
+def test_unchecked_arguments_and_unsigned_draws() -> None:
+    jax = pytest.importorskip("jax")
+    x = np.ones((2, 3), np.float32)
+    assert Categorical(x).truncate(top_k=2).sample(rng=0, dtype="uint8").dtype == np.uint8
+
+    def draw(k: Any) -> Any:
+        return Categorical(jax.numpy.asarray(x)).truncate(top_k=k).sample(rng=0, dtype="uint8")
+
+    with pytest.raises(ValueError, match="dtype must be signed"):
+        jax.jit(draw)(2)
+
+
 def test_invalid_rows() -> None:
     x = np.array([[1.0, np.nan], [np.nan, 1.0], [0.0, 0.0], [1.0, 2.0]])
     dist = Categorical(x, validate_args=False).truncate(top_k=1, top_p=0.5, min_p=0.1)
@@ -359,7 +373,7 @@ def test_compiled_torch() -> None:
     given = {name: torch.tensor(a) for name, a in arguments.items()}
     found = truncate(torch.tensor(LOGITS), given)
     expected = expected_of(arguments)
-    assert np.array_equal(np.isneginf(found), np.isneginf(expected))
+    assert np.array_equal(np.isneginf(found.numpy()), np.isneginf(expected))
     given["top_k"][0, 1] = 0
     with pytest.raises(ValueError, match=r"top_k must be 1 or more; top_k\[0, 1\] is 0"):
         truncate(torch.tensor(LOGITS), given)

@@ -86,18 +86,11 @@ LOGITS = Form(
 FORMS = {form.name: form for form in (PROBS, LOGITS)}
 
 
-def tempered(xp: Namespace, x: Array, temperature: Any) -> Array:
-    """Return logits, less the largest of each row, divided by a temperature other than 0 and 1.
-
-    The temperature is a number or has an entry for each row; None is 1.
-    """
-    if temperature is None or (isinstance(temperature, int | float) and temperature in (0, 1)):
-        return x
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
-    if isinstance(temperature, int | float):
-        return shifted / temperature
-    heat = xp.astype(temperature[..., None], x.dtype)
+def tempered(xp: Namespace, x: Array, temperature: Array) -> Array:
+    """Return logits, less the largest of each row, divided by its temperature, if not 0 or 1."""
+    heat = xp.astype(temperature[..., None], x.dtype, copy=False)
     same = (heat == 0) | (heat == 1)
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
     return xp.where(same, x, shifted / xp.where(same, 1.0, heat))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _validation
 from ._backends import base, registry
+from ._backends.base import is_number
 from ._parameters import LOGITS
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _check_kind(name: str, integral: bool, got: Any) -> None:
 def check_range(name: str, x: Any) -> None:
     """Check that a number, or all numbers of an array, are in the range of an argument."""
     required, test = _RANGES[name]
-    if isinstance(x, int | float):
+    if is_number(x):
         if not test(x):
             raise ValueError(f"{name} must be {required}; got {x}")
         return
@@ -126,6 +127,6 @@ def truncated(dist: Any, arguments: list[Any], cache: dict[str, Any]) -> Array:
     backend, param, xp = dist._backend, dist._param, dist._xp
     if dist._form is LOGITS and not backend.isdtype(param.dtype, "real floating"):
         param = xp.astype(param, dist.dtype)  # integers have no -inf
-    if not all(x is None or isinstance(x, int | float) for x in arguments):
+    if not all(map(is_number, arguments)):
         param = xp.broadcast_to(param, dist.param_shape)
     return backend.truncate(param, dist._form is LOGITS, arguments, cache)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _parameters, _pickling, _truncation, _validation
 from ._backends import registry
-from ._backends.base import cached
+from ._backends.base import cached, is_number
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits, RowSeeds
 
@@ -660,20 +660,26 @@ class Categorical:
         """
         dist = self
         if mask is not None:
-            dist = self._truncated(_truncation.masked(self, mask), {})
+            dist = self._truncated(_truncation.masked(self, mask), {}, False)
         given = temperature, top_k, top_p, min_p
         if all(x is None for x in given):
-            return dist._truncated(dist._param, dist._cache)
+            return dist._truncated(dist._param, dist._cache, True)
         args = [
             _truncation.read_argument(name, x, dist)
             for name, x in zip(_truncation.NAMES, given, strict=True)
         ]
         cache: dict[str, Any] = {}
-        return dist._truncated(_truncation.truncated(dist, args, cache), cache)
+        param = _truncation.truncated(dist, args, cache)
+        return dist._truncated(param, cache, all(map(is_number, args)))
 
-    def _truncated(self, param: Array, cache: dict[str, Any]) -> Categorical:
+    def _truncated(self, param: Array, cache: dict[str, Any], stays_valid: bool) -> Categorical:
+        """Return the distribution of a parameter without some of the categories.
+
+        Arguments without values are not checked, and may make rows invalid.
+        """
         dist = self._with_params(param, self._batch_shape, cache)
         dist._clamp_probs = False
+        dist._rows_validated &= stays_valid or self._backend.has_values(param)
         return dist
 
     # --- probabilities of values ----------------------------------------------------------------

@@ -479,14 +479,15 @@ class Backend:
 
         The temperature has been applied to narrow dtypes in float32, which the result then has.
         """
-        temperature, *_ = arguments
+        xp, (temperature, *_) = self.xp, arguments
         with self.errstate():
             if temperature is not None:
-                x = _parameters.tempered(
-                    self.xp, self.xp.astype(x, self.traits(x).compute, copy=False), temperature
-                )
-            lowest = self.xp.asarray(-np.inf if logits else 0, dtype=x.dtype)
-            return self.xp.where(keep, x, lowest)
+                x = xp.astype(x, self.traits(x).compute, copy=False)
+                if is_number(temperature):
+                    device = self.creation_device(x)
+                    temperature = xp.asarray(temperature, dtype=x.dtype, device=device)
+                x = _parameters.tempered(xp, x, temperature)
+            return xp.where(keep, x, xp.asarray(-np.inf if logits else 0, dtype=x.dtype))
 
     # --- random bits ----------------------------------------------------------------------------
 
@@ -562,7 +563,7 @@ class Backend:
 
 def is_number(x: Any) -> bool:
     """Tell whether an argument is a number, or None, and not an array."""
-    return x is None or isinstance(x, int | float)
+    return x is None or isinstance(x, (int, float))  # PyTorch 2.8 cannot compile a union
 
 
 @functools.cache
