@@ -302,12 +302,13 @@ def truncated(
     top_p: float = 1,
     min_p: float = 0,
 ) -> npt.NDArray[Any]:
-    """Return a row with the categories removed that docs/draw.md tells; a void row as it is."""
+    """Return a row with the categories removed that docs/draw.md tells; NaN if it is void."""
     form, values = read(row)
-    if is_void(values, kind):
-        return row
-    none = -math.inf if kind == "logits" else 0.0
     dtype = np.float32 if form is FLOAT32 else np.float64
+    heat = nearest(*dyadic(temperature), form)
+    if is_void(values, kind) or heat == math.inf:
+        return np.full(len(values), math.nan, dtype)
+    none = -math.inf if kind == "logits" else 0.0
 
     def keep(kept: set[int]) -> None:
         values[:] = [x if k in kept else none for k, x in enumerate(values)]
@@ -315,7 +316,7 @@ def truncated(
     def ranks() -> list[int]:
         return sorted(range(len(values)), key=lambda k: (-values[k], k))
 
-    heat, top = nearest(*dyadic(temperature), form), max(values)
+    top = max(values)
     if heat == 0:
         keep(set(ranks()[:1]))
     elif heat != 1:

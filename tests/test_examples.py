@@ -130,3 +130,86 @@ def test_draws_on_two_processes(dask_draws, capsys):
     assert "1e+05 draws made and counted" in printed
     draws = Categorical(dask_draws.WEIGHTS).sample(100_000, rng=3)
     assert " ".join(map(str, ["counts:", *np.bincount(draws)[:6], "..."])) in printed
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    return load("generate")
+
+
+@pytest.fixture(scope="module")
+def model(generate):
+    return generate.Model("the cat saw the dog, and the dog saw the cat and the cat")
+
+
+@pytest.fixture(scope="module")
+def requests(generate):
+    lengths = [9, 2, 5, 7, 1, 4]
+    return [
+        generate.Request("the cat", 7 + i, n, temperature=0.5 + i / 4, top_k=4 - i % 3, top_p=0.9)
+        for i, n in enumerate(lengths)
+    ]
+
+
+def test_probabilities_of_the_next_token(model):
+    # Each order leaves the share distinct / (distinct + all) to the order below.
+    numbers, size = model.numbers, len(model.vocabulary)
+    text = "the cat saw"
+    p = 1 / size
+    p = (2 + size * p) / (15 + size)  # " saw" is 2 of 15 tokens
+    p = (1 + 2 * p) / (2 + 2)  # of 2 tokens after " cat", which are different, it is 1
+    p = (1 + 1 * p) / (1 + 1)  # and it is the only one after "the cat"
+    (logits,) = model.logits([model.encode("the cat")])
+    assert np.exp(logits[numbers[" saw"]]) == pytest.approx(p, rel=1e-6)
+    assert np.exp(logits).sum() == pytest.approx(1, rel=1e-6)
+    assert model.decode(model.encode(text)) == text
+    for short in ([], [numbers[" cat"]], [-1, -1]):
+        assert np.exp(model.logits([short])).sum() == pytest.approx(1, rel=1e-6)
+
+
+def test_requests_come_and_go(generate, model, requests):
+    sizes = []
+
+    def asarray(x):
+        sizes.append(len(x))
+        return x
+
+    texts = generate.generate(model, requests, 3, asarray)
+    assert sizes[::4] == [3] * 9 + [1]  # each step makes four arrays
+    for request, text in texts.items():
+        assert len(model.encode(text)) == 2 + request.length
+
+
+@pytest.mark.parametrize("library", ["NumPy", "PyTorch", "JAX"])
+def test_texts_do_not_depend_on_the_batch(generate, model, requests, library):
+    asarray = generate.libraries().get(library)
+    if asarray is None:
+        pytest.skip(f"{library} is not installed")
+    alone = {}
+    for request in requests:
+        alone |= generate.generate(model, [request], 1)
+    assert len(set(alone.values())) > 3
+    for slots, order in [(3, requests), (4, requests[::-1]), (6, requests[2:] + requests[:2])]:
+        assert generate.generate(model, order, slots, asarray) == alone
+
+
+def test_each_token_has_a_position_of_its_own(generate, model):
+    request = generate.Request("the dog", 3, 12)
+    tokens = model.encode(request.prompt)
+    for n in range(request.length):
+        draws = Categorical(logits=model.logits([tokens])[0]).sample(n + 1, seeds=request.seed)
+        tokens.append(int(draws[n]))
+    assert generate.generate(model, [request], 1) == {request: model.decode(tokens)}
+
+
+def test_a_text_is_greedy_at_temperature_0(generate, model):
+    greedy = [generate.Request("the", 1, 8, temperature=0), generate.Request("the", 2, 8, top_k=1)]
+    first, second = generate.generate(model, greedy, 2).values()
+    assert first == second
+
+
+def test_prints_that_texts_are_the_same(generate, capsys):
+    generate.main(["--length", "9", "--slots", "3"])
+    lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("the same ")]
+    assert len(lines) == 1 + len(generate.libraries())
+    assert all(line.endswith(": True") for line in lines)

@@ -113,14 +113,15 @@ def cases(draw: Callable[..., Any], sizes: Any) -> tuple[Array, str, dict[str, A
 def check(x: Array, form: str, arguments: dict[str, Any]) -> None:
     """Check what is kept, and what is learnt of its tiles, by the definition."""
     dist = Categorical(**{form: x}, validate_args=False).truncate(**arguments)
-    np.testing.assert_array_equal(dist._param, oracle.truncated(x, form, **arguments))
+    expected = oracle.truncated(x, form, **arguments) if arguments else x
+    np.testing.assert_array_equal(dist._param, expected)
     stats = dist._cache.get("tile stats")
     if stats is None or x is dist._param:
         return
-    expected = TileStats.empty(1, x.size)
-    compute_tile_stats(dist._param, x.size, form == "logits", expected.part(0, 1))
-    if expected.tile_offset[0, -1]:
-        for found, wanted in zip(stats, expected, strict=True):
+    anew = TileStats.empty(1, x.size)
+    compute_tile_stats(dist._param, x.size, form == "logits", anew.part(0, 1))
+    if anew.tile_offset[0, -1]:
+        for found, wanted in zip(stats, anew, strict=True):
             np.testing.assert_array_equal(found, wanted)
     else:
         assert not stats.tile_offset[0, -1]
@@ -158,7 +159,7 @@ def test_a_share_is_exact(top_p: float) -> None:
 def random_arguments(shape: tuple[int, ...]) -> dict[str, Array]:
     rng = np.random.default_rng(1)
     return {
-        "temperature": rng.choice([0, 0.5, 1, 2], shape).astype(np.float32),
+        "temperature": rng.choice([0, 0.5, 0.7, 1, 2], shape).astype(np.float32),
         "top_k": rng.integers(1, 60, shape),
         "top_p": rng.choice(np.array([0.3, 0.9, 1], np.float32), shape),
         "min_p": rng.choice(np.array([0, 0.01, 0.2], np.float32), shape),
@@ -240,6 +241,8 @@ def test_integers_and_narrow_dtypes() -> None:
     assert dist._param.tolist() == [True, False, False]
     dist = Categorical(logits=np.array([1, 2, 3])).truncate(top_k=2)
     assert (dist.dtype, dist._param.tolist()) == (np.float64, [-math.inf, 2, 3])
+    dist = Categorical(logits=np.array([1, 2, 3])).truncate(mask=[True, False, True])
+    assert dist._param.tolist() == [1, -math.inf, 3]
     half = Categorical(logits=np.array([1, 2, 3], np.float16))
     assert half.truncate(top_k=2).dtype == np.float16
     assert half.truncate(temperature=0.3).dtype == np.float32
@@ -257,10 +260,26 @@ def test_unchecked_arguments_and_unsigned_draws() -> None:
         jax.jit(draw)(2)
 
 
-def test_invalid_rows() -> None:
-    x = np.array([[1.0, np.nan], [np.nan, 1.0], [0.0, 0.0], [1.0, 2.0]])
-    dist = Categorical(x, validate_args=False).truncate(top_k=1, top_p=0.5, min_p=0.1)
-    assert dist.sample(rng=0).tolist() == [-1, -1, -1, 1]
+@pytest.mark.parametrize("how", ["NumPy", "widened", "JAX", "PyTorch"])
+def test_invalid_rows(how: str) -> None:
+    x = [[1.0, np.nan], [np.nan, 1.0], [0.0, 0.0], [-1.0, 2.0], [1.0, np.inf], [1.0, 2.0]]
+
+    def draw(x: Any) -> Any:
+        dist = Categorical(x, validate_args=False)
+        return dist.truncate(top_k=1, top_p=0.5, min_p=0.1).sample(rng=0)
+
+    if how == "JAX":
+        jax = pytest.importorskip("jax")
+        draws = jax.jit(draw)(jax.numpy.asarray(x))
+    elif how == "PyTorch":
+        torch = pytest.importorskip("torch")
+        draws = draw(torch.tensor(x, requires_grad=True))
+    else:
+        draws = draw(np.array(x, np.float16 if how == "widened" else np.float32))
+    assert draws.tolist() == [-1, -1, -1, -1, -1, 1]
+
+
+def test_arguments_out_of_range() -> None:
     bad = {"top_k": [0, 1, 1, 1], "top_p": [1, 0, 1, 1], "min_p": [0, 0, 1.5, 0]}
     dist = Categorical(np.ones((4, 2)), validate_args=False).truncate(**bad)
     assert dist.sample(rng=0).tolist()[:3] == [-1, -1, -1]
@@ -290,6 +309,15 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mask": np.array([1, 2], np.int32)}, ValueError, "packed in 1 int32 or uint32"),
     ({"mask": np.ones((3, 3), bool)}, ValueError, "mask of shape .* does not broadcast"),
 ]
+
+
+def test_a_temperature_must_be_finite_in_float32() -> None:
+    x = np.array([1, -np.inf, 2], np.float32)
+    with pytest.raises(ValueError, match="temperature must be 0 or more, and finite; got inf"):
+        Categorical(logits=x).truncate(temperature=1e39)
+    assert np.isfinite(Categorical(logits=x.astype(float)).truncate(temperature=1e39).entropy())
+    given = np.array(1e39)  # its dtype is wider than that of the row
+    assert Categorical(logits=x).truncate(temperature=given).sample(rng=0) == -1
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), WRONG)
@@ -342,6 +370,16 @@ def test_jax() -> None:
     for gradient in (jax.grad(loss)(x), jax.jit(jax.grad(loss))(x)):
         assert ((np.asarray(gradient) != 0).sum(-1) == 5).all()
         np.testing.assert_allclose(np.asarray(gradient).sum(-1), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [None, (), (3,), (4, 3)])
+def test_jax_divides_as_others_do(shape: Any) -> None:
+    jax = pytest.importorskip("jax")
+    heat = 0.7 if shape is None else np.full(shape, 0.7, np.float32)
+    expected = expected_of({"temperature": heat})
+    heat = heat if shape is None else jax.numpy.asarray(heat)
+    found = jax.jit(lambda x: Categorical(logits=x).truncate(temperature=heat)._param)(LOGITS)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_torch_gradients() -> None:

@@ -86,12 +86,14 @@ LOGITS = Form(
 FORMS = {form.name: form for form in (PROBS, LOGITS)}
 
 
-def tempered(xp: Namespace, x: Array, temperature: Array) -> Array:
+def tempered(
+    xp: Namespace, x: Array, temperature: Array, divide: Callable[[Array, Array], Array]
+) -> Array:
     """Return logits, less the largest of each row, divided by its temperature, if not 0 or 1."""
     heat = xp.astype(temperature[..., None], x.dtype, copy=False)
     same = (heat == 0) | (heat == 1)
     shifted = x - xp.max(x, axis=-1, keepdims=True)
-    return xp.where(same, x, shifted / xp.where(same, 1.0, heat))
+    return xp.where(same, x, divide(shifted, xp.where(same, 1.0, heat)))
 
 
 def clamped_log(xp: Namespace, p: Array, eps: float) -> Array:

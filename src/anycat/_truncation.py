@@ -41,6 +41,8 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     if isinstance(x, Real) and not isinstance(x, bool):  # a number, which keeps all of its digits
         _check_kind(name, isinstance(x, Integral), type(x).__name__)
         number = int(x) if isinstance(x, Integral) else float(x)
+        if name == "temperature" and number > float(dist._xp.finfo(dist._traits.compute).max):
+            number = math.inf  # in the dtype in which it is used
         check_range(name, number)
         return number
     backend = dist._backend
@@ -80,7 +82,7 @@ base.CHECKS.update({name: _check_of(name) for name in NAMES})
 
 def masked(dist: Any, mask: Any) -> Array:
     """Return the parameter without the categories that a mask does not allow."""
-    backend, param, n = dist._backend, dist._param, dist.num_categories
+    backend, param, n = dist._backend, _with_lowest(dist), dist.num_categories
     xp, like = backend.xp, dist._param
     mask = _validation.as_array("mask", mask, like)
     if not backend.isdtype(mask.dtype, "bool"):
@@ -122,11 +124,16 @@ def lowest(form: Form) -> float:
     return -math.inf if form is LOGITS else 0.0
 
 
+def _with_lowest(dist: Any) -> Array:
+    """Return the parameter in a dtype that has the lowest one: integers have no -inf."""
+    if dist._form is not LOGITS or dist._backend.isdtype(dist._param.dtype, "real floating"):
+        return dist._param
+    return dist._xp.astype(dist._param, dist.dtype)
+
+
 def truncated(dist: Any, arguments: list[Any], cache: dict[str, Any]) -> Array:
     """Return the parameter that arguments leave; ``cache`` takes what is learnt of its rows."""
-    backend, param, xp = dist._backend, dist._param, dist._xp
-    if dist._form is LOGITS and not backend.isdtype(param.dtype, "real floating"):
-        param = xp.astype(param, dist.dtype)  # integers have no -inf
+    backend, param, xp = dist._backend, _with_lowest(dist), dist._xp
     if not all(map(is_number, arguments)):
         param = xp.broadcast_to(param, dist.param_shape)
     return backend.truncate(param, dist._form is LOGITS, arguments, cache)

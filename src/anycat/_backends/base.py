@@ -486,8 +486,12 @@ class Backend:
                 if is_number(temperature):
                     device = self.creation_device(x)
                     temperature = xp.asarray(temperature, dtype=x.dtype, device=device)
-                x = _parameters.tempered(xp, x, temperature)
+                x = _parameters.tempered(xp, x, temperature, self.divide)
             return xp.where(keep, x, xp.asarray(-np.inf if logits else 0, dtype=x.dtype))
+
+    def divide(self, x: Array, y: Array) -> Array:
+        """Return x / y, correctly rounded also where the library compiles."""
+        return x / y
 
     # --- random bits ----------------------------------------------------------------------------
 

@@ -150,6 +150,10 @@ class JAXBackend(Backend):
         )
         return self.kept(x, logits, keep, arguments)
 
+    def divide(self, x: Array, y: Array) -> Array:
+        """Return x / y. XLA would multiply by 1 / y if it could tell that y is that of a row."""
+        return x / jax.lax.optimization_barrier(jnp.broadcast_to(y, x.shape))
+
     def to_kernel(self, x: Array, module: Any) -> Any:
         """Return an array in the same memory. NumPy has JAX's dtypes, DLPack not all of them."""
         return np.asarray(x) if module is np else super().to_kernel(x, module)

@@ -28,11 +28,11 @@ def truncate_rows(
     values, indices, keys, rest, block_keys, integers, weights,
     exponents, before, above, equal, tile_max, tile_shift, tile_offset, counts, masses,
 ):  # fmt: skip
-    """Truncate rows, of which the first is row ``row`` of all. Invalid rows stay as they are.
+    """Truncate rows, of which the first is row ``row`` of all.
 
-    The arguments have an entry for each row, or one for all. Where one is out of its range, the row
-    becomes NaN. ``all_max`` and the like take the tile statistics of all results, if rows are long.
-    The other arrays are workspace.
+    The arguments have an entry for each row, or one for all. A row becomes NaN if it is invalid, or
+    if an argument is out of its range. ``all_max`` and the like take the tile statistics of all
+    results, if rows are long. The other arrays are workspace.
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
@@ -40,8 +40,8 @@ def truncate_rows(
         begin, at = r * size, (row + r) * size
         t, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
         p, m = _of_row(top_p, row + r), _of_row(min_p, row + r)
-        in_range = 0 <= t < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
         heat, top = real(t), real(_fill_block_keys(x, begin, size, logits, block_keys))
+        in_range = 0 <= heat < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
         valid, n = in_range and top > none, ZERO
         if valid:
             first = min(np.uint64(k), size) if heat != 0 else ONE
@@ -80,7 +80,7 @@ def truncate_rows(
             all_max[of_row], all_shift[of_row] = tile_max[j], tile_shift[j]
             all_offset[of_row] = tile_offset[j]
         for i in range(size if n < size else ZERO):
-            out[at + i] = none if valid else x[begin + i] if in_range else real(np.nan)
+            out[at + i] = none if valid else real(np.nan)
         for i in range(n):
             out[at + indices[i]] = values[i]
 
