@@ -95,9 +95,9 @@ def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 LATE = """
 import atexit, threading
+from anycat import Categorical  # loads what cannot be loaded later, such as concurrent.futures
 
 def draw():
-    from anycat import Categorical
     draws = Categorical([0.1, 0.2, 0.7]).sample(1_000_000, rng=1)
     print(draws.sum(), flush=True)
 

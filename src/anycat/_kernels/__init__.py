@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from anycat import _progress
 
+from . import fork
 from .layout import plan
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def is_small(shape: tuple[int, ...]) -> bool:
 @functools.cache
 def load(memory: str) -> Any:
     """Import the kernels for "cpu" or "cuda" memory."""
-    from . import fork  # when it is needed, since `import anycat` would take longer
-
     with fork.importing:
         return importlib.import_module(f"{__name__}.{memory}")
 

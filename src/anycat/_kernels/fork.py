@@ -12,8 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 # A fork takes the locks of this module and of `logging` as well. They are loaded first, so that it
-# takes them last: what it waits for here may need them.
-with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+# takes them last: what it waits for here may need them. And when the interpreter shuts down, this
+# module cannot be loaded any more, which SciPy does, and so Numba.
+with contextlib.suppress(RuntimeError):
     import concurrent.futures.thread  # noqa: F401
 
 if TYPE_CHECKING:
