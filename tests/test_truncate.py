@@ -417,6 +417,21 @@ def test_compiled_torch() -> None:
         truncate(torch.tensor(LOGITS), given)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("temperature", [None, 0.7])
+def test_narrow_tensors(dtype: str, gradient: bool, temperature: float | None) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(LOGITS).to(getattr(torch, dtype))
+    wide = Categorical(logits=x.float()).truncate(temperature=temperature, top_k=9, top_p=0.9)
+    x.requires_grad_(gradient)
+    dist = Categorical(logits=x).truncate(temperature=temperature, top_k=9, top_p=0.9)
+    assert dist.dtype == (x.dtype if temperature is None else torch.float32)
+    assert dist._param.requires_grad == gradient
+    assert torch.equal(dist._param.float(), wide._param)
+    assert torch.equal(dist.sample(5, rng=1), wide.sample(5, rng=1))
+
+
 def test_vmap_of_torch() -> None:
     torch = pytest.importorskip("torch")
     x, k = torch.tensor(LOGITS), torch.arange(1, 13).reshape(4, 3)

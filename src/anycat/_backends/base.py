@@ -468,11 +468,10 @@ class Backend:
             raise TypeError("truncate takes arrays in CPU memory, for now: move them there first")
         given = [y if is_number(y) else self.on_cpu(y) for y in arguments]
         with self.cpu.default_float_env():
-            found = self.cpu.truncate(view, logits, given, cache)
-        if found.dtype == view.dtype and self.untracked(x) is not None:
-            return self.from_kernel(found, x)
-        keep = self.from_kernel(found > (-np.inf if logits else 0), self.detach(x))
-        return self.kept(x, logits, keep, arguments)
+            if self.isdtype(x.dtype, "real floating") and self.untracked(x) is not None:
+                return self.from_kernel(self.cpu.truncate(view, logits, given, cache), x)
+            keep = self.cpu.kept(view, logits, given)
+        return self.kept(x, logits, self.from_kernel(keep, self.detach(x)), arguments)
 
     def kept(self, x: Array, logits: bool, keep: Array, arguments: Sequence[Any]) -> Array:
         """Return parameters that are truncated to the categories that a mask keeps.

@@ -290,8 +290,7 @@ class _Keep(NamedTuple):
         cpu, given = _kernels.load("cpu"), map(np.asarray, arrays)
         arguments = [next(given) if x == _Given() else x for x in self.arguments]
         with cpu.default_float_env():  # XLA calls back with another
-            found = cpu.truncate(np.asarray(params), self.logits, arguments, {})
-        return found > (-np.inf if self.logits else 0)
+            return cpu.kept(np.asarray(params), self.logits, arguments)
 
 
 def _sample_later(

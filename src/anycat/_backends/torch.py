@@ -275,10 +275,12 @@ class TorchBackend(Backend):
         return super().to_kernel(x, module)
 
     def from_kernel(self, out: Array, params: Array) -> Array:
-        """Return draws as a tensor."""
-        return (
-            torch.from_numpy(out) if type(out) is np.ndarray else super().from_kernel(out, params)
-        )
+        """Return draws or values as a tensor."""
+        if type(out) is not np.ndarray:
+            return super().from_kernel(out, params)
+        if out.dtype == DTYPES[torch.bfloat16]:
+            return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(out)
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
         """Work where PyTorch works: on a GPU, on its current stream, with its memory."""

@@ -113,7 +113,8 @@ def _keep(params: Tensor, logits: bool, *arguments: Tensor | None) -> Tensor:
     """Tell which entries are kept."""
     backend = registry.backend_of(params)
     given = [x if x is None else x.expand(params.shape[:-1]) for x in arguments]
-    kept = Backend.truncate(backend, params, logits, given, {})  # and not this operation again
+    # Not by the method of this backend, which would come back here.
+    kept = Backend.truncate(backend, params, logits, given, {})
     return kept > (-math.inf if logits else 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,24 +28,51 @@ ARGUMENTS = (np.float64, 1.0), (np.int64, LARGEST), (np.float64, 1.0), (np.float
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
-    """Return truncated parameters in the dtype in which kernels compute.
+    """Return truncated parameters, of a narrow dtype in that dtype unless there is a temperature.
 
     The arguments are temperature, top_k, top_p and min_p: None, numbers, or arrays of the shape of
     the batch. ``cache`` takes the tile statistics of the result.
     """
-    rows = Rows(params)
-    out, stats = np.empty(params.shape, rows.dtype), TileStats.empty(rows.count, rows.size)
-    flat = out.reshape(-1), *stats.part(0, rows.count)
-    given = list(itertools.starmap(_argument, zip(arguments, ARGUMENTS, strict=True)))
+    temperature, *others = arguments
+    given = [*map(_argument, (temperature, *others), ARGUMENTS)]
+    rows, dtype = Rows(params), params.dtype
+    if temperature is not None or dtype.itemsize > 2 or dtype.kind not in "fV":
+        dtype = rows.dtype
+    stats = TileStats.empty(rows.count, rows.size)
+    out = np.empty(params.shape, dtype)
+    flat = out.reshape(-1)
 
     def task(x: Array, row: int) -> None:
+        part = flat[row * rows.size : row * rows.size + x.size]
+        found = part if dtype == rows.dtype else np.empty(x.size, rows.dtype)
+        of_result = stats.part(row, row + x.size // rows.size)
         workspace = allocate(rows.size, rows.dtype, WORKSPACE)
-        truncate_rows(x, rows.size, logits, row, *given, *flat, *workspace)
+        truncate_rows(x, rows.size, logits, row, *given, found, *of_result, *workspace)
+        if found is not part:
+            _narrow(found, part)
 
     rows.each_block(task, NS_PER_ELEMENT * rows.size, 1)
     if rows.size > TILE:
         cache["tile stats"] = stats
     return out
+
+
+def kept(params: Array, logits: bool, arguments: Iterable[Any]) -> Array:
+    """Return which entries truncation keeps; none of an invalid row."""
+    temperature, *others = arguments
+    given = (
+        (1.0 if temperature is None else temperature),
+        *others,
+    )  # for a result that is not narrow
+    return truncate(params, logits, given, {}) > (-np.inf if logits else 0)
+
+
+def _narrow(found: Array, out: Array) -> None:
+    """Store float32 as float16 or bfloat16, from which they were widened."""
+    if out.dtype == np.float16:
+        out[...] = found
+    else:
+        out.view(np.uint16)[...] = found.view(np.uint32) >> 16
 
 
 def _argument(x: Any, kind: tuple[Any, Any]) -> Array:

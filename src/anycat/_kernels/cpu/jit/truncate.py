@@ -30,14 +30,14 @@ def truncate_rows(
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all.
 
-    The arguments have an entry for each row, or one for all. A row becomes NaN if it is invalid, or
-    if an argument is out of its range. ``all_max`` and the like take the tile statistics of all
-    results, if rows are long. The other arrays are workspace.
+    The arguments have an entry for each row of all, or a single one. A row becomes NaN if it is
+    invalid, or if an argument is out of its range. ``all_max`` and the like take the tile
+    statistics of the results, if rows are long. The other arrays are workspace.
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
     for r in range(np.uint64(x.size) // size):
-        begin, at = r * size, (row + r) * size
+        begin = r * size
         t, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
         p, m = _of_row(top_p, row + r), _of_row(min_p, row + r)
         heat, top = real(t), real(_fill_block_keys(x, begin, size, logits, block_keys))
@@ -76,13 +76,13 @@ def truncate_rows(
                 exponents, tile_max, tile_shift, tile_offset,
             )  # fmt: skip
         for j in range(tiles + ONE if tiles > ONE else ZERO):
-            of_row = (row + r) * (tiles + ONE) + j
+            of_row = r * (tiles + ONE) + j
             all_max[of_row], all_shift[of_row] = tile_max[j], tile_shift[j]
             all_offset[of_row] = tile_offset[j]
         for i in range(size if n < size else ZERO):
-            out[at + i] = none if valid else real(np.nan)
+            out[begin + i] = none if valid else real(np.nan)
         for i in range(n):
-            out[at + indices[i]] = values[i]
+            out[begin + indices[i]] = values[i]
 
 
 @inner
