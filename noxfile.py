@@ -212,4 +212,5 @@ def benchmarks(session: nox.Session) -> None:
     if not session.posargs:
         session.run("python", "benchmarks/scaling.py")
         session.run("python", "benchmarks/first_draw.py")
+        session.run("python", "benchmarks/language_models.py")
         session.run("python", "benchmarks/readme.py")
