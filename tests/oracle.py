@@ -315,7 +315,8 @@ def truncated(
     def ranks() -> list[int]:
         return sorted(range(len(values)), key=lambda k: (-values[k], k))
 
-    heat, top = nearest(*dyadic(temperature), form), max(values)
+    heat = min(nearest(*dyadic(temperature), form), float(np.finfo(dtype).max))
+    top = max(values)
     if heat == 0:
         keep(set(ranks()[:1]))
     elif heat != 1:

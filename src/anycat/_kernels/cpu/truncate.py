@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anycat._kernels.truncation import ARGUMENTS, clipped
+
 from .jit.truncate import truncate_rows
 from .rows import Rows
 from .sizes import TILE
@@ -23,9 +25,6 @@ WORKSPACE = (
     "values indices keys rest block_keys integers weights"
     " exponents before above equal tile_max tile_shift tile_offset counts masses"
 )
-LARGEST = 2**63 - 1
-# The dtype of each argument, and what stands for one that is not given.
-ARGUMENTS = (np.float64, 1.0), (np.int64, LARGEST), (np.float64, 1.0), (np.float64, 0.0)
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
@@ -54,10 +53,9 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
 def _argument(x: Any, kind: tuple[Any, Any]) -> Array:
     """Return an argument with an entry for each row, or one for all."""
     dtype, absent = kind
-    if x is None:
-        x = absent
-    if isinstance(x, int):
-        x = min(x, LARGEST)
-    elif isinstance(x, np.ndarray) and x.dtype == np.uint64:
-        x = np.minimum(x, np.uint64(LARGEST))
-    return np.ascontiguousarray(x, dtype).reshape(-1)
+    return np.ascontiguousarray(clipped(x, absent), dtype).reshape(-1)
+
+
+def keeps(params: Array, logits: bool) -> Array:
+    """Tell which categories truncated parameters have left."""
+    return params > (-np.inf if logits else 0)

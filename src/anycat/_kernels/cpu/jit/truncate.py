@@ -5,7 +5,7 @@ What a row keeps is a list of its categories in their order, with their values a
 
 import numpy as np
 
-from .bits import multiply_high
+from .bits import largest_finite, multiply_high
 from .constants import BLOCK, HALF, ONE, TILE, ZERO
 from .entry import entry, inner
 from .select import key_of, select_count, select_mass
@@ -35,7 +35,8 @@ def truncate_rows(
         heat, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
         p, m = _of_row(top_p, row + r), _of_row(min_p, row + r)
         in_range = 0 <= heat < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
-        heat, top = real(heat), real(valid_max(x, begin, begin + size, logits))
+        heat = min(real(heat), largest_finite(real(0)))  # or -inf / heat would be NaN
+        top = real(valid_max(x, begin, begin + size, logits))
         valid, tempered = in_range and top > none, heat != 0 and heat != 1
         n, source, start = ZERO, x, begin
         if valid:
