@@ -214,3 +214,17 @@ def test_subnormals_are_kept(on_cpu: ModuleType) -> None:
     assert Categorical(on_cpu.asarray(np.zeros((0, 5))), validate_args=False).truncate(
         top_k=2
     )._param.shape == (0, 5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_many_blocks(form: str, dtype: str, device: ModuleType) -> None:
+    """Blocks that run at once do not disturb each other."""
+    for n, size in ((20_011, 10), (3001, 200), (300, 4096), (20, 50257), (3, 128256)):
+        x = make(form, "plain", (n, size), dtype)
+        for arguments in ARGUMENTS:
+            given = of_form(arguments, form)
+            view = [given.get(name) for name in NAMES]
+            expected = cpu.truncate(widened(x), form == "logits", view, {})
+            np.testing.assert_array_equal(truncated(device, x, form, given), expected)

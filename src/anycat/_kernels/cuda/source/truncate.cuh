@@ -85,7 +85,8 @@ __device__ inline u64 count(const TruncatedRow& row, Cut cut, u32& turn) {
   return total;
 }
 
-// Reduce and scan the tiles of what is left.
+// Reduce and scan the tiles of what is left. Of each tile, a cut keeps the largest entry or nothing,
+// so that later cuts change no exponent that counts.
 __device__ inline RowScan measure(const TruncatedRow& row, Cut cut, Real offset,
                                   const TileStats& stats, u32& turn) {
   for (u64 j = 0; j < tile_count(row.size); ++j) {
@@ -139,7 +140,6 @@ __device__ inline Cut select(const TruncatedRow& row, Cut cut, Bits high, u64 ta
   }
   first = last - max_over_block(last - first, turn);
   end = max_over_block(end, turn);
-  if (low == cut.key) end = min(end, cut.last);
   while (first < end) {
     const u64 middle = first + (end - first) / 2;
     if (amount(Cut{low, middle}) >= target) end = middle;
@@ -217,14 +217,14 @@ truncate_rows(const PARAM* x, u64 size, u64 rows, const double* temperatures, do
       const u64 n = LOGITS && bits_of(divisor) == 0 ? 1 : (u64)k;
       if (n < size)
         cut = select(row, cut, high, n, turn, [&](Cut c) { return count(row, c, turn); });
+      RowScan scan = {0, 0, 0};
+      if (p < 1 || is_positive(m)) scan = measure(row, cut, offset, stats, turn);
       if (p < 1) {
-        const RowScan scan = measure(row, cut, offset, stats, turn);
         const u64 target = share_of(units_of_top_p(p), scan.total);
         cut = select(row, cut, high, target, turn,
                      [&](Cut c) { return mass(row, c, scan, stats, turn); });
       }
       if (is_positive(m)) {
-        measure(row, cut, offset, stats, turn);
         highest = tile_exponent(top, offset);
         u64 largest = 0;
         for (u64 j = 0; j < tiles; ++j) {
