@@ -128,11 +128,18 @@ def test_zeros_are_equal(cupy: ModuleType) -> None:
 
 
 def test_tiles_of_other_exponents(cupy: ModuleType) -> None:
-    """Once the largest entry of a tile is removed, the others have other integers."""
+    """Integers of tiles are compared and summed in one unit."""
     x = make("logits", "plain", (1, 3 * 4096), "float32")
     x[0, 5000], x[0, 9000] = 12, 30
     x[0, 4096:8192] += np.float32(14)
-    for arguments in ({"top_k": 3}, {"top_p": 1 - 1e-7}, {"top_k": 900, "min_p": 1e-9}):
+    arguments: dict[str, Any]
+    for arguments in (
+        {"top_k": 3},
+        {"top_p": 1 - 1e-7},
+        {"top_p": 1 - 1e-7, "min_p": 1e-6},
+        {"min_p": 1e-6},
+        {"top_k": 900, "min_p": 1e-9},
+    ):
         check(cupy, x, "logits", arguments)
         check(cupy, np.exp(x), "probs", arguments)
 
