@@ -13,6 +13,12 @@ template <typename Real> inline Real add(Real x, Real y) {
 template <typename Real> inline Real subtract(Real x, Real y) {
   return exactly([](Real x, Real y) { return x - y; }, x, y);
 }
+template <typename Real> inline Real divide(Real x, Real y) {
+  return exactly([](Real x, Real y) { return x / y; }, x, y);
+}
+inline float to_float(double x) {
+  return exactly([](double x) { return (float)x; }, x);
+}
 
 // cvt.rni.s32.f32 saturates, and NaN becomes 0.
 inline int round_to_int(float x) {

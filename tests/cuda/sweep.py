@@ -12,6 +12,7 @@ import cases
 import harness
 import rows
 
+from anycat._kernels import cuda
 from anycat._kernels.cuda import compile as compiling
 from anycat._kernels.cuda.costs import Costs
 from anycat._kernels.grid import DrawRange
@@ -41,6 +42,12 @@ def main(where: str, *changes: str) -> None:
         x = rows.make(form, "wide", shape, dtype)[: 1 if table else None]
         draws = DrawRange(3, len(x), 1, first, len(x), 1)
         digest.update(cases.draw(x, form, draws, out).tobytes())
+    cupy = sys.modules["cupy"]
+    for (form, dtype), shape in product(types, shapes):
+        x = cupy.asarray(rows.make(form, "wide", shape, dtype))
+        for p in (1, 0.9):
+            kept = cuda.truncate(x, form == "logits", (None, 5, p, 0.1), {})
+            digest.update(cupy.asnumpy(kept).tobytes())
     print(digest.hexdigest())
 
 

@@ -463,15 +463,26 @@ class Backend:
         kernels learn of the rows of the result.
         """
         view = self.on_cpu(x)
-        if view is None:
-            self._memory_of(x)
-            raise TypeError("truncate takes arrays in CPU memory, for now: move them there first")
-        given = [y if is_number(y) else self.on_cpu(y) for y in arguments]
-        with self.cpu.default_float_env():
-            if self.isdtype(x.dtype, "real floating") and self.untracked(x) is not None:
-                return self.from_kernel(self.cpu.truncate(view, logits, given, cache), x)
-            keep = self.cpu.kept(view, logits, given)
-        return self.kept(x, logits, self.from_kernel(keep, self.detach(x)), arguments)
+        memory, index = ("cpu", 0) if view is not None else self._memory_of(x)
+        kernels, like = _kernels.load(memory), self.detach(x)
+        with contextlib.ExitStack() as stack:
+            for y in (x, *arguments):
+                if not is_number(y):
+                    stack.enter_context(self.context(kernels, index, y))
+            module = kernels.array_module()
+            view = self.to_kernel(like, module) if view is None else view
+            given = [
+                y if is_number(y) else self.to_kernel(self.detach(y), module) for y in arguments
+            ]
+            found = kernels.truncate(view, logits, given, cache)
+            floating = self.isdtype(x.dtype, "real floating")
+            if floating and (found.dtype == view.dtype or arguments[0] is not None):
+                result = self.from_kernel(found, like)
+                on_device = memory != "cpu" and self.can_cache((x, result), x)
+                if on_device or self.untracked(x) is not None:
+                    return result
+            keep = self.from_kernel(kernels.keeps(found, logits), like)
+        return self.kept(x, logits, keep, arguments)
 
     def kept(self, x: Array, logits: bool, keep: Array, arguments: Sequence[Any]) -> Array:
         """Return parameters that are truncated to the categories that a mask keeps.

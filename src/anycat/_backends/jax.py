@@ -290,7 +290,8 @@ class _Keep(NamedTuple):
         cpu, given = _kernels.load("cpu"), map(np.asarray, arrays)
         arguments = [next(given) if x == _Given() else x for x in self.arguments]
         with cpu.default_float_env():  # XLA calls back with another
-            return cpu.kept(np.asarray(params), self.logits, arguments)
+            found = cpu.truncate(np.asarray(params), self.logits, arguments, {})
+            return cpu.keeps(found, self.logits)
 
 
 def _sample_later(

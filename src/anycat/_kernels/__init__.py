@@ -9,6 +9,11 @@ Each of ``cpu`` and ``cuda`` has these functions:
     draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
     ``done(n)`` is called, in any thread, when n more draws are made.
+``truncate(params, logits, arguments, cache)``
+    Return truncated parameters in the dtype in which kernels compute. The arguments, temperature,
+    top_k, top_p and min_p, are None, numbers, or arrays of the shape of the batch.
+``keeps(params, logits)``
+    Tell which categories truncated parameters have left.
 ``context(index, x)``
     A context in which the kernels can work on an array ``x`` of some library on device ``index``.
 ``array_module()``

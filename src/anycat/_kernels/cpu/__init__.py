@@ -11,7 +11,7 @@ from .draw import sample
 from .host import array_module, context, unavailable_reason
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count
-from .truncate import kept, truncate
+from .truncate import keeps, truncate
 
 __all__ = [
     "array_module",
@@ -20,7 +20,7 @@ __all__ = [
     "default_float_env",
     "entropy",
     "is_default_float_env",
-    "kept",
+    "keeps",
     "look_up",
     "mode",
     "normalized",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anycat._kernels.truncation import ARGUMENTS, clipped
+
 from .jit.truncate import truncate_rows
 from .rows import Rows
 from .sizes import TILE
@@ -22,9 +24,6 @@ WORKSPACE = (
     "values indices keys rest block_keys integers weights"
     " exponents before above equal tile_max tile_shift tile_offset counts masses"
 )
-LARGEST = 2**63 - 1
-# The dtype of each argument, and what stands for one that is not given.
-ARGUMENTS = (np.float64, 1.0), (np.int64, LARGEST), (np.float64, 1.0), (np.float64, 0.0)
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
@@ -34,7 +33,7 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     the batch. ``cache`` takes the tile statistics of the result.
     """
     temperature, *others = arguments
-    given = [*map(_argument, (temperature, *others), ARGUMENTS)]
+    given = list(map(_argument, (temperature, *others), ARGUMENTS))
     rows, dtype = Rows(params), params.dtype
     if temperature is not None or dtype.itemsize > 2 or dtype.kind not in "fV":
         dtype = rows.dtype
@@ -57,16 +56,6 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     return out
 
 
-def kept(params: Array, logits: bool, arguments: Iterable[Any]) -> Array:
-    """Return which entries truncation keeps; none of an invalid row."""
-    temperature, *others = arguments
-    given = (
-        (1.0 if temperature is None else temperature),
-        *others,
-    )  # for a result that is not narrow
-    return truncate(params, logits, given, {}) > (-np.inf if logits else 0)
-
-
 def _narrow(found: Array, out: Array) -> None:
     """Store float32 as float16 or bfloat16, from which they were widened."""
     if out.dtype == np.float16:
@@ -78,10 +67,11 @@ def _narrow(found: Array, out: Array) -> None:
 def _argument(x: Any, kind: tuple[Any, Any]) -> Array:
     """Return an argument with an entry for each row, or one for all."""
     dtype, absent = kind
-    if x is None:
-        x = absent
-    if isinstance(x, int):
-        x = min(x, LARGEST)
-    elif isinstance(x, np.ndarray) and x.dtype == np.uint64:
-        x = np.minimum(x, np.uint64(LARGEST))
-    return np.ascontiguousarray(x, dtype).reshape(-1)
+    return np.ascontiguousarray(clipped(x, absent), dtype).reshape(-1)
+
+
+def keeps(params: Array, logits: bool) -> Array:
+    """Tell which categories truncated parameters have left: none, if the row is invalid."""
+    if params.dtype.kind == "V":  # bfloat16, maybe without a name
+        params = (params.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return params > (-np.inf if logits else 0)

@@ -7,5 +7,6 @@ kernel is compiled when it is first needed for a type of parameters, and CuPy ke
 from .diagnose import array_module, unavailable_reason
 from .draw import sample
 from .streams import context
+from .truncate import keeps, truncate
 
-__all__ = ["array_module", "context", "sample", "unavailable_reason"]
+__all__ = ["array_module", "context", "keeps", "sample", "truncate", "unavailable_reason"]

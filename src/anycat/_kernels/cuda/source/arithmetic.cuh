@@ -28,6 +28,16 @@ __device__ inline float subtract(float x, float y) {
   asm("sub.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y));
   return r;
 }
+__device__ inline float divide(float x, float y) {
+  float r;
+  asm("div.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y));
+  return r;
+}
+__device__ inline float to_float(double x) {
+  float r;
+  asm("cvt.rn.f32.f64 %0, %1;" : "=f"(r) : "d"(x));
+  return r;
+}
 __device__ inline int round_to_int(float x) {
   int r;
   asm("cvt.rni.s32.f32 %0, %1;" : "=r"(r) : "f"(x));
@@ -42,6 +52,7 @@ __device__ inline double fma(double x, double y, double z) { return __fma_rn(x, 
 __device__ inline double multiply(double x, double y) { return __dmul_rn(x, y); }
 __device__ inline double add(double x, double y) { return __dadd_rn(x, y); }
 __device__ inline double subtract(double x, double y) { return __dsub_rn(x, y); }
+__device__ inline double divide(double x, double y) { return __ddiv_rn(x, y); }
 __device__ inline u32 bits_of(float x) { return __float_as_uint(x); }
 __device__ inline u64 bits_of(double x) { return (u64)__double_as_longlong(x); }
 __device__ inline float from_bits(u32 x) { return __uint_as_float(x); }

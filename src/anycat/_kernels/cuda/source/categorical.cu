@@ -13,3 +13,4 @@
 #include "cdf.cuh"
 #include "guide.cuh"
 #include "table.cuh"
+#include "truncate.cuh"

@@ -1,0 +1,20 @@
+"""The arguments of `truncate`, as the kernels for the CPU and for CUDA both take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LARGEST = 2**63 - 1
+# The dtype of temperature, top_k, top_p and min_p, and what stands for one that is not given.
+ARGUMENTS = (np.float64, 1.0), (np.int64, LARGEST), (np.float64, 1.0), (np.float64, 0.0)
+
+
+def clipped(x: Any, absent: float) -> Any:
+    """Return an argument, whose integers are at most the largest of int64."""
+    if x is None:
+        return absent
+    if isinstance(x, int):
+        return min(x, LARGEST)
+    return x.clip(max=LARGEST) if getattr(x, "dtype", None) == np.uint64 else x
