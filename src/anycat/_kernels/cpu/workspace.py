@@ -24,7 +24,7 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
     guide_entries = max(size // 2, MIN_GUIDE_ENTRIES)
     group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
     groups = _round_up(-(-size // group), 16) if group else 0
-    tiles = -(-size // TILE)
+    tiles, keys = -(-size // TILE), np.dtype(f"i{np.dtype(dtype).itemsize}")
     specs: dict[str, tuple[int, Any]] = {
         "random_words": (WORD_BUFFER + SPARE_WORDS, np.uint64),
         "found": (WORD_BUFFER, np.uint64),
@@ -36,9 +36,9 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         "group_cdf": (groups, np.uint64),
         **dict.fromkeys(("indices", "rest", "integers"), (size, np.uint64)),
         "values": (size, dtype),
-        "keys": (size, np.dtype(f"i{dtype.itemsize}") if dtype else None),
+        "keys": (size, keys),
         **dict.fromkeys(("counts", "masses"), (BUCKETS, np.uint64)),
-        "block_keys": (-(-size // BLOCK), np.dtype(f"i{dtype.itemsize}") if dtype else None),
+        "block_keys": (-(-size // BLOCK), keys),
         **dict.fromkeys(("before", "above", "equal"), (tiles, np.uint64)),
         **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
         "tile_max": (tiles + 1, np.float64),
