@@ -203,6 +203,27 @@ def is_void(values: list[float], kind: str) -> bool:
 # --- 3. Boundaries
 
 
+def integers(values: list[float], kind: str, form: Form) -> tuple[list[int], list[int], list[int]]:
+    """Return ``q`` of each category, and for each tile ``E - E_j`` and ``s_j``."""
+    if kind == "logits":
+        values = lowered(values, form)
+    cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
+    tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
+    highest = max(tile.exponent for tile in tiles if tile)
+    enough = (len(tiles) - 1).bit_length()
+    lower = [highest - tile.exponent if tile else 0 for tile in tiles]
+    bound = len(tiles)
+    for down, tile in zip(lower, tiles, strict=True):
+        bound += sum(tile.weights) >> (down + enough) if tile else 0
+    room = enough - min(enough, max(0, 62 - bound.bit_length()))
+    weights = [
+        q
+        for cut, tile in zip(cuts, tiles, strict=True)
+        for q in (tile.weights if tile else [0] * len(cut))
+    ]
+    return weights, lower, [down + room for down in lower]
+
+
 def boundaries(row: npt.NDArray[Any], kind: str) -> list[int] | None:
     """Return the boundaries ``C_k`` of a row; None if it is void."""
     if kind not in ("probs", "logits"):
@@ -210,22 +231,12 @@ def boundaries(row: npt.NDArray[Any], kind: str) -> list[int] | None:
     form, values = read(row)
     if is_void(values, kind):
         return None
-    if kind == "logits":
-        values = lowered(values, form)
-    cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
-    tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
-    highest = max(tile.exponent for tile in tiles if tile)
-    enough = (len(tiles) - 1).bit_length()
-    bound = len(tiles)
-    for tile in filter(None, tiles):
-        bound += sum(tile.weights) >> (highest - tile.exponent + enough)
-    room = enough - min(enough, max(0, 62 - bound.bit_length()))
+    weights, _, shifts = integers(values, kind, form)
     ends: list[int] = []
-    for cut, tile in zip(cuts, tiles, strict=True):
+    for j, shift in enumerate(shifts):
         before = ends[-1] if ends else 0
-        exponent, weights = tile or (highest, [0] * len(cut))
-        shift = highest - exponent + room
-        ends += [before + (partial >> shift) for partial in accumulate(weights)]
+        tile = weights[j * TILE : (j + 1) * TILE]
+        ends += [before + (partial >> shift) for partial in accumulate(tile)]
     return ends
 
 
@@ -271,27 +282,6 @@ def draw_by_seeds(
 
 
 # --- Truncation
-
-
-def integers(values: list[float], kind: str, form: Form) -> tuple[list[int], list[int], list[int]]:
-    """Return ``q`` of each category, and for each tile ``E - E_j`` and ``s_j``."""
-    if kind == "logits":
-        values = lowered(values, form)
-    cuts = [values[start : start + TILE] for start in range(0, len(values), TILE)]
-    tiles = [tile_of_probs(cut) if kind == "probs" else tile_of_logits(cut, form) for cut in cuts]
-    highest = max(tile.exponent for tile in tiles if tile)
-    enough = (len(tiles) - 1).bit_length()
-    lower = [highest - tile.exponent if tile else 0 for tile in tiles]
-    bound = len(tiles)
-    for down, tile in zip(lower, tiles, strict=True):
-        bound += sum(tile.weights) >> (down + enough) if tile else 0
-    room = enough - min(enough, max(0, 62 - bound.bit_length()))
-    weights = [
-        q
-        for cut, tile in zip(cuts, tiles, strict=True)
-        for q in (tile.weights if tile else [0] * len(cut))
-    ]
-    return weights, lower, [down + room for down in lower]
 
 
 def truncated(

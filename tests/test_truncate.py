@@ -22,19 +22,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# Weights, arguments, and the probabilities that remain.
-VECTORS: list[tuple[list[int], dict[str, Any], list[int]]] = [
-    ([1, 2, 3, 4], {"top_k": 3}, [0, 2, 3, 4]),
-    ([4, 3, 3, 2], {"top_k": 2}, [4, 3, 0, 0]),
-    ([2, 5, 5, 1], {"temperature": 0}, [0, 1, 0, 0]),
-    ([1, 2, 3, 4], {"top_p": 0.7}, [0, 0, 3, 4]),
-    ([15, 30, 30, 25], {"top_p": 0.8}, [0, 30, 30, 25]),
-    ([4, 3, 2, 1], {"top_k": 2, "top_p": 0.55}, [1, 0, 0, 0]),
-    ([8, 4, 2, 1], {"min_p": 0.5}, [8, 4, 0, 0]),
-    ([5, 3, 2], {"top_p": 0.6, "min_p": 0.5}, [5, 3, 0]),
-    ([1, 2, 4], {"temperature": 0.5, "top_p": 0.75}, [0, 0, 1]),
-    ([1, 2, 3, 4], {}, [1, 2, 3, 4]),
-    ([1, 2, 3, 4], {"top_k": 9, "top_p": 1, "min_p": 0}, [1, 2, 3, 4]),
+VECTORS = [
+    *rows.TRUNCATIONS,
     ([1, 2, 3, 4], {"mask": [True, True, False, False]}, [1, 2, 0, 0]),
     ([1, 2, 3, 4], {"mask": [True, True, True, False], "top_k": 1}, [0, 0, 1, 0]),
 ]

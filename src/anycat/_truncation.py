@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ._parameters import Form
 
     Array = Any
-    Shape = tuple[int, ...]
 
 NAMES = "temperature", "top_k", "top_p", "min_p"
 _WORD = 32  # bits of a packed mask

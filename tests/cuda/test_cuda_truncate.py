@@ -22,19 +22,6 @@ Array = np.ndarray[Any, Any]
 truncation: Any = importlib.import_module("anycat._kernels.cuda.truncate")
 
 NAMES = "temperature", "top_k", "top_p", "min_p"
-# Weights, arguments, and the weights that remain.
-VECTORS: list[tuple[list[int], dict[str, float], list[int]]] = [
-    ([1, 2, 3, 4], {"top_k": 3}, [0, 2, 3, 4]),
-    ([4, 3, 3, 2], {"top_k": 2}, [4, 3, 0, 0]),
-    ([2, 5, 5, 1], {"temperature": 0}, [0, 1, 0, 0]),
-    ([1, 2, 3, 4], {"top_p": 0.7}, [0, 0, 3, 4]),
-    ([15, 30, 30, 25], {"top_p": 0.8}, [0, 30, 30, 25]),
-    ([4, 3, 2, 1], {"top_k": 2, "top_p": 0.55}, [1, 0, 0, 0]),
-    ([8, 4, 2, 1], {"min_p": 0.5}, [8, 4, 0, 0]),
-    ([5, 3, 2], {"top_p": 0.6, "min_p": 0.5}, [5, 3, 0]),
-    ([1, 2, 4], {"temperature": 0.5, "top_p": 0.75}, [0, 0, 1]),
-    ([1, 2, 3, 4], {"top_k": 9, "top_p": 1, "min_p": 0}, [1, 2, 3, 4]),
-]
 ARGUMENTS: list[dict[str, float]] = [
     {"top_k": 1},
     {"top_k": 60, "top_p": 0.7},
@@ -78,7 +65,7 @@ def of_form(arguments: dict[str, float], form: str) -> dict[str, float]:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("form", ["probs", "logits"])
 def test_vectors(form: str, dtype: str, on_cpu: ModuleType) -> None:
-    for weights, arguments, left in VECTORS:
+    for weights, arguments, left in rows.TRUNCATIONS:
         if "temperature" in arguments and form == "probs":
             continue
         x = np.asarray(weights, dtype)

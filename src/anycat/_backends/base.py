@@ -580,6 +580,21 @@ def is_number(x: Any) -> bool:
     return x is None or isinstance(x, (int, float))  # PyTorch 2.8 cannot compile a union
 
 
+ARRAY = "an array"  # stands for one among arguments
+
+
+def take_arrays(arguments: Sequence[Any]) -> tuple[tuple[Any, ...], list[Array]]:
+    """Return arguments with their arrays replaced, and these."""
+    numbers = tuple(x if is_number(x) else ARRAY for x in arguments)
+    return numbers, [x for x in arguments if not is_number(x)]
+
+
+def put_arrays(arguments: Sequence[Any], arrays: Sequence[Array]) -> list[Any]:
+    """Return arguments with their arrays in place."""
+    given = iter(arrays)
+    return [x if is_number(x) else next(given) for x in arguments]
+
+
 @functools.cache
 def _traits(backend: Backend, dtype: Any, device: Any, *_: Any) -> Traits:
     xp = backend.xp

@@ -25,7 +25,7 @@ from anycat._kernels.layout import Block
 from anycat._parameters import FORMS
 from anycat._random import RowSeeds
 
-from .base import CHECKS, Backend, is_number
+from .base import CHECKS, Backend, put_arrays, take_arrays
 from .registry import backend_of
 
 if TYPE_CHECKING:
@@ -95,10 +95,9 @@ class DaskBackend(Backend):
     ) -> Array:
         """Return parameters that are truncated block by block. Arguments may be Dask arrays."""
         x, end = _whole_rows(x), x.ndim - 1
-        arrays = [y for y in arguments if not is_number(y)]
+        numbers, arrays = take_arrays(arguments)
         indexed = ((y, range(y.ndim)) for y in (x, *arrays))
         sizes, (x, *arrays) = unify_chunks(*itertools.chain(*indexed))
-        numbers = [y if is_number(y) else _GIVEN for y in arguments]
         task = functools.partial(_truncate, logits, numbers)
         ones = np.ones_like(x._meta, shape=(1,) * x.ndim)
         example = _truncate(logits, [None if y is None else 1 for y in arguments], None, ones)
@@ -255,15 +254,11 @@ def _located(start: Shape) -> Iterator[None]:
 
 # --- truncation ---------------------------------------------------------------------------------
 
-_GIVEN = "an array"
-
 
 def _truncate(
-    logits: bool, arguments: list[Any], _: Block | None, params: Array, *arrays: Array
+    logits: bool, arguments: Sequence[Any], _: Block | None, params: Array, *arrays: Array
 ) -> Array:
-    given = iter(arrays)
-    arguments = [next(given) if y == _GIVEN else y for y in arguments]
-    return backend_of(params).truncate(params, logits, arguments, {})
+    return backend_of(params).truncate(params, logits, put_arrays(arguments, arrays), {})
 
 
 # --- draws --------------------------------------------------------------------------------------

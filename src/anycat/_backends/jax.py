@@ -16,7 +16,7 @@ from anycat._kernels.keys import key_of_words
 from anycat._kernels.layout import Block
 from anycat._random import RandomBits
 
-from .base import Backend, is_number
+from .base import Backend, put_arrays, take_arrays
 from .mapped import draw_each
 
 if TYPE_CHECKING:
@@ -141,9 +141,9 @@ class JAXBackend(Backend):
         """Truncate as other libraries do, or when the compiled function runs if JAX traces."""
         if not any(map(self.is_traced, (x, *arguments))):
             return super().truncate(x, logits, arguments, cache)
-        arrays = [y for y in arguments if not is_number(y)]
+        numbers, arrays = take_arrays(arguments)
         keep = jax.pure_callback(
-            _Keep(logits, tuple(y if is_number(y) else _Given() for y in arguments)),
+            _Keep(logits, numbers),
             jax.ShapeDtypeStruct(x.shape, bool),
             *map(jax.lax.stop_gradient, (x, *arrays)),
             vmap_method="broadcast_all",
@@ -275,10 +275,6 @@ def _halves(x: Any) -> Array:
     return jnp.stack([x.astype(jnp.uint32), high.astype(jnp.uint32)], -1)
 
 
-class _Given(NamedTuple):
-    """Stands for an argument that is an array."""
-
-
 class _Keep(NamedTuple):
     """A truncation on the host, which tells what is kept."""
 
@@ -287,8 +283,8 @@ class _Keep(NamedTuple):
 
     def __call__(self, params: Array, *arrays: Array) -> Array:
         """Truncate all rows, also those of elements of ``vmap``."""
-        cpu, given = _kernels.load("cpu"), map(np.asarray, arrays)
-        arguments = [next(given) if x == _Given() else x for x in self.arguments]
+        cpu = _kernels.load("cpu")
+        arguments = put_arrays(self.arguments, [np.asarray(x) for x in arrays])
         with cpu.default_float_env():  # XLA calls back with another
             found = cpu.truncate(np.asarray(params), self.logits, arguments, {})
             return cpu.keeps(found, self.logits)

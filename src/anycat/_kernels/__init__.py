@@ -10,8 +10,9 @@ Each of ``cpu`` and ``cuda`` has these functions:
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
     ``done(n)`` is called, in any thread, when n more draws are made.
 ``truncate(params, logits, arguments, cache)``
-    Return truncated parameters in the dtype in which kernels compute. The arguments, temperature,
-    top_k, top_p and min_p, are None, numbers, or arrays of the shape of the batch.
+    Return truncated parameters, in the dtype in which kernels compute or in their own. The
+    arguments, temperature, top_k, top_p and min_p, are None, numbers, or arrays of the shape of the
+    batch.
 ``keeps(params, logits)``
     Tell which categories truncated parameters have left.
 ``context(index, x)``

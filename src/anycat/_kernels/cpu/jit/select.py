@@ -39,9 +39,11 @@ def select_count(keys, n, target, rest):
             above += np.uint64(key > pivot)
             equal += np.uint64(key == pivot)
         if reached + above >= target:
-            left, low = _keep_above(keys, rest, left, pivot), pivot + 1
+            low = pivot + 1
+            left = _keep(keys, rest, left, low, high)
         elif reached + above + equal < target:
-            left, high = _keep_below(keys, rest, left, pivot), pivot - 1
+            high = pivot - 1
+            left = _keep(keys, rest, left, low, high)
             reached += above + equal
         else:
             break
@@ -87,9 +89,11 @@ def select_mass(
             mass_above += above[t] >> shifts[t]
             mass += equal[t] >> shifts[t]
         if mass_above >= target:
-            left, low = _keep_above(keys, rest, left, pivot), pivot + 1
+            low = pivot + 1
+            left = _keep(keys, rest, left, low, high)
         elif mass < target:
-            left, high = _keep_below(keys, rest, left, pivot), pivot - 1
+            high = pivot - 1
+            left = _keep(keys, rest, left, low, high)
             for t in range(tiles):
                 before[t] = equal[t]
         else:
@@ -170,22 +174,11 @@ def _pivot(keys, rest, left, low, high, steps):
 
 
 @inner
-def _keep_above(keys, rest, left, pivot):
-    """Keep the entries above the pivot, in their order; return how many these are."""
+def _keep(keys, rest, left, low, high):
+    """Keep the entries in a range of keys, in their order; return how many these are."""
     n = ZERO
     for i in range(left):
         at = rest[i]
         rest[n] = at
-        n += np.uint64(keys[at] > pivot)
-    return n
-
-
-@inner
-def _keep_below(keys, rest, left, pivot):
-    """Keep the entries below the pivot, in their order; return how many these are."""
-    n = ZERO
-    for i in range(left):
-        at = rest[i]
-        rest[n] = at
-        n += np.uint64(keys[at] < pivot)
+        n += np.uint64(low <= keys[at] <= high)
     return n
