@@ -444,6 +444,9 @@ def test_dask_arguments_in_other_chunks() -> None:
     }
     dist = Categorical(logits=da.from_array(LOGITS, chunks=(2, 2, 20))).truncate(**given)
     np.testing.assert_array_equal(dist._param.compute(), expected_of(arguments))
+    wrong = da.from_array(np.array([[1], [1], [0], [1]]), chunks=2)
+    with pytest.raises(ValueError, match=r"top_k must be 1 or more; top_k\[0, 0\] is 0"):
+        Categorical(logits=da.from_array(LOGITS)).truncate(top_k=wrong).probs.compute()
     np.testing.assert_array_equal(
         dist.sample(3, rng=1).compute(),
         Categorical(logits=LOGITS).truncate(**arguments).sample(3, rng=1),

@@ -48,8 +48,8 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
     _validation.check_broadcast(name, tuple(x.shape), dist.batch_shape)
-    if dist._checks_now(name, x):
-        check_range(name, x)
+    if dist._validate:
+        x = backend.validate(name, x, dist.num_categories, {})
     return backend.xp.broadcast_to(x, dist.batch_shape)
 
 
