@@ -237,6 +237,29 @@ def test_integers_and_narrow_dtypes() -> None:
     assert half.truncate(temperature=0.3).dtype == np.float32
 
 
+@each_library
+def test_integer_logits_are_drawn_as_they_are_read(library: str) -> None:
+    """PyTorch's float32 would round them."""
+    x = np.array([[2**24 + 1, 2**24, 5], [7, 3, 5]], np.int32)
+    if library == "jax":
+        pytest.skip("JAX has no float64 by default")
+    dist = Categorical(logits=put(x, library))
+    for arguments in ({"top_k": 2}, {"mask": put(np.ones(x.shape, bool), library)}):
+        left = dist.truncate(**arguments)
+        assert get(left._param).dtype == np.float64
+        np.testing.assert_array_equal(get(left._param)[0, :2], [2**24 + 1, 2**24])
+        np.testing.assert_array_equal(get(left.sample(50, rng=3)), get(dist.sample(50, rng=3)))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4"])
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_byte_order(form: str, dtype: str) -> None:
+    x = np.array([[4, 1, 3, 2], [1, 5, 2, 5]], dtype)
+    dist, swapped = (Categorical(**{form: y}).truncate(top_k=2) for y in (x, x.astype(f">{dtype}")))
+    np.testing.assert_array_equal(swapped.probs, dist.probs)
+    np.testing.assert_array_equal(swapped.probs > 0, [[1, 0, 1, 0], [0, 1, 0, 1]])
+
+
 def test_unchecked_arguments_and_unsigned_draws() -> None:
     jax = pytest.importorskip("jax")
     x = np.ones((2, 3), np.float32)

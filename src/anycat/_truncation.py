@@ -124,10 +124,14 @@ def lowest(form: Form) -> float:
 
 
 def _with_lowest(dist: Any) -> Array:
-    """Return the parameter in a dtype that has the lowest one: integers have no -inf."""
-    if dist._form is not LOGITS or dist._backend.isdtype(dist._param.dtype, "real floating"):
-        return dist._param
-    return dist._xp.astype(dist._param, dist.dtype)
+    """Return the parameter in a dtype that has the lowest one: integers have no -inf.
+
+    They become what draws read them as, not PyTorch's float32.
+    """
+    backend, param = dist._backend, dist._param
+    if dist._form is not LOGITS or backend.isdtype(param.dtype, "real floating"):
+        return param
+    return dist._xp.astype(param, backend.widest_float(param))
 
 
 def truncated(dist: Any, arguments: list[Any], cache: dict[str, Any]) -> Array:

@@ -636,7 +636,7 @@ class Categorical:
         Categorical
             Its parameters are 0, or ``-inf``, for categories that are removed, and unchanged for
             others, unless there is a temperature: then they are ``(logits - max) / temperature``.
-            Probabilities are not clamped.
+            Integer logits become float64. Probabilities are not clamped.
 
         Raises
         ------

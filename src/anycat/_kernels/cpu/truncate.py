@@ -34,7 +34,7 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     """
     temperature, *others = arguments
     given = list(map(_argument, (temperature, *others), ARGUMENTS))
-    rows, dtype = Rows(params), params.dtype
+    rows, dtype = Rows(params), params.dtype.newbyteorder("=")
     if temperature is not None or dtype.itemsize > 2 or dtype.kind not in "fV":
         dtype = rows.dtype
     stats = TileStats.empty(rows.count, rows.size)
