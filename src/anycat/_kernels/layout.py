@@ -18,19 +18,31 @@ if TYPE_CHECKING:
     Index = tuple[slice | EllipsisType, ...]
 
 
+# What is made of draws: the names of the functions of kernels that do it.
+SAMPLE, DISTINCT, COUNTS = "sample", "sample_distinct", "sample_counts"
+
+
 class Block(NamedTuple):
-    """A block of an output of shape ``whole``: its own shape, and where it starts."""
+    """A block of draws of shape ``whole``: its own shape, and where it starts.
+
+    Of any kind but `SAMPLE`, the first axis is that of the draws of each row.
+    """
 
     shape: Shape
     start: Shape
     whole: Shape
     first: int = 0
-    """The draw index of the first draw of the whole output."""
+    """The draw index of the first draw of the whole."""
+    kind: str = SAMPLE
 
     @classmethod
-    def all_of(cls, shape: Shape, first: int = 0) -> Block:
-        """Return the block that is the whole output."""
-        return cls(shape, (0,) * len(shape), shape, first)
+    def all_of(cls, shape: Shape, first: int = 0, kind: str = SAMPLE) -> Block:
+        """Return the block of all draws."""
+        return cls(shape, (0,) * len(shape), shape, first, kind)
+
+    def output_shape(self, size: int) -> Shape:
+        """Return the shape of the output for rows of ``size`` categories."""
+        return (*self.shape[1:], size) if self.kind == COUNTS else self.shape
 
     def of_whole_rows(self, ndim: int) -> Block:
         """Return the same block, if it is a part along other axes than the last ``ndim`` only."""
