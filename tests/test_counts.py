@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import golden
 import numpy as np
@@ -20,9 +20,6 @@ from anycat import Categorical
 from anycat._kernels import cpu
 from anycat._kernels.cpu.sizes import LANES, TILE
 from anycat._kernels.grid import DrawRange
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Array = np.ndarray[Any, Any]
 
@@ -215,68 +212,6 @@ def test_frequencies() -> None:
 # --- arguments ----------------------------------------------------------------------------------
 
 ONE = Categorical([0.5, 0.5, 0.0])
-BATCH = Categorical(np.ones((2, 3)))
-UNCHECKED = Categorical(np.ones((2, 3)), validate_args=False)
-
-MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: ONE.sample_counts(2.0), TypeError, "n must be an integer; got 2.0"),
-    (lambda: ONE.sample_counts(True), TypeError, "n must be an integer; got True"),
-    (lambda: ONE.sample_counts((2,)), TypeError, "n must be an integer; got (2,)"),
-    (
-        lambda: ONE.sample_counts(np.random.default_rng(0)),
-        TypeError,
-        "n must be an integer; got Generator: did you mean rng=?",
-    ),
-    (lambda: ONE.sample_counts(-1), ValueError, "n must not be negative; got -1"),
-    (
-        lambda: ONE.sample_counts(128, dtype=np.int8),
-        ValueError,
-        "dtype must hold numbers up to n = 128; got int8",
-    ),
-    (
-        lambda: ONE.sample_counts(2**63),
-        ValueError,
-        "dtype must hold numbers up to n = 9223372036854775808; got int64",
-    ),
-    (
-        lambda: BATCH.expand((6, 2)).sample_counts(2**62),
-        ValueError,
-        "n is too large: draw indices end at 2**64; got 4611686018427387904",
-    ),
-    (
-        lambda: ONE.sample_counts(9, start=2**64 - 1),
-        ValueError,
-        "start is too large: draw indices end at 2**64; got 18446744073709551615",
-    ),
-    (
-        lambda: UNCHECKED.sample_counts(9, dtype=np.uint8),
-        ValueError,
-        "dtype must be signed if rows are not checked, because invalid rows give -1; got uint8",
-    ),
-    (
-        lambda: ONE.sample_counts(2, dtype="f4"),
-        TypeError,
-        "dtype must be an integer dtype; got 'f4'",
-    ),
-    (
-        lambda: ONE.sample_counts(2, start=[1]),
-        TypeError,
-        "start must be an int where no seeds are given; got [1]",
-    ),
-    (
-        lambda: ONE.sample_counts(2, rng=1, seeds=1),
-        ValueError,
-        "give either rng or seeds; got both",
-    ),
-    (lambda: ONE.sample_counts(2, rng=-1), ValueError, "rng must not be negative; got -1"),
-]
-
-
-@pytest.mark.parametrize(("call", "error", "message"), MESSAGES, ids=[x[2][:60] for x in MESSAGES])
-def test_messages_of_counts(call: Callable[[], Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error) as caught:
-        call()
-    assert str(caught.value) == message
 
 
 def test_n_may_be_of_numpy() -> None:

@@ -140,7 +140,7 @@ def draw(
     with _progress.report(math.prod(block.shape)) as done:
         for place, rows, draws in cuts.parts(block.first) if out.size else ():
             if counts:
-                part = out[None][rows].reshape(draws.rows, size)
+                part = out[rows].reshape(draws.rows, size)
             else:
                 part = out[place].transpose(cuts.order).reshape(draws[:3])
             direct = part.flags.c_contiguous and part.dtype == written
