@@ -119,7 +119,7 @@ def _draw_long_rows(
         _draw_block(x, args, cache if rows.count == 1 and rows.is_zero_copy else {}, cost, done)
 
     cost = NS_PER_ELEMENT * rows.size
-    if rows.count >= thread_count():
+    if rows.count >= max(2, thread_count()):
         rows.each_block(draw, cost + NS_PER_DRAW_OF_LONG_ROW * grid.draws, 1)
         return
     for r in range(rows.count):
@@ -159,6 +159,7 @@ def _draw_block(
         more = not long.draw_distinct_long_rows(x, *args, budget, *workspace, *left)
         before = finished
         finished = int(left.numbers[long.ROW]) * draws + int(left.numbers[long.DRAW])
-        done(finished - before)
+        if finished > before:
+            done(finished - before)
         if more and left.numbers[long.STAGE] < long.MEASURED:
             measure(left)
