@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NS_PER_ELEMENT = 1.0
 LIST = "values indices rest integers"
+ABSENT = [np.array([x], dtype) for dtype, x in ARGUMENTS]
 WORKSPACE = "block_keys weights exponents before above equal tile_max tile_shift tile_offset"
 
 
@@ -31,7 +32,7 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     the batch. ``cache`` takes the tile statistics of the result.
     """
     temperature, *others = arguments
-    given = list(map(_argument, (temperature, *others), ARGUMENTS))
+    given = list(map(_argument, (temperature, *others), ARGUMENTS, ABSENT))
     rows, dtype = Rows(params), params.dtype
     half, narrow = dtype.kind == "f", dtype.itemsize == 2 and dtype.kind in "fV"
     if temperature is not None or not narrow or not dtype.isnative:
@@ -39,8 +40,8 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     stats = TileStats.empty(rows.count, rows.size)
     out = np.empty(params.shape, dtype)
     flat = out.reshape(-1) if dtype == rows.dtype else out.reshape(-1).view(np.uint16)
-    # Of no more than two blocks for each of the first entries, all may be listed; and one more.
-    listed = 1 + min(rows.size, 2 * BLOCK * int(given[1].max(initial=1)))
+    # All of two blocks, at most, may be listed for each of the first entries.
+    listed = min(rows.size, 2 * BLOCK * int(given[1].max(initial=1)))
 
     def task(x: Array, row: int) -> None:
         part = flat[row * rows.size : row * rows.size + x.size]
@@ -58,10 +59,9 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     return out
 
 
-def _argument(x: Any, kind: tuple[Any, Any]) -> Array:
+def _argument(x: Any, kind: tuple[Any, Any], absent: Array) -> Array:
     """Return an argument with an entry for each row, or one for all."""
-    dtype, absent = kind
-    return np.ascontiguousarray(clipped(x, absent), dtype).reshape(-1)
+    return absent if x is None else np.ascontiguousarray(clipped(x, 0), kind[0]).reshape(-1)
 
 
 def keeps(params: Array, logits: bool) -> Array:

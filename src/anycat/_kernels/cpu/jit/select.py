@@ -8,10 +8,23 @@ as it should take, pivots halve the range of keys, so that no input is slow.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from .bits import bit_length, bits_of, flip_negative
 from .constants import ONE, TILE, TWO, ZERO
 from .entry import inner
+
+
+@intrinsic
+def trailing_zeros(context, n):
+    """Return the number of zeros below the lowest one of an integer, which is not zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
 
 
 @inner

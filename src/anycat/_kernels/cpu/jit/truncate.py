@@ -14,7 +14,7 @@ import numpy as np
 from .bits import flip_negative, from_bits, multiply_high
 from .constants import BLOCK, FRACTION_BITS, HALF, ONE, TILE, ZERO
 from .entry import entry, inner
-from .select import key_of, largest_reached, select_count, select_mass
+from .select import key_of, largest_reached, select_count, select_mass, trailing_zeros
 from .tiles import scan_tiles, tile_count
 from .weights import (
     EMPTY_EXPONENT,
@@ -29,7 +29,7 @@ from .widen import narrowed
 
 TWO_44, TWO_64 = 2.0**44, 2.0**64
 SCATTER = np.uint64(37)  # odd, to sample no entry of each block at the same place
-MARGIN = 0.6  # of the mass below a bound, as a sample shows it, lest it be too high
+DEVIATIONS = 4.0  # of what a sample shows, on the safe side
 
 
 @entry
@@ -157,14 +157,25 @@ def _share(share, total):
 def _fill_block_keys(x, begin, size, logits, block_keys):
     """Store the largest key of each block; return the largest value, or NaN if any is invalid."""
     high = low = key_of(x[begin])
-    for b in range((size + BLOCK - ONE) // BLOCK):
-        highest = lowest = key_of(x[begin + b * BLOCK])
-        for i in range(begin + b * BLOCK, begin + min(b * BLOCK + BLOCK, size)):
-            key = key_of(x[i])
-            highest, lowest = max(highest, key), min(lowest, key)
+    for b in range(np.uint64(block_keys.size)):
+        n = min(BLOCK, size - b * BLOCK)
+        if n == BLOCK:  # a loop of constant length, which is faster
+            highest, lowest = _extreme_keys(x, begin + b * BLOCK, BLOCK)
+        else:
+            highest, lowest = _extreme_keys(x, begin + b * BLOCK, n)
         block_keys[b] = highest
         high, low = max(high, highest), min(low, lowest)
     return max_if_valid(high, low, logits)
+
+
+@inner
+def _extreme_keys(x, begin, n):
+    """Return the largest and the smallest key of some entries."""
+    highest = lowest = key_of(x[begin])
+    for i in range(n):
+        key = key_of(x[begin + i])
+        highest, lowest = max(highest, key), min(lowest, key)
+    return highest, lowest
 
 
 @inner
@@ -199,10 +210,15 @@ def _list(x, begin, size, low, most, peak, heat, block_keys, values, indices):
         if block_keys[b] < low or (block_keys[b] == low and most == ZERO):
             continue
         most -= np.uint64(block_keys[b] == low)
-        for i in range(b * BLOCK, min(b * BLOCK + BLOCK, size)):
-            value = _tempered(x[begin + i], peak, heat)
-            values[n], indices[n] = value, i
-            n += np.uint64(np.int64(key_of(value)) >= low)
+        hits = ZERO  # a bit for each entry: a loop of its own, which is vectorized
+        for i in range(min(BLOCK, size - b * BLOCK)):
+            value = _tempered(x[begin + b * BLOCK + i], peak, heat)
+            hits |= np.uint64(key_of(value) >= low) << i
+        while hits:
+            i = b * BLOCK + trailing_zeros(hits)
+            values[n], indices[n] = _tempered(x[begin + i], peak, heat), i
+            n += ONE
+            hits &= hits - ONE
     return n
 
 
@@ -216,10 +232,19 @@ def _list_first(
     of what is listed, and ``count`` blocks have enough entries that equal it.
     """
     blocks = np.uint64(block_keys.size)
-    low = np.int64(key_of(x.dtype.type(-np.inf if logits else 0)))
+    low = lowest = np.int64(key_of(x.dtype.type(-np.inf if logits else 0)))
     if count < blocks:
         low = largest_reached(block_keys, blocks, count)
+    elif count < size and size > TILE:
+        sample = _fill_sample(x, begin, size, peak, heat, values)
+        for i in range(sample):
+            integers[i] = ONE
+        expected = np.float64(count) * np.float64(sample) / np.float64(size)
+        first = np.uint64(expected + DEVIATIONS * math.sqrt(expected))
+        low = _bound_by_sample(values, integers, sample, sample - min(first, sample))
     n = _list(x, begin, size, low, count, peak, heat, block_keys, values, indices)
+    if n < count and low > lowest:
+        n = _list(x, begin, size, lowest, count, peak, heat, block_keys, values, indices)
     if n > count:
         key, last = select_count(values, n, count, rest)
         n = _cut(values, indices, integers, n, key, last)  # there are no integers yet
@@ -242,9 +267,15 @@ def _list_mass(
         exponents, tile_max, tile_shift, tile_offset,
     )  # fmt: skip
     target = max(_share(share, tile_offset[tiles]), ONE)
+    sample = _fill_sample(x, begin, size, peak, heat, values)
+    offset = logit_offset(np.float64(top), logits)
+    _, scale = fill_weights(values, ZERO, sample, logits, np.float64(top), offset, weights)
+    for i in range(sample):
+        integers[i] = integer_weight(weights[i], scale)
     headroom = tile_shift[tiles] + FRACTION_BITS - exponents[tiles]
-    below = MARGIN * np.float64(tile_offset[tiles] - target) * 2.0**headroom
-    low = _bound_of_mass(x, begin, size, logits, peak, heat, below, values, integers, weights)
+    below = np.float64(tile_offset[tiles] - target) * 2.0**headroom  # in the unit of the sample
+    below *= np.float64(sample) / np.float64(size) / (1 + 4 * DEVIATIONS / math.sqrt(sample))
+    low = _bound_by_sample(values, integers, sample, np.uint64(min(below, 2.0**62)))
     while True:
         n = _list(x, begin, size, low, size, peak, heat, block_keys, values, indices)
         _weigh(values, indices, n, logits, top, weights, integers, exponents)
@@ -254,27 +285,27 @@ def _list_mass(
 
 
 @inner
-def _bound_of_mass(x, begin, size, logits, peak, heat, below, values, integers, weights):
-    """Return a key such that smaller entries should have a mass of ``below``, by a sample.
-
-    ``below`` is in units of the row's largest tile.
-    """
-    top, count = _tempered(peak, peak, heat), min(size // BLOCK, TILE)
-    step = size // count
-    for i in range(count):
+def _fill_sample(x, begin, size, peak, heat, values):
+    """Store a sample of a row; return how many entries that is."""
+    n = min(size // BLOCK, TILE)
+    step = size // n
+    for i in range(n):
         values[i] = _tempered(x[begin + i * step + i * SCATTER % step], peak, heat)
-    offset = logit_offset(np.float64(top), logits)
-    _, scale = fill_weights(values, ZERO, count, logits, np.float64(top), offset, weights)
+    return n
+
+
+@inner
+def _bound_by_sample(values, integers, n, most):
+    """Return the largest key such that the entries below it have a sum of ``most`` at most."""
     low = high = np.int64(key_of(values[ZERO]))
-    for i in range(count):
-        integers[i] = integer_weight(weights[i], scale)
-        low, high = min(low, np.int64(key_of(values[i]))), max(high, np.int64(key_of(values[i])))
-    most = np.uint64(min(below / np.float64(step), 2.0**62))
+    for i in range(n):
+        key = np.int64(key_of(values[i]))
+        low, high = min(low, key), max(high, key)
     while low < high:
-        middle, sum_below = (low | high) - ((low ^ high) >> 1), ZERO
-        for i in range(count):
-            sum_below += integers[i] if key_of(values[i]) < middle else ZERO
-        if sum_below <= most:
+        middle, below = (low | high) - ((low ^ high) >> 1), ZERO
+        for i in range(n):
+            below += integers[i] if key_of(values[i]) < middle else ZERO
+        if below <= most:
             low = middle
         else:
             high = middle - 1
