@@ -12,7 +12,7 @@ from .jit.truncate import truncate_rows
 from .rows import Rows
 from .sizes import BLOCK, TILE
 from .tiles import TileStats
-from .workspace import BUCKETS, allocate
+from .workspace import allocate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 NS_PER_ELEMENT = 1.0
+NS_PER_ELEMENT_OF_FEW = 0.2  # to keep few of them
 LIST = "values indices rest integers"
 ABSENT = [np.array([x], dtype) for dtype, x in ARGUMENTS]
 WORKSPACE = "block_keys weights exponents before above equal tile_max tile_shift tile_offset"
@@ -46,14 +47,12 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     def task(x: Array, row: int) -> None:
         part = flat[row * rows.size : row * rows.size + x.size]
         of_result = stats.part(row, row + x.size // rows.size)
-        workspace = (
-            *allocate(listed, rows.dtype, LIST),
-            *np.empty((2, BUCKETS if listed > BUCKETS else 0), np.uint64),
-            *allocate(rows.size, rows.dtype, WORKSPACE),
-        )
-        truncate_rows(x, rows.size, logits, row, *given, half, part, *of_result, *workspace)
+        lists = allocate(listed, rows.dtype, LIST)
+        workspace = allocate(rows.size, rows.dtype, WORKSPACE)
+        truncate_rows(x, rows.size, logits, row, *given, half, part, *of_result, *lists, *workspace)
 
-    rows.each_block(task, NS_PER_ELEMENT * rows.size, 1)
+    cost = NS_PER_ELEMENT_OF_FEW if listed < rows.size else NS_PER_ELEMENT
+    rows.each_block(task, cost * rows.size, 1)
     if rows.size > TILE:
         cache["tile stats"] = stats
     return out

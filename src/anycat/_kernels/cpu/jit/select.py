@@ -16,6 +16,8 @@ from .bits import bit_length, bits_of, flip_negative
 from .constants import ONE, TILE, TWO, ZERO
 from .entry import inner
 
+FEW, HALVINGS = 256, 12
+
 
 @intrinsic
 def trailing_zeros(context, n):
@@ -88,18 +90,15 @@ def select_count(values, n, target, rest):
 
 
 @inner
-def select_mass(
-    values, n, target, integers, indices, shifts, before, above, equal, rest, counts, masses
-):
+def select_mass(values, n, target, integers, indices, shifts, before, above, equal, rest):
     """Return the key and the position of the entry by which a sum of ``target`` is reached.
 
     The sum is that of a cdf: ``integers`` are summed for each tile, and these sums are shifted
     right by ``shifts``, and added. ``indices`` are categories, which tell the tiles. ``before``,
-    ``above`` and ``equal`` are workspace, with an entry for each tile; ``counts`` and ``masses``,
-    with one for each bucket.
+    ``above`` and ``equal`` are workspace, with an entry for each tile.
     """
     tiles = np.uint64(before.size)
-    left = _narrow(values, n, target, integers, indices, shifts, before, rest, counts, masses)
+    left = _narrow(values, n, target, integers, indices, shifts, before, equal, rest)
     low, high = _range(values, rest, left)
     steps = TWO * bit_length(left)
     while True:
@@ -142,48 +141,41 @@ def select_mass(
 
 
 @inner
-def _narrow(values, n, target, integers, indices, shifts, before, rest, counts, masses):
+def _narrow(values, n, target, integers, indices, shifts, before, ends, rest):
     """List the entries among which the target is reached in ``rest``; return how many these are.
 
-    ``before`` takes the sums of tiles over larger entries. Entries are put into buckets by the
-    leading bits of their keys, to find in which buckets it can be: the floors of sums are the sums
-    of floors, or up to one more for each entry.
+    ``before`` takes the sums of tiles over larger entries. Of many entries, the range of keys is
+    halved some times beforehand, by vectorized loops over the entries of each tile. ``ends`` is
+    workspace for where these end.
     """
-    for t in range(np.uint64(before.size)):
-        before[t] = ZERO
-    first = last = np.uint64(counts.size)
-    if n <= first or first == ZERO:
-        for i in range(n):
-            rest[i] = i
-        return n
-    for b in range(first):
-        counts[b] = masses[b] = ZERO
+    tiles, left = np.uint64(before.size), ZERO
+    for t in range(tiles):
+        before[t] = ends[t] = ZERO
     for i in range(n):
-        b = _bucket(values, i, last)
-        counts[b] += ONE
-        masses[b] += integers[i] >> np.uint64(shifts[indices[i] // TILE])
-    mass = count = ZERO
-    while mass < target and first > ZERO:
-        first -= ONE
-        mass += masses[first]
-        count += counts[first]
-        if mass + count < target:
-            last = first
-    left, buckets = ZERO, np.uint64(counts.size)
+        ends[indices[i] // TILE] = i + ONE
+        rest[i] = i
+    low, high = _range(values, rest, n)
+    for _ in range(HALVINGS if n > FEW else 0):
+        if low == high:
+            break
+        middle, mass, i = (low | high) - ((low ^ high) >> 1), ZERO, ZERO
+        for t in range(tiles):
+            total = ZERO
+            for j in range(i, ends[t]):
+                total += integers[j] if key_of(values[j]) >= middle else ZERO
+            mass += total >> np.uint64(shifts[t])
+            i = max(i, ends[t])
+        if mass >= target:
+            low = middle
+        else:
+            high = middle - 1
     for i in range(n):
-        b = _bucket(values, i, buckets)
-        if b >= last:
+        key = np.int64(key_of(values[i]))
+        if key > high:
             before[indices[i] // TILE] += integers[i]
         rest[left] = i
-        left += np.uint64(first <= b < last)
+        left += np.uint64(low <= key <= high)
     return left
-
-
-@inner
-def _bucket(values, i, buckets):
-    """Return the bucket of an entry."""
-    down = 8 * values.itemsize - bit_length(buckets - ONE)
-    return np.uint64((np.int64(key_of(values[i])) >> down) + np.int64(buckets >> ONE))
 
 
 @inner

@@ -35,7 +35,7 @@ DEVIATIONS = 4.0  # of what a sample shows, on the safe side
 @entry
 def truncate_rows(
     x, size, logits, row, temperature, top_k, top_p, min_p, half, out,
-    all_max, all_shift, all_offset, values, indices, rest, integers, counts, masses,
+    all_max, all_shift, all_offset, values, indices, rest, integers,
     block_keys, weights, exponents, before, above, equal, tile_max, tile_shift, tile_offset,
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all.
@@ -78,9 +78,8 @@ def truncate_rows(
                 )  # fmt: skip
             target = max(_share(share, tile_offset[tiles]), ONE)
             key, last = select_mass(
-                values, n, target, integers, indices, tile_shift, before, above, equal, rest,
-                counts, masses,
-            )  # fmt: skip
+                values, n, target, integers, indices, tile_shift, before, above, equal, rest
+            )
             listed, n = True, _cut(values, indices, integers, n, key, last)
         if valid and m > 0:
             if not listed:
@@ -370,9 +369,7 @@ def _weigh(values, indices, n, logits, top, weights, integers, exponents):
 
 
 @inner
-def _sum_tiles(
-    values, indices, integers, n, logits, exponents, tile_max, tile_shift, tile_offset
-):
+def _sum_tiles(values, indices, integers, n, logits, exponents, tile_max, tile_shift, tile_offset):
     """Compute the tile statistics of a row that has only what is listed: if nothing, no weight."""
     tiles = np.uint64(exponents.size) - ONE
     lowest = (-np.inf if logits else 0.0) if n else np.nan
