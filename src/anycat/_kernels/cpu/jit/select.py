@@ -16,7 +16,8 @@ from .bits import bit_length, bits_of, flip_negative
 from .constants import ONE, TILE, TWO, ZERO
 from .entry import inner
 
-FEW, HALVINGS = 256, 12
+FEW = 256  # entries, to which quickselect is applied at once
+HALVINGS = 12  # of the range of keys of more entries beforehand
 
 
 @intrinsic
