@@ -12,7 +12,6 @@ from .sizes import BLOCK, CHILDREN, SPARE_WORDS, TILE, WORD_BUFFER
 
 MIN_GUIDE_ENTRIES = 2048
 FIELDS, NUMBERS = 4, 12  # of a tile and a row: see `jit.distinct_long`
-BUCKETS = 1 << 14  # by which entries are counted; of fewer entries, none are
 
 
 def allocate(size: int, dtype: Any, names: str) -> tuple[np.ndarray[Any, Any], ...]:
@@ -40,8 +39,6 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         "group_cdf": (groups, np.uint64),
         **dict.fromkeys(("indices", "rest", "integers"), (size, np.uint64)),
         "values": (size, dtype),
-        "keys": (size, keys),
-        **dict.fromkeys(("counts", "masses"), (BUCKETS, np.uint64)),
         "block_keys": (-(-size // BLOCK), keys),
         **dict.fromkeys(("before", "above", "equal"), (tiles, np.uint64)),
         **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
