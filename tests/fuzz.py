@@ -490,6 +490,33 @@ def check_truncate(case: Case) -> None:
     case.counts["truncated rows"] += 1
 
 
+def check_distinct(case: Case) -> None:
+    """Each draw without replacement is that of a row that has lost those before."""
+    n = case.random.choice((1, 2, 3, min(case.size, 12) + 1))
+    if n * case.plain.size > 4 * hostile.MAX_ENTRIES:
+        return
+    dist, left = case.new(case.params.given), case.drawn.copy()
+    found = hostile.get(dist.sample(n, replace=False, rng=case.rng()))
+    rows = left.reshape(-1, case.size)
+    for j in range(n):
+        expected = np.asarray(case.new(left).sample(rng=case.rng(), start=j))
+        equal(found[j], expected, f"draw {j} without replacement")
+        (drawn,) = np.nonzero(expected.reshape(-1) >= 0)
+        rows[drawn, expected.reshape(-1)[drawn]] = 0 if case.form == "probs" else -np.inf
+
+
+def check_counts(case: Case) -> None:
+    """Counts are those of the draws."""
+    n, rows = case.random.choice((0, 1, 5, 300)), math.prod(case.batch)
+    if n * rows > MAX_DRAWS:
+        return
+    draws = hostile.get(case.dist.sample(n, rng=case.rng())).reshape(n, rows)
+    place = np.where(draws < 0, 0, draws) + np.arange(rows) * case.size
+    counts = np.bincount(place.reshape(-1), minlength=case.plain.size).reshape(case.plain.shape)
+    expected = np.where(case.expected.draws[..., None], counts, -1)
+    equal(case.dist.sample_counts(n, rng=case.rng()), expected, "the counts")
+
+
 # --- checks of values ---------------------------------------------------------------------------
 
 
@@ -793,6 +820,8 @@ CHECKS: dict[str, tuple[int, Callable[[Case], None]]] = {  # how often, and the 
     "parts": (2, check_parts),
     "seeds": (2, check_seeds),
     "truncate": (4, check_truncate),
+    "distinct": (2, check_distinct),
+    "counts": (2, check_counts),
     "log_prob": (4, check_log_prob),
     "prob": (2, check_prob),
     "cdf": (2, check_cdf),

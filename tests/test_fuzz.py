@@ -92,6 +92,10 @@ def next_in_other_dtypes(draws: Any, options: Any) -> Any:
     return draws + (draws == 0) if "dtype" in options else draws
 
 
+def next_without_replacement(draws: Any, options: Any) -> Any:
+    return draws if options.get("replace", True) else draws + (draws == 0)
+
+
 def one_word_more(draws: Any, options: Any) -> Any:
     rng = options.get("rng")
     if isinstance(rng, np.random.BitGenerator):
@@ -118,6 +122,8 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "other draws": ("oracle", changed("sample", next_category)),
     "other draws in other dtypes": ("ways", changed("sample", next_in_other_dtypes)),
     "a word more is taken": ("generator", changed("sample", one_word_more)),
+    "other draws without replacement": ("distinct", changed("sample", next_without_replacement)),
+    "other counts": ("counts", changed("sample_counts", lambda x, _: x + 1)),
     "another part": ("parts", changed("__getitem__", lambda part, _: part.expand((2, 1)))),
     "other seeds": (
         "seeds",

@@ -14,6 +14,7 @@ from cases import LAYOUTS, make
 
 from anycat import Categorical
 from anycat._backends import registry
+from anycat._kernels.layout import Block
 from anycat._random import RandomBits
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def sample(
     """Draw as the class does for an array of CuPy's."""
     dtype, logits = np.dtype(np.int64), form == "logits"
     bits = RandomBits(rng, registry.reader_of(rng))
-    draws = registry.backend_of(x).sample(x, logits, shape + batch, bits, dtype, {})
+    block = Block.all_of(shape + batch)
+    draws = registry.backend_of(x).sample(x, logits, block, bits, dtype, {})
     assert type(draws) is harness.ndarray
     return np.asarray(draws)
 
