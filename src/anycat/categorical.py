@@ -6,7 +6,7 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from . import _parameters, _pickling, _truncation, _validation
+from . import _display, _parameters, _pickling, _truncation, _validation
 from ._backends import registry
 from ._backends.base import cached, is_number
 from ._parameters import LOGITS, PROBS
@@ -362,12 +362,10 @@ class Categorical(Generic[ArrayT]):
         return new
 
     def __repr__(self) -> str:
-        if self._backend is None:  # see `_unflatten`
-            return f"{type(self).__name__}({self._form.name}: {self._param!r})"
-        return (
-            f"{type(self).__name__}({self._form.name}: {self.dtype}, "
-            f"batch_shape={self.batch_shape}, num_categories={self.num_categories})"
-        )
+        return _display.text(self)
+
+    def _repr_html_(self) -> str:
+        return _display.html(self)
 
     # --- shapes ---------------------------------------------------------------------------------
 
@@ -1136,6 +1134,38 @@ class Categorical(Generic[ArrayT]):
     def variance(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
+
+    def plot(self, ax: Any = None, **style: Any) -> Any:
+        """Plot the probabilities with matplotlib: bars for one row, a heat map for a batch.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to plot. The default makes a figure.
+        **style
+            Options of `matplotlib.axes.Axes.bar`, or of `matplotlib.axes.Axes.imshow` for a batch,
+            whose rows are in C order.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Notes
+        -----
+        Probabilities on a device are copied to the CPU, and lazy ones computed.
+
+        Examples
+        --------
+        >>> ax = Categorical([0.1, 0.2, 0.7]).plot(color="tab:orange")
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('category', 'probability')
+        """
+        return _display.plot(self, ax, **style)
 
 
 def _derived(cls: type) -> frozenset[str]:
