@@ -219,6 +219,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         self,
         sample_shape: Shape = (),
         *more: Never,
+        replace: bool = True,
         rng: RNG = None,
         seeds: Integers | None = None,
         start: Integers = 0,
@@ -227,7 +228,21 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     ) -> torch.Tensor:
         """Draw categories: see `anycat.Categorical.sample`."""
         draw: Any = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, *more, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
+        given = {"rng": rng, "seeds": seeds, "start": start, "dtype": dtype, **unknown}
+        return draw(sample_shape, *more, replace=replace, **given)
+
+    def sample_counts(
+        self,
+        n: int,
+        *,
+        rng: RNG = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> torch.Tensor:
+        """Count draws of each category: see `anycat.Categorical.sample_counts`."""
+        count: Any = self._drawn.sample_counts if self._overridden else super().sample_counts
+        return count(n, rng=rng, seeds=seeds, start=start, dtype=dtype)
 
     def prob(self, value: Numbers) -> torch.Tensor:
         """Return the probability of categories: see `anycat.Categorical.prob`."""
