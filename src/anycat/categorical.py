@@ -16,12 +16,13 @@ from ._typing import ArrayT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import ClassVar, Never, NoReturn, Self, Unpack
+    from typing import ClassVar, Never, NoReturn, Self, SupportsIndex, Unpack
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._typing import (
         RNG,
+        Draws,
         FloatList,
         FloatT,
         IntDType,
@@ -549,7 +550,7 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: IntDType | None = None,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> Any: ...
     @overload
     def sample(
@@ -557,7 +558,7 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: None = None,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> NumPyInt64: ...
     @overload
     def sample(
@@ -565,11 +566,11 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: IntDType,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> NumPyArray: ...
     @overload
     def sample(
-        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Draws]
     ) -> ArrayT: ...
     def sample(
         self,
@@ -681,9 +682,43 @@ class Categorical(Generic[ArrayT]):
         _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
 
+    @overload
     def sample_counts(
-        self, n: int, *, rng: RNG = None, seeds: Any = None, start: Any = 0, dtype: Any = None
-    ) -> Array:
+        self: Categorical[Never],
+        n: SupportsIndex,
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> Any: ...
+    @overload
+    def sample_counts(
+        self: Categorical[NumPyArray],
+        n: SupportsIndex,
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> NumPyInt64: ...
+    @overload
+    def sample_counts(
+        self: Categorical[NumPyArray],
+        n: SupportsIndex,
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> NumPyArray: ...
+    @overload
+    def sample_counts(
+        self, n: SupportsIndex, *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> ArrayT: ...
+    def sample_counts(
+        self,
+        n: SupportsIndex,
+        *,
+        rng: RNG = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> Any:
         """Count how often each category comes among n draws, without storing the draws.
 
         Parameters

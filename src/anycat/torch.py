@@ -15,7 +15,7 @@ from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
-    from typing import Never
+    from typing import Never, SupportsIndex
 
     from ._typing import RNG, IntDType, Integers, Numbers, Shape
 
@@ -233,7 +233,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     def sample_counts(
         self,
-        n: int,
+        n: SupportsIndex,
         *,
         rng: RNG = None,
         seeds: Integers | None = None,
