@@ -128,6 +128,14 @@ def test_values_that_are_not_at_hand(without_values: Callable[[], list[str]]) ->
     assert html == f"<div><code>{line}</code></div>"
 
 
+def test_lazy_arrays_are_not_even_viewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    dist = Categorical(pytest.importorskip("dask.array").ones(3))
+    viewed: list[Any] = []
+    monkeypatch.setattr(type(dist._backend), "on_cpu", lambda self, x: viewed.append(x))
+    shown(dist)
+    assert not viewed
+
+
 def test_arrays_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is copied or computed: a backend that cannot view an array shows none of it."""
     dist = Categorical([0.5, 0.5])
