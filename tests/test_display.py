@@ -223,8 +223,8 @@ def test_the_most_probable_of_many_categories() -> None:
     p[[7, 77_777]] = 3e5, 2e5
     found = bars(Categorical(p))
     assert found.texts[1:5] == ["0.5", "7", "0.333", "77777"]
-    assert len(found.heights) == 16
-    assert found.texts[-1] == "The 16 most probable categories."
+    assert len(found.heights) == 12
+    assert found.texts[-1] == "The 12 most probable categories."
 
 
 def test_html_is_small_whatever_the_batch() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Array = Any
 
 LINE = 88  # characters of a line with numbers
-ROWS, BARS = 5, 16  # in a notebook
+ROWS, BARS = 5, 12  # in a notebook: so many fit beside each other
 MOST_VALUES = 2**22  # that are read for it
 MOST_BARS = 64  # of a plot: more are drawn as one outline
 
