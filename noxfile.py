@@ -64,16 +64,25 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
-    """Check the types."""
-    install(session, ".", groups=("typecheck",))
+    """Check the types, and those that type checkers infer for users."""
+    install(session, ".", groups=("typecheck", "tests-jax", "tests-dask"))
     session.run("mypy", *session.posargs)
+    files = [f"tests/typing/of_{name}.py" for name in ("numpy", "jax", "dask")]  # `tests` has torch
+    session.run("mypy", "--config-file=tests/typing/mypy.ini", *files)
+    session.env["PYRIGHT_PYTHON_IGNORE_WARNINGS"] = "1"
+    try:  # the first run downloads it
+        session.run("pyright", "--version", silent=True)
+    except nox.command.CommandFailed:
+        session.warn("pyright is left out: it cannot be downloaded")
+    else:
+        session.run("pyright", *files)
 
 
 @nox.session(python=TEST_PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
     package = EDITABLE if session.python == PYTHONS[0] else ["."]
-    install(session, *package, groups=("tests", "tests-newest", *OPTIONAL))
+    install(session, *package, groups=("tests", "tests-newest", "typecheck", *OPTIONAL))
     if WITHOUT_CUDA not in session.posargs:  # PyTorch may have brought another CUDA compiler
         install(session, groups=("tests-cuda",))
     # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.

@@ -25,7 +25,7 @@ FILES = {
 LAYERS = [
     ["__main__", "__init__", "torch"],
     ["categorical"],
-    ["_pickling", "_truncation"],
+    ["_display", "_pickling", "_truncation"],
     ["_validation"],
     ["_backends"],
     ["_parameters", "_random", "_kernels", "_progress", "_typing"],

@@ -155,15 +155,6 @@ def test_members_leave_their_input_alone(member: str, form: str, array: Any, hos
     assert_array_equal(host(params), [[0.5, 0.25, 2.0], [1.0, 0.0, 0.0]])
 
 
-def test_repr(array: Any) -> None:
-    assert repr(Categorical([[0.5, 0.5]])) == (
-        "Categorical(probs: float64, batch_shape=(1,), num_categories=2)"
-    )
-    text = repr(Categorical(logits=array([0.0, 0.0], "float32")))
-    assert text.startswith("Categorical(logits: ")
-    assert "float32, batch_shape=(), num_categories=2)" in text
-
-
 # --- probs and logits
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
 
 import numpy as np
+import pytest
 
 import anycat
 from anycat import __main__ as program
 from anycat import _kernels
 from anycat._backends import registry
 from anycat._backends.registry import LIBRARIES
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +28,7 @@ def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
         if (name := x.name) and not registry.unavailable_reason(x, x.memory[0])
     }
     assert {line.split()[0] for line in lines} == served
+    assert "medians of 9 timings" in shown
     assert "times as fast" in shown
 
 
@@ -62,3 +61,41 @@ def test_it_fails_if_draws_differ(
     )
     assert program.main() == 1
     assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["anycat"] == anycat.__version__
+    assert {"python", "platform", "cpu", "threads", "stream_version"} <= found.keys()
+    for line in found["libraries"]:
+        assert line["equal"] if "version" in line else line["unavailable"]
+    first = found["libraries"][0]
+    assert (first["library"], first["version"], first["device"]) == ("numpy", np.__version__, "cpu")
+    assert first["draws"] == "[2, 0] [0, 2] [3, 0] [2, 2] [3, 1]"
+    assert [len(x.memory) for x in LIBRARIES] == [
+        sum(line["library"] == x.name for line in found["libraries"]) for x in LIBRARIES
+    ]
+    assert all(time > 0 for time in found["milliseconds"].values())
+
+
+def test_the_versions_of_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    required = ["numpy>=2.2", "array-api-compat>=1.15.0", "torch>=2.6; extra == 'torch'"]
+    monkeypatch.setattr(program.metadata, "requires", lambda name: required)
+    assert list(program.dependencies()) == ["numpy", "array-api-compat"]
+    assert program.dependencies()["numpy"] == np.__version__
+
+
+def test_a_median_is_not_moved_by_one_slow_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 9.0, *(x for i in range(20) for x in (10.0 + i, 10.5 + i))])
+    monkeypatch.setattr(program.time, "perf_counter", lambda: next(clock))
+    assert program.median(lambda: None) == 500
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        program.main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: python -m anycat [-h] [--json]")
+    assert "exit status" in shown

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import platform
+import re
+import statistics
 import sys
 import time
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anycat
@@ -15,56 +21,128 @@ from ._backends import registry
 from ._backends.registry import LIBRARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from ._backends.base import Library
 
 xp = registry.default().xp
 EXAMPLE = xp.asarray([[[0.25, 0.25, 0.25, 0.25]], [[0.33, 0.33, 0.33, 0.01]]], dtype=xp.float32)
+TIMINGS = 9
+
+DESCRIPTION = """\
+Show which array libraries work with anycat on this machine, by draws from the worked example of its
+README: a line for each library, with its version and whether its draws equal NumPy's, or what to
+install. Then compare the time of draws with that of the usual few lines of NumPy.
+
+The exit status is 1 if any draws differ.
+"""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Draw the worked example with every library that is installed; return 0 if all agree."""
-    print(f"anycat {anycat.__version__}, stream version {anycat.STREAM_VERSION}")
-    threads = _kernels.load("cpu").thread_count()
-    print(f"Python {platform.python_version()}, {platform.machine()}, {threads} threads")
+    parser = argparse.ArgumentParser(
+        prog="python -m anycat",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON, for a report")
+    show = print_json if parser.parse_args(arguments).json else print_text
     dist = anycat.Categorical(EXAMPLE)
-    print(f"\nprobs   {rows(dist.probs)}\nlogits  {rows(dist.logits)}\n")
-    print("sample(5, rng=0)")
     expected = dist.sample(5, rng=0)
-    agree = [shows(library, expected) for library in LIBRARIES]
+    found = {
+        "anycat": anycat.__version__,
+        "stream_version": anycat.STREAM_VERSION,
+        **machine(),
+        "libraries": [line for x in LIBRARIES for line in check(x, expected)],
+        "milliseconds": timings(),
+    }
+    show(found, dist)
+    return 0 if all(line.get("equal", True) for line in found["libraries"]) else 1
+
+
+def print_json(found: dict[str, Any], dist: anycat.Categorical) -> None:
+    """Print what was found, for a report."""
+    print(json.dumps(found, indent=2))
+
+
+def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
+    """Print what was found, for people."""
+    print(f"anycat {found['anycat']}, stream version {found['stream_version']}")
+    print(f"Python {found['python']}, {found['cpu']}, {found['threads']} threads")
+    print(f"\nprobs   {rows(dist.probs)}\nlogits  {rows(dist.logits)}\n\nsample(5, rng=0)")
+    working = {line["library"] for line in found["libraries"] if "equal" in line}
+    told: set[str] = set()
+    for line in found["libraries"]:
+        name = line["library"]
+        if "equal" in line:
+            equal = "equal" if line["equal"] else "DIFFERENT"
+            print(
+                f"  {name + ' ' + line['version']:<23} {line['memory']:<4} {line['draws']}  {equal}"
+            )
+        elif name not in working | told:
+            told.add(name)
+            print(f"  {name:<28} {line['unavailable']}")
+    ours, theirs = found["milliseconds"].values()
     print("\n10,000 rows of 100 categories, a draw from each:")
-    p = noise(10_000, 100)
-    many = anycat.Categorical(p)
-    ours, theirs = best(lambda: many.sample(rng=0)), best(lambda: draw_by_cumsum(p))
-    ratio = f"{theirs / ours:.0f} times as fast"
-    print(f"  anycat {ours * 1e3:.1f} ms, by hand (cumsum) {theirs * 1e3:.1f} ms: {ratio}")
-    return 0 if all(agree) else 1
+    print(f"  anycat {ours:.1f} ms, by hand (cumsum) {theirs:.1f} ms, medians of {TIMINGS} timings")
+    print(f"  {theirs / ours:.1f} times as fast")
 
 
-def shows(library: Library, expected: Any) -> bool:
-    """Print a line for each kind of memory of a library; tell whether the draws are as expected."""
-    agree = True
+def machine() -> dict[str, Any]:
+    """Return what a report should tell about this machine."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu(),
+        "threads": _kernels.load("cpu").thread_count(),
+        "dependencies": dependencies(),
+    }
+
+
+def cpu() -> str:
+    """Return the name of the processor; its architecture if that is all that is known."""
+    info = Path("/proc/cpuinfo")
+    model = re.search("model name\\s*: (.*)", info.read_text()) if info.exists() else None
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def dependencies() -> dict[str, str]:
+    """Return the versions of what anycat needs, unless it runs without being installed."""
+    try:
+        required = metadata.requires(anycat.__name__) or []
+    except metadata.PackageNotFoundError:
+        return {}
+    names = [re.split("[^\\w.-]", x)[0] for x in required if "extra ==" not in x]
+    return {name: metadata.version(name) for name in names}
+
+
+def check(library: Library, expected: Any) -> Iterator[dict[str, Any]]:
+    """Draw with a library, in each kind of memory."""
     for memory in library.memory:
+        line: dict[str, Any] = {"library": library.name, "memory": memory.lower()}
         if reason := registry.unavailable_reason(library, memory):
-            if memory == library.memory[0]:
-                print(f"  {library.name:<28} {reason}")
+            yield {**line, "unavailable": reason}
             continue
         backend = registry.load(library)
         dist = anycat.Categorical(backend.from_numpy(EXAMPLE, memory))
         draws = backend.to_numpy(dist.sample(5, rng=0))
-        equal = bool((draws == expected).all())
-        agree &= equal
-        print(
-            f"  {library.name + ' ' + version(library):<23} {memory.lower():<4} "
-            f"{' '.join(map(str, draws[..., 0].tolist()))}  {'equal' if equal else 'DIFFERENT'}"
-        )
-    return agree
+        yield {
+            **line,
+            "version": str(importlib.import_module(library.name).__version__),
+            "device": str(dist.device),
+            "draws": " ".join(map(str, draws[..., 0].tolist())),
+            "equal": bool((draws == expected).all()),
+        }
 
 
-def version(library: Library) -> str:
-    """Return the version of an installed library."""
-    return str(importlib.import_module(library.name).__version__)
+def timings() -> dict[str, float]:
+    """Return the times of a draw from many rows, in milliseconds."""
+    p = noise(10_000, 100)
+    many = anycat.Categorical(p)
+    return {
+        "anycat": median(lambda: many.sample(rng=0)),
+        "by hand (cumsum)": median(lambda: draw_by_cumsum(p)),
+    }
 
 
 def rows(x: Any) -> str:
@@ -85,16 +163,16 @@ def draw_by_cumsum(p: Any) -> Any:
     return xp.sum(cdf < noise(p.shape[0], 1) * cdf[:, -1:], axis=-1)
 
 
-def best(function: Callable[[], object], times: int = 3) -> float:
-    """Return the shortest time of a few calls, after one more, in seconds."""
+def median(function: Callable[[], object]) -> float:
+    """Return the median time of a few calls, after one more, in milliseconds."""
     function()
     durations = []
-    for _ in range(times):
+    for _ in range(TIMINGS):
         start = time.perf_counter()
         function()
         durations.append(time.perf_counter() - start)
-    return min(durations)
+    return statistics.median(durations) * 1e3
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

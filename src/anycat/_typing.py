@@ -93,6 +93,11 @@ if TYPE_CHECKING:
         seeds: Integers | None
         start: Integers
 
+    class Draws(Source, total=False):
+        """Which draws `sample` makes."""
+
+        replace: bool
+
 else:
     from typing import TypeVar
 

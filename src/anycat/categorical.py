@@ -6,7 +6,7 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from . import _parameters, _pickling, _truncation, _validation
+from . import _display, _parameters, _pickling, _truncation, _validation
 from ._backends import registry
 from ._backends.base import cached, is_number
 from ._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
@@ -16,12 +16,13 @@ from ._typing import ArrayT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import ClassVar, Never, NoReturn, Self, Unpack
+    from typing import ClassVar, Never, NoReturn, Self, SupportsIndex, Unpack
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._typing import (
         RNG,
+        Draws,
         FloatList,
         FloatT,
         IntDType,
@@ -363,12 +364,10 @@ class Categorical(Generic[ArrayT]):
         return new
 
     def __repr__(self) -> str:
-        if self._backend is None:  # see `_unflatten`
-            return f"{type(self).__name__}({self._form.name}: {self._param!r})"
-        return (
-            f"{type(self).__name__}({self._form.name}: {self.dtype}, "
-            f"batch_shape={self.batch_shape}, num_categories={self.num_categories})"
-        )
+        return _display.text(self)
+
+    def _repr_html_(self) -> str:
+        return _display.html(self)
 
     # --- shapes ---------------------------------------------------------------------------------
 
@@ -551,7 +550,7 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: IntDType | None = None,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> Any: ...
     @overload
     def sample(
@@ -559,7 +558,7 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: None = None,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> NumPyInt64: ...
     @overload
     def sample(
@@ -567,11 +566,11 @@ class Categorical(Generic[ArrayT]):
         sample_shape: Shape = (),
         *,
         dtype: IntDType,
-        **source: Unpack[Source],
+        **source: Unpack[Draws],
     ) -> NumPyArray: ...
     @overload
     def sample(
-        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Draws]
     ) -> ArrayT: ...
     def sample(
         self,
@@ -683,9 +682,43 @@ class Categorical(Generic[ArrayT]):
         _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
 
+    @overload
     def sample_counts(
-        self, n: int, *, rng: RNG = None, seeds: Any = None, start: Any = 0, dtype: Any = None
-    ) -> Array:
+        self: Categorical[Never],
+        n: SupportsIndex,
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> Any: ...
+    @overload
+    def sample_counts(
+        self: Categorical[NumPyArray],
+        n: SupportsIndex,
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> NumPyInt64: ...
+    @overload
+    def sample_counts(
+        self: Categorical[NumPyArray],
+        n: SupportsIndex,
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> NumPyArray: ...
+    @overload
+    def sample_counts(
+        self, n: SupportsIndex, *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> ArrayT: ...
+    def sample_counts(
+        self,
+        n: SupportsIndex,
+        *,
+        rng: RNG = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> Any:
         """Count how often each category comes among n draws, without storing the draws.
 
         Parameters
@@ -1224,6 +1257,38 @@ class Categorical(Generic[ArrayT]):
     def variance(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
+
+    def plot(self, ax: Any = None, **style: Any) -> Any:
+        """Plot the probabilities with matplotlib: bars for one row, a heat map for a batch.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to plot. The default makes a figure.
+        **style
+            Options of `matplotlib.axes.Axes.bar`, or of `matplotlib.axes.Axes.imshow` for a batch,
+            whose rows are in C order.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Notes
+        -----
+        Probabilities on a device are copied to the CPU, and lazy ones computed.
+
+        Examples
+        --------
+        >>> ax = Categorical([0.1, 0.2, 0.7]).plot(color="tab:orange")
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('category', 'probability')
+        """
+        return _display.plot(self, ax, **style)
 
 
 def _derived(cls: type) -> frozenset[str]:

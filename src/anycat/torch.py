@@ -9,13 +9,13 @@ from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, register_kl
 from torch.distributions.utils import logits_to_probs, probs_to_logits
 
-from . import _validation, categorical
+from . import _display, _validation, categorical
 from ._backends import registry
 from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
-    from typing import Never
+    from typing import Never, SupportsIndex
 
     from ._typing import RNG, IntDType, Integers, Numbers, Shape
 
@@ -206,6 +206,12 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         """The distribution of the draws, by the probabilities as they are now."""
         return Categorical(self.probs, validate_args=self._validate_args)
 
+    def __repr__(self) -> str:
+        return _display.text(self, numbers=not self._overridden)
+
+    def _repr_html_(self) -> str:
+        return _display.html(self, numbers=not self._overridden)
+
     def __getitem__(self, index: Any) -> Any:
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
@@ -227,7 +233,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     def sample_counts(
         self,
-        n: int,
+        n: SupportsIndex,
         *,
         rng: RNG = None,
         seeds: Integers | None = None,

@@ -54,6 +54,9 @@ def draws(rng: np.random.Generator) -> None:
     assert_type(dist.sample(dtype=np.dtype(np.uint16)), NDArray[Any])
     assert_type(dist.sample_and_log_prob(3, rng=0), tuple[Indices, Single])
     assert_type(dist.sample_and_log_prob(3, rng=0, dtype=np.int8), tuple[NDArray[Any], Single])
+    assert_type(dist.sample(2, replace=False, rng=0), Indices)
+    assert_type(dist.sample_counts(10**9, rng=0), Indices)
+    assert_type(dist.sample_counts(5, seeds=[1, 2], dtype=np.int8), NDArray[Any])
     assert_type(dist.enumerate_support(), Indices)
     assert_type(Categorical([0.5, 0.5]).sample(), Indices)
     assert_type(Categorical(literal).sample(), Indices)
@@ -115,6 +118,7 @@ def unknown(x: Any, bare: Categorical) -> None:
     assert_type(Categorical(x).sample(), Any)
     assert_type(Categorical(x).mode, Any)
     assert_type(bare.sample(3), Any)
+    assert_type(bare.sample_counts(3), Any)
     assert_type(bare.icdf(0.5), Any)
     assert_type(bare.probs, Any)
     assert_type(bare[0], Categorical[Any])
@@ -137,6 +141,10 @@ def wrong() -> None:
     dist.sample(0.5)  # type: ignore[call-overload]
     dist.sample("3")  # type: ignore[arg-type]
     dist.sample(seed=0)  # type: ignore[call-overload]
+    dist.sample(replace="no")  # type: ignore[call-overload]
+    dist.sample_counts()  # type: ignore[call-overload]
+    dist.sample_counts(1.5)  # type: ignore[call-overload]
+    dist.sample_counts(3, replace=False)  # type: ignore[call-overload]
     dist.sample(rng="0")  # type: ignore[call-overload]
     dist.sample(rng=0.5)  # type: ignore[call-overload]
     dist.sample(rng=np.random.RandomState(0))  # type: ignore[call-overload]
