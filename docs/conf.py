@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_build"]
+default_role = "py:obj"  # of docstrings
 nitpicky = True
 # The types of other libraries, and of anycat's own modules, are not on these pages.
 nitpick_ignore_regex = [("py:.*", r"(?!anycat\.(Categorical|kl_divergence|progress|torch)).*")]

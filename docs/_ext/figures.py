@@ -26,6 +26,7 @@ THEMES: dict[str, Theme] = {
         "soft": "#6e7781",
         "grid": "#d8dee4",
         "fill": "#eef2f6",
+        "on": "#ffffff",
         "anycat": "#0b6bcb",
         "categories": ("#0b6bcb", "#d9480f", "#2b8a3e", "#862e9c", "#b08900"),
     },
@@ -34,6 +35,7 @@ THEMES: dict[str, Theme] = {
         "soft": "#9aa4af",
         "grid": "#3a424b",
         "fill": "#22282f",
+        "on": "#0d1117",
         "anycat": "#58a6ff",
         "categories": ("#58a6ff", "#ff8c4b", "#56d364", "#d29bf0", "#e3b341"),
     },
@@ -87,11 +89,11 @@ SHOWN = {
     "1e5 rows x 10 probs": "100 000 rows of 10 probabilities",
     "1e4 rows x 100 logits": "10 000 rows of 100 logits",
     "64 rows x 128256 logits": "64 rows of 128 256 logits",
-    "make and draw, NumPy, 64 x 18": "a small batch: 64 rows of 18, NumPy",
-    "step of a policy, tensors, 64 x 18": "the same, a policy's step in PyTorch",
-    "update with gradient, 4096 x 18": "a policy's gradient, 4096 rows of 18",
-    "log_prob, 64 rows x 128256": "log_prob of 64 rows of 128 256",
-    "entropy, 1e5 rows x 10": "entropy of 100 000 rows of 10",
+    "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
+    "step of a policy, tensors, 64 x 18": "a policy's step, 64 rows of 18, PyTorch",
+    "update with gradient, 4096 x 18": "a policy's gradient, 4096 rows of 18, PyTorch",
+    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128 256 logits",
+    "entropy, 1e5 rows x 10": "entropy, 100 000 rows of 10 logits",
 }
 
 
@@ -183,14 +185,6 @@ PANELS: dict[str, tuple[str, dict[str, str], dict[str, tuple[str, str]]]] = {
             for k in (6, 18)
         },
     ),
-    "threads": (
-        *("scaling", {x: y for x, y in DTYPES.items() if y.startswith("anycat")}),
-        {
-            "threads: 1000 rows of 10000, a draw each": (
-                *("1000 rows of 10 000 categories:\none draw from each row", "threads"),
-            )
-        },
-    ),
 }
 LINES = {
     "anycat": ("anycat", "-", "o"),
@@ -214,7 +208,7 @@ def scaling(name: str, theme: Theme) -> Any:
     count = len(panels)
     figure, axes = plt.subplots(
         *(1, count),
-        figsize=(8.4 if count > 1 else 5.2, 4),
+        figsize=(8.4, 4),
         layout="constrained",
         sharey=name == "rows",
         squeeze=False,
@@ -236,13 +230,9 @@ def scaling(name: str, theme: Theme) -> Any:
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.yaxis.set_major_formatter(EngFormatter(unit="s"))
         panel.yaxis.set_minor_formatter(NullFormatter())
-        if name == "threads":
-            counts = sorted(map(int, times))
-            panel.set(xscale="linear", xticks=counts, ylim=(1e-3, None))
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.flat[0].set_ylabel(TIME)
     handles = axes.flat[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=3 if count > 1 else 2, frameon=False)
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -314,31 +304,30 @@ def draw(theme: Theme) -> Drawing:
     step = width / len(WEIGHTS)
     for k, (w, integer) in enumerate(zip(WEIGHTS, q, strict=True)):
         middle = left + (k + 0.5) * step
-        height = 150 * w
+        height = 190 * w
         if w:
             out.rect(middle - 24, 92 - height, 48, height, colours[k], rx=3)
         out.text(middle, 86 - height, f"{w:g}", ink)
         out.line(left + k * step + 16, 92, left + (k + 1) * step - 16, 92, stroke=soft)
         out.text(middle, 109, f"category {k}", soft, 11.5)
         out.arrow(middle, 122, middle, 150, stroke=soft)
-        out.text(middle, 172, f"{integer:,}".replace(",", "\u2009"), ink, 11)
+        out.text(middle, 172, f"{integer:,}".replace(",", "\u2009"), ink, 9.5)
         start = left + width * (ends[k] - integer) / total
         end = left + width * ends[k] / total
         if integer:
             out.line(middle, 184, (start + end) / 2, 236, stroke=colours[k], stroke_dasharray="3 4")
             out.rect(start, 240, end - start, 42, colours[k], opacity=0.85)
-            out.text((start + end) / 2, 267, str(k), "#ffffff", 16, font_weight="bold")
+            out.text((start + end) / 2, 267, str(k), theme["on"], 16, font_weight="bold")
     out.text(left + 2.5 * step, 192, "no integers", soft, 11.5)
     for boundary, name in zip((0, *ends), ("0", "C₀", "C₁ = C₂", "", "C₃", "T"), strict=True):
         x = left + width * boundary / total
         out.line(x, 234, x, 292, stroke=ink)
         out.text(x, 308, name, ink, 12.5)
-    word = Categorical(np.array(WEIGHTS))  # the word behind one of its draws
-    chosen = int(word.sample(rng=2))
+    chosen = int(Categorical(np.array(WEIGHTS)).sample(rng=2))
     place = left + width * (ends[chosen] - 0.36 * q[chosen]) / total
     out.arrow(place, 352, place, 286, stroke=ink)
     out.text(place, 370, "t = ⌊u · T / 2⁶⁴⌋", ink, 14)
-    out.text(place, 391, f"outcome {chosen}: the smallest k with C_k > t", soft, 12)
+    out.text(place, 391, f"outcome {chosen}: the smallest k with Cₖ > t", soft, 12)
     return out
 
 
@@ -361,7 +350,7 @@ def front(theme: Theme) -> Drawing:
         for i, k in enumerate(line):
             x, y = 356 + 30 * i, 58 + 70 * row
             out.rect(x, y, 26, 30, colours[k], rx=5)
-            out.text(x + 13, y + 20.5, str(k), "#ffffff", 14, font_weight="bold")
+            out.text(x + 13, y + 20.5, str(k), theme["on"], 14, font_weight="bold")
     for i, name in enumerate(("NumPy", "PyTorch", "JAX", "Dask", "CuPy")):
         y = 48 + 38 * i
         out.rect(650, y, 96, 28, theme["fill"], rx=14, stroke=theme["grid"])

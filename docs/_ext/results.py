@@ -47,7 +47,7 @@ def cases() -> dict[str, tuple[float, Times]]:
 
 
 def ratio(x: float) -> str:
-    return f"{x:.1f}" if x < 10 else f"{x:.0f}"
+    return f"{x:.2f}" if x < 0.1 else f"{x:.1f}" if x < 10 else f"{x:.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -62,6 +62,18 @@ def table() -> str:
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, (ours, others) in cases().items():
         shown = (f"{ratio(others[x] / ours)} \u00d7" if x in others else "" for x in LIBRARIES)
+        rows.append([name, duration(ours), *shown])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def truncation() -> str:
+    """Return the time of truncation and a draw, and those of the alternatives divided by it."""
+    others = {"numpy, sorted": "NumPy, sorted", "torch, warpers": "PyTorch, as in Transformers"}
+    others |= {"jax, lax.top_k, jitted": "JAX, `lax.top_k`"}
+    rows = [["rows x tokens", "anycat", *others.values()], ["---", *["---:"] * (1 + len(others))]]
+    for name, times in record("language-models")["median seconds"].items():
+        ours = times.get("anycat", times["anycat, tensor"])
+        shown = (f"{ratio(times[x] / ours)} \u00d7" if x in times else "" for x in others)
         rows.append([name, duration(ours), *shown])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -100,5 +112,6 @@ def substitutions() -> dict[str, Any]:
             if "anycat" in times
         },
         "table": table(),
+        "truncation": truncation(),
         "machine": machine(),
     }
