@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _parameters, _pickling, _truncation, _validation
 from ._backends import registry
 from ._backends.base import cached, is_number
+from ._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits, RowSeeds
 
@@ -441,6 +442,7 @@ class Categorical:
         self,
         sample_shape: int | tuple[int, ...] = (),
         *more: Never,
+        replace: bool = True,
         rng: RNG = None,
         seeds: Any = None,
         start: Any = 0,
@@ -453,6 +455,12 @@ class Categorical:
         ----------
         sample_shape : int or tuple of ints
             Shape of the independent draws of the whole batch; an int is the length of one axis.
+        replace : bool, default True
+            Whether the draws of a row are independent. If False, they are n different categories:
+            before each draw after the first, those drawn before get probability 0. Then
+            ``sample_shape`` must be an int or a tuple of one, and each row needs n categories of
+            positive probability. For the same ``rng``, or ``seeds``, the first draw is the same in
+            either case.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
             Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
             `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
@@ -467,26 +475,32 @@ class Categorical:
         start : int, or array of integers, default 0
             The position of the first draw, so that ``sample(n, start=m)`` returns the last n draws
             of ``sample(m + n)``. With ``seeds``, it may be an array that broadcasts to
-            `batch_shape`, a position for each row.
+            `batch_shape`, a position for each row. With ``replace=False``, the draws use the random
+            bits of these positions, but only they differ from each other: none before ``start``
+            counts as drawn.
         dtype : integer dtype, optional
-            Dtype of the result. The default is the library's index dtype.
+            Dtype of the result, signed with ``replace=False``. The default is the library's index
+            dtype.
 
         Returns
         -------
         array of shape ``sample_shape + batch_shape``
             Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
             -1. These occur only with ``validate_args=False`` or if values are traced, as under
-            `jax.jit`.
+            `jax.jit`. So are, in these cases, those draws without replacement for which the row has
+            too few categories.
 
         Raises
         ------
         TypeError
-            If ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or ``start`` are not
-            integers, or in an array of another library.
+            If ``replace``, ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or
+            ``start`` are not integers, or in an array of another library.
         ValueError
             If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
-            categories, or -1 where invalid rows may occur; if both ``rng`` and ``seeds`` are given;
-            or if ``seeds`` or ``start`` do not broadcast, are negative or too large.
+            categories, or -1 where it may occur; if both ``rng`` and ``seeds`` are given; if
+            ``seeds`` or ``start`` do not broadcast, are negative or too large; or, with
+            ``replace=False``, if ``sample_shape`` has not one axis, or a row has too few categories
+            of positive probability.
 
         Notes
         -----
@@ -507,10 +521,18 @@ class Categorical:
         >>> both, second = dist.sample((5,), seeds=[7, 8]), dist[1].sample((5,), seeds=8)
         >>> bool((both[:, 1] == second).all())
         True
+
+        Different categories, in the order in which they are drawn:
+
+        >>> Categorical([0.1, 0.2, 0.7, 0.0]).sample(3, replace=False, rng=0)
+        array([2, 1, 0])
         """
         if more or unknown:
             _validation.report_unknown(more, unknown)
-        shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
+        shape = _validation.shape_tuple("sample_shape", sample_shape)
+        if replace is not True and not _validation.as_bool("replace", replace):
+            return self._sample_distinct(shape, rng, seeds, start, dtype)
+        shape += self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
         if seeds is None and type(start) is not int:
@@ -522,13 +544,79 @@ class Categorical:
             draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
-        dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
-        _validation.check_dtype(dtype, self.num_categories, signed=not self._rows_validated)
+        dtype = self._dtype_of_draws(dtype)
+        _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
+        return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
+
+    def sample_counts(
+        self, n: int, *, rng: RNG = None, seeds: Any = None, start: Any = 0, dtype: Any = None
+    ) -> Array:
+        """Count how often each category comes among n draws, without storing the draws.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws from each row: it may be as large as 2**40, or larger.
+        rng, seeds, start
+            See `sample`.
+        dtype : integer dtype, optional
+            Dtype of the result. The default is int64, or the widest that the library has.
+
+        Returns
+        -------
+        array of shape ``param_shape``
+            For each row, the counts of the draws of ``sample(n, ...)`` with the same arguments,
+            which sum to n. Those of invalid rows are -1. These occur only with
+            ``validate_args=False`` or if values are traced, as under `jax.jit`.
+
+        Raises
+        ------
+        TypeError
+            As for `sample`, or if ``n`` is not an integer.
+        ValueError
+            As for `sample`, or if ``n`` is negative, or larger than ``dtype`` can represent.
+
+        Examples
+        --------
+        >>> dist = Categorical([0.1, 0.2, 0.7])
+        >>> dist.sample_counts(1_000_000, rng=0)
+        array([100028, 199947, 700025])
+        """
+        n = _validation.number_of_draws(n)
+        dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
+        _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
+        return self._draw(COUNTS, (n, *self._batch_shape), rng, seeds, start, dtype)
+
+    def _sample_distinct(
+        self, sample_shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
+    ) -> Array:
+        """Draw without replacement."""
+        batch, size, dtype = self._batch_shape, self.num_categories, self._dtype_of_draws(dtype)
+        _validation.check_distinct(sample_shape, size if self._validate else None, dtype)
+        _validation.check_dtype(dtype, size - 1, True)
+        draws = self._draw(DISTINCT, sample_shape + batch, rng, seeds, start, dtype)
+        if not self._validate:
+            return draws
+        return registry.backend_of(draws).validate("replace", draws, len(batch), {})
+
+    def _dtype_of_draws(self, dtype: Any) -> Any:
+        return self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+
+    def _draw(
+        self, kind: str, shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
+    ) -> Array:
+        """Return what is made of draws of the given shape."""
+        backend, block = self._backend, Block.all_of(shape, kind=kind)
         if backend.has_values(self._param):  # else its sizes may be unknown too
-            _validation.check_size("sample_shape", shape, dtype.itemsize)
+            size = self.num_categories
+            _validation.check_size("sample_shape", block.output_shape(size), dtype.itemsize)
+            if kind == COUNTS:  # which are not limited by memory
+                _validation.check_first(0, math.prod(self._batch_shape), math.prod(shape))
+        reader = backend if rng is None else registry.reader_of(rng)
         bits = self._random_bits(rng, reader, seeds, start, shape)
+        block = block._replace(first=bits.first)
         backend = bits.reader if bits.is_traced else backend
-        return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
+        return backend.sample(self._param, self._form is LOGITS, block, bits, dtype, self._cache)
 
     def _random_bits(
         self, rng: RNG, reader: Backend, seeds: Any, start: Any, shape: tuple[int, ...]
@@ -536,7 +624,7 @@ class Categorical:
         """Return what makes the draws of an output random."""
         batch = self._batch_shape
         if seeds is None:
-            if start:
+            if type(start) is not int or start:
                 start = _validation.start_index(start)
                 _validation.check_first(start, math.prod(batch), math.prod(shape))
                 start *= math.prod(batch)

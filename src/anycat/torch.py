@@ -209,6 +209,7 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         self,
         sample_shape: Any = (),
         *more: Never,
+        replace: bool = True,
         rng: Any = None,
         seeds: Any = None,
         start: Any = 0,
@@ -217,7 +218,15 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     ) -> Any:
         """Draw categories: see `anycat.Categorical.sample`."""
         draw = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, *more, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
+        given = {"rng": rng, "seeds": seeds, "start": start, "dtype": dtype, **unknown}
+        return draw(sample_shape, *more, replace=replace, **given)
+
+    def sample_counts(
+        self, n: int, *, rng: Any = None, seeds: Any = None, start: Any = 0, dtype: Any = None
+    ) -> Any:
+        """Count draws of each category: see `anycat.Categorical.sample_counts`."""
+        count = self._drawn.sample_counts if self._overridden else super().sample_counts
+        return count(n, rng=rng, seeds=seeds, start=start, dtype=dtype)
 
     def prob(self, value: Any) -> Any:
         """Return the probability of categories: see `anycat.Categorical.prob`."""

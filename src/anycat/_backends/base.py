@@ -18,12 +18,12 @@ import numpy as np
 
 from anycat import _kernels, _parameters
 from anycat._kernels.keys import key_of_rows
-from anycat._kernels.layout import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.layout import Block
     from anycat._random import RNG, Key, RandomBits, RowSeeds
 
     Array = Any
@@ -391,16 +391,16 @@ class Backend:
         self,
         params: Array,
         logits: bool,
-        shape: tuple[int, ...],
+        block: Block,
         bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
-        """Draw an array of the given shape, to whose last axes the batch of ``params`` broadcasts.
+        """Make all draws of a call, to whose last axes the batch of ``params`` broadcasts.
 
         ``bits`` are read when nothing can fail any more.
         """
-        return self.draw(params, logits, Block.all_of(shape, bits.first), bits.key, dtype, cache)
+        return self.draw(params, logits, block, bits.key, dtype, cache)
 
     def draw(
         self,
@@ -411,7 +411,7 @@ class Backend:
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
-        """Draw a block of what `sample` draws, from the parameters of that block."""
+        """Make a block of the draws of a call, from the parameters of that block."""
         view = self.on_cpu(params)
         memory, index = ("cpu", 0) if view is not None else self._memory_of(params)
         kernels, params = _kernels.load(memory), self.detach(params)
