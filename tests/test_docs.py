@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from anycat import Categorical
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -65,6 +67,24 @@ def test_an_example_with_another_output_fails() -> None:
     run("```pycon\n>>> 1 + 1\n2\n```\nText\n", "right")
     with pytest.raises(AssertionError, match=r"Got:\s+2\n"):
         run("```pycon\n>>> 1 + 1\n3\n```\nText\n", "wrong")
+
+
+# --- the API ----------------------------------------------------------------------------------
+
+
+def missing_from_api(page: str) -> list[str]:
+    """Return the public members of `Categorical` without a row in the table, or an entry."""
+    members = [name for name in dir(Categorical) if not name.startswith("_")]
+    linked = set(re.findall(r"\(#anycat\.Categorical\.(\w+)\)", page))
+    entries = set(re.findall(r"^\.\. auto\w+:: Categorical\.(\w+)$", page, flags=re.M))
+    return [name for name in members if name not in linked & entries]
+
+
+def test_the_api_page_has_every_member() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert missing_from_api(page) == []
+    assert missing_from_api(page.replace(".. automethod:: Categorical.cdf", "")) == ["cdf"]
+    assert missing_from_api(page.replace("#anycat.Categorical.icdf", "")) == ["icdf"]
 
 
 # --- links ------------------------------------------------------------------------------------
