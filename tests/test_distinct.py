@@ -287,6 +287,21 @@ def test_as_many_axes_as_arrays_have() -> None:
         assert dist.sample(2000).shape == (2000, *batch)
 
 
+@pytest.mark.parametrize("kind", ["sample_distinct", "sample_counts"])
+def test_the_cache_is_that_of_the_rows_as_they_are(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kernels know of rows is not taken for what they would know of more, or of fewer."""
+    caches: list[Any] = []
+    monkeypatch.setattr(cpu, kind, lambda *args: caches.append(args[5]))
+    one, many = (Categorical(np.ones(shape), validate_args=False) for shape in (9, (2, 3, 9)))
+    for dist in (one, many, one.expand((1, 1)), one.expand(2), many[:, :1].expand((2, 3))):
+        caches.clear()
+        dist.sample_counts(4) if kind == "sample_counts" else dist.sample(4, replace=False)
+        repeated = math.prod(dist.batch_shape) != dist._param.size // 9
+        assert [cache is dist._cache for cache in caches] == [not repeated]
+
+
 @each_library
 def test_empty_outputs(library: str) -> None:
     dist = Categorical(put(np.ones((2, 3)), library))
@@ -397,7 +412,7 @@ def test_invalid_rows(form: str) -> None:
 
 
 def test_dask() -> None:
-    da = pytest.importorskip("dask.array")
+    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
     x = rows.make("probs", "plain", (4, 3, 6), np.float32)
     expected = oracle.draw_distinct(x, "probs", KEY, 6)
     for chunks in ((4, 3, 6), (1, 1, 2), (3, 2, 6), (4, 1, 5)):
@@ -405,7 +420,8 @@ def test_dask() -> None:
         draws = dist.sample(6, replace=False, rng=9)
         assert draws.chunks[0] == (6,)
         equal(draws, expected)
-        wide = dist.expand((2, 4, 3)).sample(6, replace=False, rng=9)
+        with dask.config.set({"array.chunk-size": 16}):  # of draws that could be apart
+            wide = dist.expand((2, 4, 3)).sample(6, replace=False, rng=9)
         assert wide.chunks[0] == (6,)
         equal(wide, oracle.draw_distinct(np.broadcast_to(x, (2, *x.shape)), "probs", KEY, 6))
     seeds = da.from_array(np.arange(12).reshape(4, 3), chunks=(2, 3))
