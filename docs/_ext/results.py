@@ -66,15 +66,27 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+# What is timed beside truncation and a draw, and how the table calls it.
+BESIDE_TRUNCATION = {
+    "anycat, plain draw": "anycat, no truncation",
+    "anycat, top_p alone": "anycat, `top_p` alone",
+    "anycat, min_p alone": "anycat, `min_p` alone",
+    "numpy, sorted": "NumPy, sorted",
+    "torch, warpers": "PyTorch, as in Transformers",
+    "jax, lax.top_k, jitted": "JAX, `lax.top_k`",
+}
+
+
 def truncation() -> str:
-    """Return the time of truncation and a draw, and those of the alternatives divided by it."""
-    others = {"numpy, sorted": "NumPy, sorted", "torch, warpers": "PyTorch, as in Transformers"}
-    others |= {"jax, lax.top_k, jitted": "JAX, `lax.top_k`"}
-    rows = [["rows x tokens", "anycat", *others.values()], ["---", *["---:"] * (1 + len(others))]]
-    for name, times in record("language-models")["median seconds"].items():
+    """Return the time of truncation and a draw, and other times divided by it."""
+    medians = record("language-models")["median seconds"]
+    timed = {name for times in medians.values() for name in times}
+    shown = {name: title for name, title in BESIDE_TRUNCATION.items() if name in timed}
+    rows = [["rows x tokens", "anycat", *shown.values()], ["---", *["---:"] * (1 + len(shown))]]
+    for name, times in medians.items():
         ours = times.get("anycat", times["anycat, tensor"])
-        shown = (f"{ratio(times[x] / ours)} \u00d7" if x in times else "" for x in others)
-        rows.append([name, duration(ours), *shown])
+        ratios = (f"{ratio(times[x] / ours)} \u00d7" if x in times else "" for x in shown)
+        rows.append([name, duration(ours), *ratios])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
