@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from . import _parameters, _pickling, _truncation, _validation
 from ._backends import registry
@@ -12,19 +12,47 @@ from ._backends.base import cached, is_number
 from ._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits, RowSeeds
+from ._typing import ArrayT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import ClassVar, Never, NoReturn
+    from typing import ClassVar, Never, NoReturn, Self, Unpack
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
-    from ._random import RNG
+    from ._typing import (
+        RNG,
+        FloatList,
+        FloatT,
+        IntDType,
+        Integers,
+        Numbers,
+        NumPyArray,
+        NumPyFloat64,
+        NumPyFloats,
+        NumPyInt64,
+        NumPyT,
+        Options,
+        Shape,
+        Source,
+        ToNumPy,
+    )
+
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+    # For type checkers, the first of several signatures that are alike may take `Never`: it is
+    # chosen for an array of unknown type, Any, and the result is Any too.
+
+T = TypeVar("T")
 
 
-class cached_parameter(cached_property):  # type: ignore[type-arg]
+class cached_parameter(cached_property[T]):
     """A cached property that is read-only, and does not cache what must not outlive the call."""
 
+    @overload
+    def __get__(self, dist: None, owner: Any = None) -> Self: ...
+    @overload
+    def __get__(self, dist: object, owner: Any = None) -> T: ...
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
@@ -43,7 +71,27 @@ class cached_parameter(cached_property):  # type: ignore[type-arg]
         self.__set__(dist, None)
 
 
-def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
+if TYPE_CHECKING:
+
+    class index_property:
+        """A property whose value is an array of categories."""
+
+        def __init__(self, fget: Callable[[Any], Any]) -> None: ...
+        @overload
+        def __get__(self, dist: None, owner: Any = None) -> Self: ...
+        @overload
+        def __get__(self, dist: Categorical[Never], owner: Any = None) -> Any: ...
+        @overload
+        def __get__(self, dist: Categorical[NumPyArray], owner: Any = None) -> NumPyInt64: ...
+        @overload
+        def __get__(self, dist: Categorical[ArrayT], owner: Any = None) -> ArrayT: ...
+        def __get__(self, dist: Any, owner: Any = None) -> Any: ...
+
+else:
+    index_property = property
+
+
+def rowwise(method: Method) -> Method:
     """Mark a method that does the same to each row, so that a backend may map it over blocks.
 
     Its arguments are arrays that belong to the batch, or other distributions. It computes without
@@ -55,10 +103,10 @@ def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
         with dist._backend.errstate():
             return dist._backend.map_rows(method, dist, *args)
 
-    return mapped
+    return mapped  # type: ignore[return-value]
 
 
-class Categorical:
+class Categorical(Generic[ArrayT]):
     """Categorical distributions over 0 to K - 1, one for each row of an array.
 
     Parameters
@@ -134,6 +182,65 @@ class Categorical:
         super().__init_subclass__(**options)
         cls._known = _derived(cls) | _SET
 
+    @overload
+    def __init__(
+        self: Categorical[Any], probs: Never, logits: None = None, **options: Unpack[Options]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloats[FloatT]],
+        probs: NumPyFloats[FloatT],
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloat64],
+        probs: FloatList,
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyArray],
+        probs: ToNumPy,
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(self, probs: ArrayT, logits: None = None, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[Any], probs: None = None, *, logits: Never, **options: Unpack[Options]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloats[FloatT]],
+        probs: None = None,
+        *,
+        logits: NumPyFloats[FloatT],
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloat64],
+        probs: None = None,
+        *,
+        logits: FloatList,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyArray],
+        probs: None = None,
+        *,
+        logits: ToNumPy,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, probs: None = None, *, logits: ArrayT, **options: Unpack[Options]
+    ) -> None: ...
     def __init__(
         self,
         probs: Any = None,
@@ -176,7 +283,7 @@ class Categorical:
         cache: dict[str, Any] | None = None,
         backend: Backend | None = None,
         small: Array | None = None,
-    ) -> Categorical:
+    ) -> Self:
         """Set the attributes from which all others are derived.
 
         The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
@@ -220,7 +327,7 @@ class Categorical:
 
     def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
-    ) -> Categorical:
+    ) -> Self:
         new = Categorical.__new__(type(self))
         if own := self._own:
             vars(new).update(own)
@@ -278,7 +385,7 @@ class Categorical:
     @property
     def num_categories(self) -> int:
         """Number of categories, K."""
-        return self._param.shape[-1]  # type: ignore[no-any-return]
+        return self._param.shape[-1]
 
     @property
     def support(self) -> range:
@@ -295,7 +402,7 @@ class Categorical:
         """Device of the parameter."""
         return self._backend.device(self._param)
 
-    def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
+    def expand(self, batch_shape: Shape) -> Self:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
 
         Parameters
@@ -333,11 +440,11 @@ class Categorical:
             raise TypeError("a distribution without a batch has no length")
         return self._batch_shape[0]
 
-    def __iter__(self) -> Iterator[Categorical]:
+    def __iter__(self) -> Iterator[Self]:
         """Iterate over the first axis of the batch."""
         return map(self.__getitem__, range(len(self)))
 
-    def __getitem__(self, index: Any) -> Categorical:
+    def __getitem__(self, index: Any) -> Self:
         """Return part of the batch, selected as by indexing an array of shape `batch_shape`.
 
         If the array library returns a view for this index, the parameters are not copied.
@@ -356,7 +463,7 @@ class Categorical:
 
     @cached_parameter
     @rowwise
-    def probs(self) -> Array:
+    def probs(self) -> ArrayT:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
         found = self._compute("normalized", False, None)
         if found is None:
@@ -365,7 +472,7 @@ class Categorical:
 
     @cached_parameter
     @rowwise
-    def logits(self) -> Array:
+    def logits(self) -> ArrayT:
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
@@ -438,17 +545,45 @@ class Categorical:
 
     # --- draws ----------------------------------------------------------------------------------
 
+    @overload
+    def sample(
+        self: Categorical[Never],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> Any: ...
+    @overload
+    def sample(
+        self: Categorical[NumPyArray],
+        sample_shape: Shape = (),
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> NumPyInt64: ...
+    @overload
+    def sample(
+        self: Categorical[NumPyArray],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> NumPyArray: ...
+    @overload
+    def sample(
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> ArrayT: ...
     def sample(
         self,
-        sample_shape: int | tuple[int, ...] = (),
+        sample_shape: Shape = (),
         *more: Never,
         replace: bool = True,
         rng: RNG = None,
-        seeds: Any = None,
-        start: Any = 0,
-        dtype: Any = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
         **unknown: Never,
-    ) -> Array:
+    ) -> Any:
         """Draw categories.
 
         Parameters
@@ -637,15 +772,43 @@ class Categorical:
         start = _validation.row_numbers("start", start, count, *rest)
         return RowSeeds((seeds, start), self._backend, batch)
 
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[Never],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> tuple[Any, Any]: ...
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[NumPyT],
+        sample_shape: Shape = (),
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> tuple[NumPyInt64, NumPyT]: ...
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[NumPyT],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> tuple[NumPyArray, NumPyT]: ...
+    @overload
+    def sample_and_log_prob(
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> tuple[ArrayT, ArrayT]: ...
     def sample_and_log_prob(
         self,
-        sample_shape: int | tuple[int, ...] = (),
+        sample_shape: Shape = (),
         *,
         rng: RNG = None,
-        seeds: Any = None,
-        start: Any = 0,
-        dtype: Any = None,
-    ) -> tuple[Array, Array]:
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> Any:
         """Draw categories, and return them with their log-probabilities.
 
         Parameters
@@ -667,7 +830,13 @@ class Categorical:
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)
 
-    def enumerate_support(self, expand: bool = True) -> Array:
+    @overload
+    def enumerate_support(self: Categorical[Never], expand: bool = True) -> Any: ...
+    @overload
+    def enumerate_support(self: Categorical[NumPyArray], expand: bool = True) -> NumPyInt64: ...
+    @overload
+    def enumerate_support(self, expand: bool = True) -> ArrayT: ...
+    def enumerate_support(self, expand: bool = True) -> Any:
         """Return all categories along a new first axis.
 
         Parameters
@@ -689,12 +858,12 @@ class Categorical:
     def truncate(
         self,
         *,
-        mask: Any = None,
-        temperature: Any = None,
-        top_k: Any = None,
-        top_p: Any = None,
-        min_p: Any = None,
-    ) -> Categorical:
+        mask: Numbers | None = None,
+        temperature: Numbers | None = None,
+        top_k: Integers | None = None,
+        top_p: Numbers | None = None,
+        min_p: Numbers | None = None,
+    ) -> Self:
         """Return the distribution over fewer categories, as language models are sampled from.
 
         The arguments apply in the order in which they are listed, each to what the one before has
@@ -724,7 +893,7 @@ class Categorical:
         Categorical
             Its parameters are 0, or ``-inf``, for categories that are removed, and unchanged for
             others, unless there is a temperature: then they are ``(logits - max) / temperature``.
-            Probabilities are not clamped.
+            Integer logits become float64. Probabilities are not clamped.
 
         Raises
         ------
@@ -760,7 +929,7 @@ class Categorical:
         param = _truncation.truncated(dist, args, cache)
         return dist._truncated(param, cache, all(map(is_number, args)))
 
-    def _truncated(self, param: Array, cache: dict[str, Any], stays_valid: bool) -> Categorical:
+    def _truncated(self, param: Array, cache: dict[str, Any], stays_valid: bool) -> Self:
         """Return the distribution of a parameter without some of the categories.
 
         Arguments without values are not checked, and may make rows invalid.
@@ -772,7 +941,7 @@ class Categorical:
 
     # --- probabilities of values ----------------------------------------------------------------
 
-    def log_prob(self, value: Any) -> Array:
+    def log_prob(self, value: Numbers) -> ArrayT:
         """Return the log-probability of categories, in nats.
 
         Parameters
@@ -805,7 +974,7 @@ class Categorical:
                 return found
         return self._at("value", value, self._log_prob_at)
 
-    def prob(self, value: Any) -> Array:
+    def prob(self, value: Numbers) -> ArrayT:
         """Return the probability of categories; see `log_prob`.
 
         Parameters
@@ -890,7 +1059,7 @@ class Categorical:
         sums = self._backend.cumulative_sum(self._probs_of(self._wide_param, self._normalizer))
         return self._to_dtype(sums / sums[..., -1:])
 
-    def cdf(self, value: Any) -> Array:
+    def cdf(self, value: Numbers) -> ArrayT:
         """Return the cumulative distribution function: the probability of ``category <= value``.
 
         Parameters
@@ -926,7 +1095,13 @@ class Categorical:
             result = xp.where(xp.isnan(value), xp.nan, result)
         return self._to_dtype(result)
 
-    def icdf(self, q: Any) -> Array:
+    @overload
+    def icdf(self: Categorical[Never], q: Numbers) -> Any: ...
+    @overload
+    def icdf(self: Categorical[NumPyArray], q: Numbers) -> NumPyInt64: ...
+    @overload
+    def icdf(self, q: Numbers) -> ArrayT: ...
+    def icdf(self, q: Numbers) -> Any:
         """Return the inverse of `cdf`: the smallest category whose `cdf` is at least ``q``.
 
         Parameters
@@ -961,7 +1136,7 @@ class Categorical:
 
     # --- summaries ------------------------------------------------------------------------------
 
-    def entropy(self) -> Array:
+    def entropy(self) -> ArrayT:
         """Return the entropy of each distribution, in nats.
 
         Returns
@@ -991,7 +1166,7 @@ class Categorical:
         return _parameters.entropy(self._xp, *self._exact())
 
     @rowwise
-    def perplexity(self) -> Array:
+    def perplexity(self) -> ArrayT:
         """Return the perplexity, ``exp(entropy)``: K if uniform, 1 if deterministic.
 
         Returns
@@ -1025,9 +1200,9 @@ class Categorical:
         result = _parameters.relative_entropy(xp, p, log_p, log_q)
         return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
 
-    @property
+    @index_property
     @rowwise
-    def mode(self) -> Array:
+    def mode(self) -> Any:
         """Most probable category of each distribution, the first one in case of ties.
 
         It is -1 if the row is invalid.
@@ -1039,14 +1214,14 @@ class Categorical:
 
     @property
     @rowwise
-    def mean(self) -> Array:
+    def mean(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         device = self._backend.creation_device(self._param)
         nans = self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
         return self._backend.result(nans)
 
     @property
-    def variance(self) -> Array:
+    def variance(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
 
@@ -1059,6 +1234,7 @@ def _derived(cls: type) -> frozenset[str]:
 
 _CACHED = _derived(Categorical)
 _SET = frozenset(name for name in Categorical.__annotations__ if name[0] == "_")
+_SET |= {"__orig_class__"}  # which `typing` adds to what Categorical[...] makes
 Categorical._known = _CACHED | _SET
 
 
@@ -1071,7 +1247,7 @@ def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
     return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 
-def kl_divergence(p: Categorical, q: Categorical) -> Array:
+def kl_divergence(p: Categorical[ArrayT], q: Categorical[ArrayT]) -> ArrayT:
     """Return the Kullback-Leibler divergence KL(p || q), in nats.
 
     Parameters

@@ -214,10 +214,14 @@ class Backend:
 
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
+        return self.xp.cumulative_sum(x, axis=-1, dtype=self.widest_float(x))
+
+    def widest_float(self, x: Array) -> Any:
+        """Return the widest floating-point dtype on the device of an array."""
         dtypes = self.xp.__array_namespace_info__().dtypes(
             device=self.creation_device(x), kind="real floating"
         )
-        return self.xp.cumulative_sum(x, axis=-1, dtype=dtypes.get("float64", self.xp.float32))
+        return dtypes.get("float64", self.xp.float32)
 
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context without warnings of overflow and the like: many libraries use NumPy."""

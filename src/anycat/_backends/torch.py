@@ -102,8 +102,12 @@ class TorchBackend(Backend):
         return x.device
 
     def cumulative_sum(self, x: Array) -> Array:
-        """Return the sums along the last axis; some devices have no float64."""
-        return x.cumsum(-1, dtype=torch.float64 if x.device.type in ("cpu", "cuda") else x.dtype)
+        """Return the sums along the last axis, in the widest floating-point dtype."""
+        return x.cumsum(-1, dtype=self.widest_float(x))
+
+    def widest_float(self, x: Array) -> Any:
+        """Return the widest floating-point dtype on the device of a tensor."""
+        return torch.float64 if x.device.type in ("cpu", "cuda") else torch.float32
 
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context that does nothing, as PyTorch does not warn."""
