@@ -660,7 +660,7 @@ class Categorical(Generic[ArrayT]):
         Different categories, in the order in which they are drawn:
 
         >>> Categorical([0.1, 0.2, 0.7, 0.0]).sample(3, replace=False, rng=0)
-        array([2, 1, 0])
+        array([2, 0, 1])
         """
         if more or unknown:
             _validation.report_unknown(more, unknown)
@@ -715,7 +715,7 @@ class Categorical(Generic[ArrayT]):
         --------
         >>> dist = Categorical([0.1, 0.2, 0.7])
         >>> dist.sample_counts(1_000_000, rng=0)
-        array([100028, 199947, 700025])
+        array([100051, 199870, 700079])
         """
         n = _validation.number_of_draws(n)
         dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
