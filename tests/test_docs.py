@@ -180,7 +180,7 @@ MINDFUL = re.compile(
 )
 
 
-@each_page
+@pytest.mark.parametrize("page", FILES, ids=lambda page: page.stem)
 def test_code_has_no_mind(page: Path) -> None:
     text = without_code(page.read_text(encoding="utf-8"))
     assert [match.group() for match in MINDFUL.finditer(text)] == []
