@@ -1,5 +1,13 @@
 """Configuration of Sphinx."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).with_name("_ext")))
+
+import figures
+import results
+
 import anycat
 
 project = "anycat"
@@ -7,16 +15,63 @@ author = "The anycat developers"
 copyright = f"2026, {author}"
 version = release = anycat.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_build"]
+default_role = "py:obj"  # of docstrings
 nitpicky = True
+# The types of other libraries, and of anycat's own modules, are not on these pages.
+nitpick_ignore_regex = [("py:.*", r"(?!anycat\.(Categorical|kl_divergence|progress|torch)).*")]
 
-myst_heading_anchors = 2  # links may name a heading
+myst_enable_extensions = ["colon_fence", "substitution"]
+myst_heading_anchors = 3  # links may name a heading
+myst_substitutions = results.substitutions()
 
 autodoc_mock_imports = ["torch"]  # of anycat.torch; on Linux it may bring 5 GB of CUDA
-autodoc_typehints = "none"  # the docstrings say it
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 autosummary_generate = False
 numpydoc_show_class_members = False  # api.md lists them
+maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
-html_title = f"anycat {version}"
+pygments_dark_style = "github-dark"
+html_title = "anycat"
+html_static_path = ["_static"]
+html_css_files = ["anycat.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0b6bcb", "color-brand-content": "#0b6bcb"},
+    "dark_css_variables": {"color-brand-primary": "#58a6ff", "color-brand-content": "#58a6ff"},
+}
+# The link in the header, if pyproject.toml names a repository.
+if repository := results.repository():
+    html_theme_options["source_repository"] = repository
+    html_theme_options["footer_icons"] = [{"name": "Source", "url": repository, "html": "Source"}]
+
+
+def hide_catch_alls(app, what, name, obj, options, signature, returns):
+    """Leave out the parameters that only serve to report unknown arguments."""
+    for text in ("*more: Never, ", ", **unknown: Never", "*more, ", ", **unknown"):
+        signature = signature and signature.replace(text, "*, " if text[0] == "*" else "")
+    return signature, returns
+
+
+def link_to_pages(app, path, parent, content):
+    """Let files that pages include link to one another as pages."""
+    content[0] = content[0].replace("](CONTRIBUTING.md", "](contributing.md")
+
+
+def setup(app):
+    app.connect("include-read", link_to_pages)
+    app.connect("builder-inited", lambda app: figures.make())
+    app.connect("autodoc-process-signature", hide_catch_alls)

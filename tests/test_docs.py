@@ -1,0 +1,221 @@
+"""The pages of the documentation: their examples, links, figures and language."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from anycat import Categorical
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+FILES = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def load_results() -> ModuleType:
+    path = DOCS / "_ext" / "results.py"
+    spec = importlib.util.spec_from_file_location("results_of_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def without_code(text: str) -> str:
+    """Return a page without code, as a reader sees the rest."""
+    return re.sub(r"`[^`\n]+`", "", re.sub(r"^ *(```+).*?^ *\1", "", text, flags=re.M | re.S))
+
+
+# --- examples ---------------------------------------------------------------------------------
+
+
+def examples(text: str, name: str) -> doctest.DocTest:
+    """Return the examples of a page. A fence ends the output above it, as a blank line does."""
+    unfenced = re.sub(r"^ *```.*$", "", text, flags=re.M)
+    return doctest.DocTestParser().get_doctest(unfenced, {}, name, name, 0)
+
+
+def run(text: str, name: str) -> doctest.TestResults:
+    test = examples(text, name)
+    for source in (example.source for example in test.examples):
+        for library in re.findall(r"^(?:import|from) (\w+)", source, flags=re.M):
+            pytest.importorskip(library)
+    report: list[str] = []
+    found = doctest.DocTestRunner().run(test, out=report.append)
+    assert found.failed == 0, "".join(report)
+    return found
+
+
+@each_page
+def test_examples(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert run(text, page.name).attempted == len(re.findall(r"^ *>>> ", text, flags=re.M))
+
+
+def test_an_example_with_another_output_fails() -> None:
+    run("```pycon\n>>> 1 + 1\n2\n```\nText\n", "right")
+    with pytest.raises(AssertionError, match=r"Got:\s+2\n"):
+        run("```pycon\n>>> 1 + 1\n3\n```\nText\n", "wrong")
+
+
+# --- the API ----------------------------------------------------------------------------------
+
+
+def missing_from_api(page: str) -> list[str]:
+    """Return the public members of `Categorical` without a row in the table, or an entry."""
+    members = [name for name in dir(Categorical) if not name.startswith("_")]
+    linked = set(re.findall(r"\(#anycat\.Categorical\.(\w+)\)", page))
+    entries = set(re.findall(r"^\.\. auto\w+:: Categorical\.(\w+)$", page, flags=re.M))
+    return [name for name in members if name not in linked & entries]
+
+
+def test_the_api_page_has_every_member() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert missing_from_api(page) == []
+    assert missing_from_api(page.replace(".. automethod:: Categorical.cdf", "")) == ["cdf"]
+    assert missing_from_api(page.replace("#anycat.Categorical.icdf", "")) == ["icdf"]
+
+
+# --- links ------------------------------------------------------------------------------------
+
+
+def slug(heading: str) -> str:
+    """Return the anchor of a heading."""
+    text = re.sub(r"[`*]|\[(.*?)\]\(.*?\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def headings(file: Path) -> list[str]:
+    """Return the headings of a page, and of a file that it includes."""
+    text = file.read_text(encoding="utf-8")
+    included = re.findall(r"^```\{include\} (.+)$", text, flags=re.M)
+    return sum((headings(file.parent / x) for x in included), re.findall(r"^#+ (.+)$", text, re.M))
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Return the links to files or headings that do not exist."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        path, _, anchor = target.partition("#")
+        if "://" in path or anchor.startswith("anycat."):  # Sphinx checks the API
+            continue
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in map(slug, headings(file))):
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("page", FILES, ids=lambda page: page.stem)
+def test_links(page: Path) -> None:
+    assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_broken_links_are_found() -> None:
+    text = "[a](docs/draw.md#truncation) [b](docs/draw.md#nowhere) [c](docs/none.md)"
+    assert broken_links(ROOT / "README.md", text) == ["docs/draw.md#nowhere", "docs/none.md"]
+
+
+# --- figures ----------------------------------------------------------------------------------
+
+# A ratio or a time of a benchmark, in prose.
+FIGURE = re.compile(r"\b\d[\d.,]* (?:times as (?:long|fast)|ms|us|µs)\b|\b\d[\d.,]* ?\u00d7")
+# What no benchmark measures: what limits performance, on the last section of this page.
+UNMEASURED = {"speed.md": "## How a strategy is chosen"}
+
+
+def typed_figures(text: str) -> list[str]:
+    """Return the figures that a page spells out, in place of those of the benchmarks."""
+    return FIGURE.findall(re.sub(r"\{\{.*?\}\}", "", without_code(text)))
+
+
+@each_page
+def test_figures_come_from_the_benchmarks(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if page.name == "README.md":  # tests/test_readme.py compares these
+        text = re.sub(r"<!-- figures of.*?<!-- end of figures -->", "", text, flags=re.S)
+    assert typed_figures(text.partition(UNMEASURED.get(page.name, "\0"))[0]) == []
+
+
+def test_typed_figures_are_found() -> None:
+    assert typed_figures("3.4 times as long; 12 ms; `5 ms`; {{ time }} times as long") == [
+        *("3.4 times as long", "12 ms")
+    ]
+
+
+@each_page
+def test_expressions_have_values(page: Path) -> None:
+    values = load_results().substitutions()
+    for expression in re.findall(r"\{\{(.*?)\}\}", page.read_text(encoding="utf-8")):
+        assert isinstance(eval(expression, values), str)
+
+
+def test_figures_are_those_of_the_files() -> None:
+    results = load_results()
+    times = results.record("cpu")["median seconds"]["one row, K = 6, 1e6 draws"]
+    ratio = min(times["torch"], times["torch multinomial"]) / times["anycat"]
+    shown = results.substitutions()["speedup"]["one row, K = 6, 1e6 draws"]["PyTorch"]
+    assert float(shown) == pytest.approx(ratio, rel=0.05)
+    assert [results.ratio(x) for x in (0.0314, 3.1416, 31.416)] == ["0.03", "3.1", "31"]
+    assert [results.duration(t) for t in (2.5, 0.0123, 6.789e-6)] == ["2.5 s", "12.3 ms", "6.79 µs"]
+
+
+# --- language ---------------------------------------------------------------------------------
+
+# Code has no mind: these words belong to people.
+MINDFUL = re.compile(
+    r"\b(?:anycat|code|class|kernels?|library|compiler|distribution|it|they|that)"
+    r" (?:knows?|sees?|asks?|learns?|wants?|is told|are told)\b",
+    flags=re.I,
+)
+
+
+@pytest.mark.parametrize("page", FILES, ids=lambda page: page.stem)
+def test_code_has_no_mind(page: Path) -> None:
+    text = without_code(page.read_text(encoding="utf-8"))
+    assert [match.group() for match in MINDFUL.finditer(text)] == []
+
+
+def test_code_with_a_mind_is_found() -> None:
+    assert MINDFUL.search("What the library sees")
+    assert not MINDFUL.search("See the library")
+
+
+# --- layout -----------------------------------------------------------------------------------
+
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", flags=re.M | re.S)
+COLUMN = re.compile(r"^::::\{grid-item\}\n(.*?)^::::$", flags=re.M | re.S)
+WIDTH, COLUMN_WIDTH = 100, 51  # characters that fit without scrolling
+
+
+def faults_of_layout(text: str) -> list[str]:
+    """Return lines of code that do not fit, and blank lines at the end of code."""
+    columns = "".join(COLUMN.findall(text))
+    faults = []
+    for part, width in ((COLUMN.sub("", text), WIDTH), (columns, COLUMN_WIDTH)):
+        for _, _, code in BLOCK.findall(part):
+            faults += [line for line in code.splitlines() if len(line) > width]
+            faults += ["(blank)"] * (code.endswith("\n\n") or code.startswith("\n"))
+    return faults
+
+
+@each_page
+def test_code_is_not_clipped(page: Path) -> None:
+    assert faults_of_layout(page.read_text(encoding="utf-8")) == []
+
+
+def test_faults_of_layout_are_found() -> None:
+    text = (
+        "```text\n" + "x" * 101 + "\n```\n::::{grid-item}\n```text\n" + "y" * 52 + "\n\n```\n::::\n"
+    )
+    assert faults_of_layout(text) == ["x" * 101, "y" * 52, "(blank)"]
