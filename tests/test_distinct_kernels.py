@@ -384,7 +384,8 @@ def kernels(size: int, n: int, logits: bool, out: Array) -> dict[Any, tuple[Any,
     rest = np.uint64(size), logits, rows.KEY, *grid
     names = "random_words padded_values padded_weights"
     if size <= TILE:
-        workspace = allocate(size, np.float32, f"{names} padded_integers block_sums")
+        names = "random_words tile_values padded_weights tile_integers tile_sums"
+        workspace = allocate(size, np.float32, names)
         return {draw_distinct_rows: (*rest, *workspace)}
     left = distinct.Left.of_all(size)
     args = *rest, 10**9, *allocate(size, np.float32, names), *left

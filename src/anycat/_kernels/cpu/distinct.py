@@ -93,7 +93,7 @@ def _draw_rows(
     done: Done,
 ) -> None:
     """Draw from rows of one tile."""
-    names = "random_words padded_values padded_weights padded_integers block_sums"
+    names = "random_words tile_values padded_weights tile_integers tile_sums"
 
     def draw(x: Array, row: int) -> None:
         args = np.uint64(rows.size), logits, key, *grid_args(grid.from_row(row)), out

@@ -28,21 +28,27 @@ import numpy as np
 
 from .bits import bit_length, ceil_log2, multiply_high
 from .constants import BLOCK, CHILDREN, ONE, THREE, TILE, WORD_BUFFER, ZERO
-from .distinct import count_leaders, count_up_to, leads, offset_line, subtract_from
+from .distinct import (
+    BLOCKS,
+    count_leaders,
+    count_up_to,
+    fill_weights,
+    leads,
+    offset_line,
+    subtract_from,
+    valid_max,
+)
 from .entry import entry, uncounted
 from .grid import grid_point
 from .philox import fill_random_words
 from .tiles import tile_count
 from .weights import (
     EMPTY_EXPONENT,
-    fill_weights,
     integer_weight,
     logit_offset,
     sum_weights,
-    valid_max,
 )
 
-BLOCKS = TILE // BLOCK
 SERIAL_TILES = np.uint64(64)  # of rows that a kernel measures by itself
 TILE_COST = 20  # to measure a tile takes as long as so many draws
 NEGLIGIBLE_LOGIT = -45.0  # below the largest of the row, a tile's integers are shifted to 0
@@ -103,7 +109,7 @@ def measure_tile(
         if b < blocks:
             total += sum_weights(weights, b * BLOCK, b * BLOCK + BLOCK, scale)
         block_cdf[base + b] = total
-    leaders = count_leaders(values, weights, padded, logits, scale, top, offset, line)
+    leaders = count_leaders(values, ZERO, padded, logits, top, offset, line, scale)
     records[record + EXPONENT] = exponent
     records[record + SUM], records[record + LEADERS] = np.int64(total), np.int64(leaders)
 
@@ -265,7 +271,7 @@ def take(
     removed[base + b] |= ONE << k
     records[record + SUM] -= np.int64(q)
     records[record + STALE] |= values[k] == top
-    records[record + LEADERS] -= leads(values[k], weights[k], logits, scale, top, offset, line)
+    records[record + LEADERS] -= leads(values[k], logits, top, offset, line, scale)
     subtract_from(block_cdf, base, BLOCKS, b, q)
     numbers[BOUND] -= bound_of(exponent, was, numbers)
     if records[record + LEADERS] == 0:
