@@ -93,6 +93,7 @@ KERNELS: dict[str, tuple[Any, str]] = {  # where the launch code finds each
     "draw_rows": (draw, "ROWS"),
     "draw_long_rows": (draw, "LONG_ROWS"),
     "draw_summed_rows": (draw, "SUMMED_ROWS"),
+    "draw_guided_rows": (draw, "GUIDED_ROWS"),
     "draw_table": (table, "draw_table"),
 }
 
@@ -144,9 +145,11 @@ SETUPS = {
     "short rows, float64": Setup("draw_short_rows", "probs", "float64", 20, 8, 1 << 13, 4),
     "rows": Setup("draw_rows", "logits", "float32", 130, 8, 1 << 12, 1),
     "rows, float64": Setup("draw_rows", "probs", "float64", 130, 8, 1 << 12, 1),
-    "summed rows": Setup("draw_summed_rows", "logits", "float32", 300, 8, 16, 2000),
-    "summed rows, float64": Setup("draw_summed_rows", "probs", "float64", 300, 8, 16, 2000),
+    "summed rows": Setup("draw_summed_rows", "logits", "float32", 300, 8, 256, 125),
+    "summed rows, float64": Setup("draw_summed_rows", "probs", "float64", 300, 8, 256, 125),
     "summed long rows": Setup("draw_summed_rows", "logits", "float32", 9000, 4, 8, 1000),
+    "guided rows": Setup("draw_guided_rows", "logits", "float32", 300, 8, 16, 2000),
+    "guided rows, float64": Setup("draw_guided_rows", "probs", "float64", 300, 8, 16, 2000),
     "long rows": Setup("draw_long_rows", "logits", "float32", 4200, 4, 1 << 8, 1),
     "long rows, float64": Setup("draw_long_rows", "probs", "float64", 4200, 4, 1 << 8, 1),
     "table, dense": Setup("draw_table", "logits", "float32", 1000, 1, 1, 1 << 22),

@@ -133,7 +133,7 @@ def draw(
 @contextmanager
 def forced(strategy: str, cost: float = 0.0) -> Iterator[None]:
     """Draw by a strategy, a field of `Costs`, at a cost for each row, whatever the others cost."""
-    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: cost})
+    costs = Costs(*[1e18] * 5)._replace(**{strategy: cost})
     setup = 0.0 if strategy == "table" else 1e30
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Costs, "of", lambda *_: costs)
@@ -149,6 +149,7 @@ def kernel_of(strategy: str, shape: tuple[int, int]) -> str:
         "find": "draw_rows" if size <= TILE else "draw_long_rows",
         "rank": "draw_summed_rows",
         "table": "draw_table",
+        "guide": "draw_guided_rows" if count > 1 else "draw_summed_rows",
         "lanes": "draw_short_rows" if lanes else "draw_summed_rows",
     }[strategy]
 
@@ -166,7 +167,7 @@ def recorded() -> Iterator[list[tuple[str, Any]]]:
         return launch
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS"):
+        for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS", "GUIDED_ROWS"):
             strategy = getattr(cpu_draw, name)
             patch.setattr(cpu_draw, name, strategy._replace(kernel=spy(strategy.kernel)))
         for module, names in LAUNCHERS:

@@ -27,7 +27,12 @@ from anycat._kernels.cpu import small, table, values
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.grid import grid_args
 from anycat._kernels.cpu.jit.constants import BEYOND_CDF, HALF, ONE
-from anycat._kernels.cpu.jit.draw import draw_long_rows, draw_rows, draw_summed_rows
+from anycat._kernels.cpu.jit.draw import (
+    draw_guided_rows,
+    draw_long_rows,
+    draw_rows,
+    draw_summed_rows,
+)
 from anycat._kernels.cpu.jit.guide import fill_guide
 from anycat._kernels.cpu.jit.lookup import find_mode
 from anycat._kernels.cpu.jit.small import draw_small
@@ -76,6 +81,7 @@ PATHS = [
     Path("draw_rows", "find", ONE_TILE),
     Path("draw_long_rows", "find", LONG),
     Path("draw_summed_rows", "rank", (*ONE_TILE, *LONG)),
+    Path("draw_guided_rows", "guide", (*ONE_TILE, *LONG), (3, 63, 64, 65, 130)),
     Path("draw_short_rows", "lanes", (1, 2, 7, 8, 9, 63, 64, 65, 127, 128), (64, 65, 130)),
     Path("draw_table", "table", (*ONE_TILE, *LONG), (1, 3)),
 ]
@@ -99,7 +105,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in SMALL:
         monkeypatch.setattr(small, name, recorded(getattr(small, name)))
     monkeypatch.setattr(table, "draw_table", recorded(table.draw_table))
-    for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS"):
+    for name in ("SHORT_ROWS", "ROWS", "LONG_ROWS", "SUMMED_ROWS", "GUIDED_ROWS"):
         strategy = getattr(cpu_draw, name)
         monkeypatch.setattr(cpu_draw, name, strategy._replace(kernel=recorded(strategy.kernel)))
     return names
@@ -107,7 +113,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def take(monkeypatch: pytest.MonkeyPatch, strategy: str) -> None:
     """Let a strategy be the cheapest."""
-    costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{strategy: 0.0})
+    costs = Costs(*[1e18] * 5)._replace(**{strategy: 0.0})
     monkeypatch.setattr(Costs, "of", lambda *_: costs)
     setup = 0.0 if strategy == "table" else 1e30
     monkeypatch.setattr(Costs, "table_setup", lambda *_: setup)
@@ -234,6 +240,11 @@ def kernels(size: int, n: int, logits: bool, out: Array) -> dict[Any, tuple[Any,
     rest = k, logits, rows.KEY, *grid
     both = {
         draw_summed_rows: (*rest, *new("random_words weights padded_cdf group_cdf"), *stats),
+        draw_guided_rows: (
+            *rest,
+            *new("random_words weights cdf small_guide found deferred"),
+            *stats,
+        ),
         find_mode: (k, logits, np.uint64(0), out),
     }
     if size <= TILE:

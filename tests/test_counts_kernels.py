@@ -73,7 +73,8 @@ def of_draws(x: Array, form: str, draws: DrawRange, key: Array = rows.KEY) -> Ar
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few draws be many."""
     monkeypatch.setattr(counts, "BUFFERED_DRAWS", 2 * LANES)
-    monkeypatch.setattr(counts, "MAX_DRAWS_IN_PIECES", 250)
+    monkeypatch.setattr(counts, "BUFFERED_COUNTS", 1000)
+    monkeypatch.setattr(counts, "MAX_COUNT", 250)
 
 
 @pytest.fixture(params=[0, 2**60], ids=["parts", "no parts"])
@@ -130,6 +131,18 @@ def test_threads(strategy: str, threads: int, parts: bool) -> None:
         np.testing.assert_array_equal(found, expected, str(shape))
         if strategy == "table":
             assert len([name for name, _ in launches if name == "count_table"]) >= threads
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_groups_of_long_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tile statistics of so many rows are computed group by group."""
+    monkeypatch.setattr(cpu_rows, "TILE", 3)
+    for strategy in ("find", "rank", "guide"):
+        x = rows.make("probs", "plain", (8, TILE + 1), np.float32)
+        expected = of_draws(x, "probs", range_of(x, 50))
+        with rows.forced(strategy), rows.recorded() as launches:
+            np.testing.assert_array_equal(count(x, "probs", range_of(x, 50)), expected)
+        assert len([name for name, _ in launches if name == "reduce_tiles"]) == 3
 
 
 @each_strategy
@@ -248,25 +261,33 @@ def test_words_at_boundaries(size: int, kind: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("size", [10, 20_000])
-def test_counters_have_64_bits(size: int) -> None:
-    """They go on from any number, as after so many draws."""
+def test_counts_of_more_than_32_bits(size: int) -> None:
+    """Threads count so many draws that 32 bits are enough, and add them to those before."""
     x = rows.make("probs", "plain", (1, size), np.float32)
-    table, n = Table.prepare(x[0], False, {}), 5000
-    parts, categories = counts._parts(table, 1 << 40)
+    table, n, many = Table.prepare(x[0], False, {}), 5000, 2**32 - 1
+    expected = of_draws(x, "probs", DrawRange(n, 1, 1, 5, 1, 1))[0]
+    grid, (parts, categories) = (
+        DrawGrid((5, 0, 0, 1), (0, 0, 0, 1), 1, n),
+        counts._parts(table, many),
+    )
     assert parts.size == (0 if size > 1 << 14 else 1 << 12)
-    grid, many = DrawGrid((5, 0, 0, 1), (0, 0, 0, 1), 1, n), 2**32 - 100
-    found, (strides, _, *numbers) = np.full(size, many), grid_args(grid)
+    found = np.full(size, 7 * many)
+    counts._add_by_table(table, rows.KEY, grid, parts, categories, found, lambda n: None)
+    np.testing.assert_array_equal(found, expected + 7 * many)
+
+    strides, _, *numbers = grid_args(grid)
+    before = many - expected.astype(np.uint32)
     workspace = allocate(0, None, "random_words found deferred")
-    parts += np.uint64(many)
-    count_table(*table, rows.KEY, strides, *numbers, parts, found, *workspace)
-    counts.add_parts(parts, categories, found)
-    alone = categories[parts >> SHARED_BIT == 0].astype(np.int64)
-    found -= many + many * np.bincount(alone, minlength=size)
-    expected = of_draws(x, "probs", DrawRange(n, 1, 1, 5, 1, 1))
-    np.testing.assert_array_equal(found, expected[0])
-    before = np.full(10, 2**40)
-    counts.count_draws(np.arange(10), *map(np.uint64, (10, 10, 0)), before)
-    assert (before == 2**40 + 1).all()
+    count_table(*table, rows.KEY, strides, *numbers, parts[:0], before, *workspace)
+    assert (before == many).all()
+    assert many >= counts.MAX_COUNT
+
+    found = np.full(10, 7 * many)
+    counts.count_draws(np.arange(10), *map(np.uint64, (10, 10, 0)), found)
+    assert (found == 7 * many + 1).all()
+    found, words = np.full(3, many), np.array([many, many + 9, 1 << 63 | 5], np.uint64)
+    counts.add_parts(words, np.array([2, 0, 1], np.uint64), found)
+    np.testing.assert_array_equal(found, [2 * many + 9, many, 2 * many])
 
 
 @pytest.mark.parametrize(

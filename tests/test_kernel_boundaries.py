@@ -35,6 +35,7 @@ KERNELS = {  # the strategy, the number of rows, and of categories
     "draw_rows": ("find", 2, (2, 5, 65, 4096)),
     "draw_long_rows": ("find", 2, (4097, 9000)),
     "draw_summed_rows": ("rank", 2, (2, 5, 65, 4096, 9000)),
+    "draw_guided_rows": ("guide", 2, (2, 5, 65, 4096, 9000)),
     "draw_table": ("table", 1, (2, 5, 128, 129, 4096, 9000)),  # sparse up to 128
 }
 LAYOUTS = {  # samples, repeats, and the steps of the draw index between samples and rows

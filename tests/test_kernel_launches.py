@@ -52,6 +52,7 @@ def by_oracle(x: Array, form: str, draws: DrawRange) -> Array:
         ("draw_rows", "find", (3000, 200)),
         ("draw_long_rows", "find", (1200, TILE + 1)),
         ("draw_summed_rows", "rank", (3000, 200)),
+        ("draw_guided_rows", "guide", (3000, 200)),
     ],
 )
 def test_single_draws_from_more_rows_than_random_words_are_generated_at_once(

@@ -98,7 +98,7 @@ def test_words(batch: int, n: int, first: int, step: int, seed: int) -> None:
 def strategy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take each strategy, whatever the cost model says of it."""
     if request.param != "chosen":
-        costs = Costs(1e18, 1e18, 1e18, 1e18)._replace(**{request.param: 0.0})
+        costs = Costs(*[1e18] * 5)._replace(**{request.param: 0.0})
         monkeypatch.setattr(Costs, "of", lambda *_: costs)
         setup = 0.0 if request.param == "table" else 1e30
         monkeypatch.setattr(Costs, "table_setup", lambda *_: setup)

@@ -23,6 +23,7 @@ class Costs(NamedTuple):
     rank: float
     table: float
     lanes: float
+    guide: float
 
     @classmethod
     @functools.lru_cache
@@ -35,6 +36,7 @@ class Costs(NamedTuple):
             + draws * (30 + 0.6 * min(size, BLOCK) + tile / BLOCK + again),
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
             table=60_000 + 5.5 * size + draws * NS_PER_TABLE_DRAW,  # of many rows, one by one
+            guide=200 + 16 * size + draws * 6,
             lanes=5 + (0.4 + 0.175 * itemsize) * size + draws * (3 + 0.3 * size),
         )
 

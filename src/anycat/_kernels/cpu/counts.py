@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+MAX_COUNT = (1 << 32) - 1  # of draws that are added at once
 BUFFERED_DRAWS = 1 << 16
 MAX_DRAWS_BY_LANES = 1 << 20  # of a row: a table is better, as its draws are made by all threads
-MAX_DRAWS_IN_PIECES = 1 << 40  # at once
+BUFFERED_COUNTS = 1 << 17
 PARTS_MAX_K = 1 << 14  # categories, of more of which too many share a part
 MIN_PARTS, MAX_PARTS = 1 << 12, 1 << 16  # which fit into the L1 and the L2 cache
 PARTS_PER_CATEGORY = 16
@@ -62,9 +63,9 @@ def sample_counts(
     def by_kernel(strategy: Strategy, x: Array, row: int, stats: TileStats) -> None:
         count, counts = x.size // size, out.reshape(-1)
         stats = TileStats(*(s.reshape(count, -1) for s in stats))
-        out[row : row + count] = 0
-        blocks = min(-(-count * n // BUFFERED_DRAWS), count // strategy.min_rows)
-        for begin, end in split(0, count, max(1, blocks)):
+        blocks = max(-(-count * n // BUFFERED_DRAWS), -(-count * size // BUFFERED_COUNTS))
+        for begin, end in split(0, count, max(1, min(blocks, count // strategy.min_rows))):
+            out[row + begin : row + end] = 0
             block, part = x[begin * size : end * size], stats.part(begin, end)
             for piece in _pieces(grid.from_row(row + begin), BUFFERED_DRAWS // (end - begin)):
                 found = np.empty((end - begin) * piece.runs * piece.draws, np.int64)
@@ -97,31 +98,41 @@ def _count_by_table(table: Table, key: Array, grid: DrawGrid, out: Array, done: 
         done(n)
         return
     no_words, categories = _parts(table, n)
-    idle = [(out, no_words.copy())]  # counts, and counts of words, that no thread uses
+    for part in _pieces(grid, MAX_COUNT):
+        _add_by_table(table, key, part, no_words, categories, out, done)
 
-    def count(piece: DrawGrid) -> None:
+
+def _add_by_table(
+    table: Table,
+    key: Array,
+    grid: DrawGrid,
+    no_words: Array,
+    categories: Array,
+    out: Array,
+    done: Done,
+) -> None:
+    """Add the draws of a grid of one row to its counts: for parts, see `_parts`."""
+    n, longer = grid.runs * grid.draws, max(grid.runs, grid.draws)
+    idle: list[tuple[Array, Array]] = []  # counts, and counts of words, that no thread uses
+
+    def count(begin: int, end: int) -> None:
         try:
-            counts, parts = idle.pop()
+            parts, counts = idle.pop()
         except IndexError:
-            counts, parts = np.zeros_like(out), no_words.copy()
-        workspace = allocate(0, None, "random_words found deferred")
+            parts, counts = no_words.copy(), np.zeros(out.size, np.uint32)
+        piece = grid.part(begin, end)
         counter_strides, _, runs, draws = grid_args(piece)
+        workspace = allocate(0, None, "random_words found deferred")
         count_table(*table, key, counter_strides, runs, draws, parts, counts, *workspace)
-        idle.append((counts, parts))
+        idle.append((parts, counts))
         done(piece.runs * piece.draws)
 
-    def on_threads(part: DrawGrid) -> None:
-        n, longer = part.runs * part.draws, max(part.runs, part.draws)
-        # So many draws take as long as the counts of another thread.
-        least = max(1, out.size * longer // (2 * n))
-        cost = NS_PER_TABLE_DRAW * n
-        parallel_for(lambda begin, end: count(part.part(begin, end)), longer, cost, least)
-
-    for part in _pieces(grid, MAX_DRAWS_IN_PIECES):
-        on_threads(part)
-    for counts, parts in idle:
-        add_parts(parts, categories, counts)
-    _add([counts for counts, _ in idle if counts is not out], out)
+    # So many draws take as long as the counts of another thread.
+    least = max(1, out.size * longer // (2 * n))
+    parallel_for(count, longer, NS_PER_TABLE_DRAW * n, least)
+    for parts, _ in idle:
+        add_parts(parts, categories, out)
+    _add([counts for _, counts in idle], out)
 
 
 def _add(others: list[Array], out: Array) -> None:

@@ -13,7 +13,7 @@ from anycat._progress import ignore
 from .cache import kept
 from .costs import NS_PER_ELEMENT, Costs
 from .grid import grid_args, grid_of
-from .jit.draw import draw_long_rows, draw_rows, draw_summed_rows
+from .jit.draw import draw_guided_rows, draw_long_rows, draw_rows, draw_summed_rows
 from .jit.short_rows import draw_short_rows
 from .rows import Rows
 from .sizes import LANES, TILE
@@ -60,6 +60,9 @@ ROWS = Strategy(draw_rows, "random_words weights block_sums")
 LONG_ROWS = Strategy(draw_long_rows, "random_words weights block_sums", reads_tile_stats=True)
 SUMMED_ROWS = Strategy(
     draw_summed_rows, "random_words weights padded_cdf group_cdf", reads_tile_stats=True
+)
+GUIDED_ROWS = Strategy(
+    draw_guided_rows, "random_words weights cdf small_guide found deferred", reads_tile_stats=True
 )
 
 
@@ -122,13 +125,16 @@ def each_part(
 
 def _cheapest(costs: Costs, rows: Rows) -> tuple[Strategy, float]:
     """Return the strategy of least cost without a table, and that cost for a row."""
-    lanes = costs.lanes if rows.size <= SHORT_ROW_MAX_K and rows.count >= LANES else math.inf
-    least = min(costs.find, costs.rank, lanes)
-    if lanes == least:
-        return SHORT_ROWS, least
-    if costs.rank == least:
-        return SUMMED_ROWS, least
-    return LONG_ROWS if rows.size > TILE else ROWS, least
+    lanes = rows.size <= SHORT_ROW_MAX_K and rows.count >= LANES
+    guide = rows.size <= GUIDE_MAX_K and rows.count > 1  # of one row, a table is kept
+    strategies = {
+        SHORT_ROWS: costs.lanes if lanes else math.inf,
+        SUMMED_ROWS: costs.rank,
+        GUIDED_ROWS: costs.guide if guide else math.inf,
+        LONG_ROWS if rows.size > TILE else ROWS: costs.find,
+    }
+    strategy = min(strategies, key=strategies.__getitem__)
+    return strategy, strategies[strategy]
 
 
 def _table(rows: Rows, logits: bool, cost: float, cache: dict[str, Any]) -> Table | None:

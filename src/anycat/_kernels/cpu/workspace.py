@@ -10,7 +10,7 @@ import numpy as np
 
 from .sizes import BLOCK, CHILDREN, SPARE_WORDS, TILE, WORD_BUFFER
 
-MIN_GUIDE_ENTRIES = 2048
+MIN_GUIDE_ENTRIES, MIN_SMALL_GUIDE_ENTRIES = 2048, 16
 FIELDS, NUMBERS = 4, 12  # of a tile and a row: see `jit.distinct_long`
 
 
@@ -21,7 +21,6 @@ def allocate(size: int, dtype: Any, names: str) -> tuple[np.ndarray[Any, Any], .
 
 @functools.lru_cache
 def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
-    guide_entries = max(size // 2, MIN_GUIDE_ENTRIES)
     group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
     groups = _round_up(-(-size // group), 16) if group else 0
     tiles, keys = -(-size // TILE), np.dtype(f"i{np.dtype(dtype).itemsize}")
@@ -50,7 +49,8 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         "tree": (_tree_entries(tiles), np.uint64),
         "numbers": (NUMBERS, np.int64),
         "tile_offset": (tiles + 1, np.uint64),
-        "guide": (1 << (guide_entries - 1).bit_length(), np.uint64),
+        "guide": (_power_of_two(max(size // 2, MIN_GUIDE_ENTRIES)), np.uint64),
+        "small_guide": (_power_of_two(max(size // 2, MIN_SMALL_GUIDE_ENTRIES)), np.uint64),
     }
     return [specs[name] for name in names.split()]
 
@@ -62,6 +62,10 @@ def _tree_entries(tiles: int) -> int:
         level *= CHILDREN
         total += level
     return total
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
 
 
 def _round_up(n: int, multiple: int) -> int:

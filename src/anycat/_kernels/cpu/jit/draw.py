@@ -10,8 +10,10 @@ from .cdf import fill_row_cdf
 from .constants import BEYOND_CDF, ONE, THREE, WORD_BUFFER, ZERO
 from .entry import entry
 from .grid import grid_point, refill
+from .guide import fill_guide
 from .philox import fill_random_words
 from .search import rank, search_tile, search_tiles
+from .table import search_table
 from .tiles import tile_count
 from .weights import fill_weights, logit_offset, sum_blocks, valid_max
 
@@ -122,3 +124,35 @@ def draw_summed_rows(
                         target = multiply_high(random_words[at + i], total)
                         k = np.int64(rank(cdf, group_cdf, group, target))
                     out[position + i * out_strides[THREE]] = k
+
+
+@entry
+def draw_guided_rows(
+    x, size, logits, key, counter_strides, out_strides, runs, draws, out,
+    random_words, weights, cdf, guide, found, deferred, tile_max, tile_shift, tile_offset,
+):  # fmt: skip
+    """Draw from each row by its cdf and a guide table to it: for many draws a row."""
+    rows, skip = np.uint64(x.size) // size, ZERO
+    tiles = tile_count(size)
+    for r in range(rows):
+        begin, base = r * size, r * (tiles + ONE)
+        fill_row_cdf(
+            x, begin, size, logits, ZERO, tiles, weights,
+            tile_max, tile_shift, tile_offset, base, cdf,
+        )  # fmt: skip
+        valid = cdf[size - ONE] > ZERO
+        if valid:
+            fill_guide(cdf, guide, ZERO, np.uint64(guide.size))
+        for j in range(runs):
+            for first in range(ZERO, draws, WORD_BUFFER):
+                skip, at = refill(
+                    random_words, skip, key, counter_strides, rows, r, runs, j, draws, first
+                )
+                n, position = min(WORD_BUFFER, draws - first), grid_point(out_strides, r, j, first)
+                if valid:
+                    search_table(
+                        cdf, guide, random_words, at, n,
+                        out, position, out_strides[THREE], found, deferred,
+                    )  # fmt: skip
+                for i in range(ZERO if valid else n):
+                    out[position + i * out_strides[THREE]] = -1
