@@ -44,8 +44,16 @@ __device__ inline u64 reduce_tile(Real (&tile)[TILE_ITEMS], Real offset, Bits& t
   return total;
 }
 
-// Scan the sums of a row's tiles to offsets. Each thread takes a range of tiles.
-__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn) {
+// Return how much of the headroom that suffices for any row of so many tiles is left unused, by the
+// upper bound of the sum.
+__device__ inline int unused_headroom(u64 tiles, u64 bound) {
+  return min(ceil_log2(tiles), max(0, 62 - bit_length(bound)));
+}
+
+// Scan the sums of a row's tiles to offsets. Each thread takes a range of tiles. `bound` is set to
+// the upper bound of the sum from which the headroom follows.
+__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn,
+                                    u64& bound) {
   const u64 tiles_per_thread = (tiles + THREADS - 1) / THREADS;
   const u64 begin = min(threadIdx.x * tiles_per_thread, tiles);
   const u64 end = min(begin + tiles_per_thread, tiles);
@@ -54,15 +62,15 @@ __device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset
   for (u64 j = begin; j < end; ++j) highest = max(highest, exponent_of(j));
   highest = (int)max_over_block((u32)(highest - EMPTY_EXPONENT), turn) + EMPTY_EXPONENT;
 
-  const int headroom = ceil_log2(tiles);
-  int exponent = highest + headroom;
+  int exponent = highest + ceil_log2(tiles);
   const auto shifted = [&](u64 j) {
     return row.tile_offset[j] >> tile_shift(exponent, exponent_of(j));
   };
   u64 sum = 0, total;
   for (u64 j = begin; j < end; ++j) sum += shifted(j);
   scan_block(sum, total, turn);
-  exponent -= min(headroom, max(0, 62 - bit_length(tiles + total)));
+  bound = tiles + total;
+  exponent -= unused_headroom(tiles, bound);
 
   sum = 0;
   for (u64 j = begin; j < end; ++j) sum += shifted(j);
@@ -73,6 +81,11 @@ __device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset
   }
   __syncthreads();
   return {total, offset, exponent};
+}
+
+__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn) {
+  u64 bound;
+  return scan_sums(row, tiles, offset, turn, bound);
 }
 
 // Reduce all tiles of a row, unless they are reduced, and scan their sums. If this reduces them,
