@@ -193,9 +193,6 @@ draw_distinct_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void*
     const int shift = tile_shift(scan.exponent, exponent);
     const u64 in_tile = target - stats.tile_offset[t];
     const u64 within = ((in_tile + 1) << shift) - 1;
-    // If the row has changed since its tiles were reduced, the target may be beyond the tile, and
-    // the sums of packs may overflow.
-    if (within >= sum && threadIdx.x == 0) store(out, itemsize, position, t * TILE);
     Drawn drawn = {0, 0};
 #pragma unroll
     for (u32 c = 0; c < TILE_ITEMS / PACK; ++c)
@@ -207,6 +204,8 @@ draw_distinct_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void*
         store(out, itemsize, position, min(pack * PACK + k, size - 1));
       }
     drawn = from_number(max_over_block(to_number(drawn), turn));
+    // If the row has changed since it was measured, no pack may have the target, or several.
+    if (drawn.integer == 0 && threadIdx.x == 0) store(out, itemsize, position, t * TILE);
 #pragma unroll
     for (u32 c = 0; c < TILE_ITEMS / PACK; ++c)
       if (c * THREADS + threadIdx.x > drawn.pack) before[c] -= drawn.integer;

@@ -1,6 +1,7 @@
 // The tiles of rows, a block for each row: maxima, sums, and the sums scanned to offsets.
 
 #include "reduce.cuh"
+#include "scale.cuh"
 #include "weights.cuh"
 
 namespace anycat {
@@ -18,10 +19,6 @@ struct TileStats {
   u64* tile_offset;  // first the sum of each tile, then the sum of those before it
   RowScan* scan;     // for other kernels
 };
-
-__device__ inline u64 tile_count(u64 size) { return (size + TILE - 1) / TILE; }
-__device__ inline u32 tile_length(u64 size, u64 j) { return (u32)min(TILE, size - j * TILE); }
-__device__ inline int tile_shift(int scan, int tile) { return min(scan - tile, 63); }
 
 __device__ inline TileStats stats_of_row(u64* workspace, u64 size, u64 r) {
   const u64 tiles = tile_count(size);
@@ -42,12 +39,6 @@ __device__ inline u64 reduce_tile(Real (&tile)[TILE_ITEMS], Real offset, Bits& t
   u64 total;
   scan_block(sum_weights(tile, TILE_ITEMS), total, turn);
   return total;
-}
-
-// Return how much of the headroom that suffices for any row of so many tiles is left unused, by the
-// upper bound of the sum.
-__device__ inline int unused_headroom(u64 tiles, u64 bound) {
-  return min(ceil_log2(tiles), max(0, 62 - bit_length(bound)));
 }
 
 // Scan the sums of a row's tiles to offsets. Each thread takes a range of tiles. `bound` is set to
