@@ -141,19 +141,29 @@ def test_invalid_rows(where: tuple[ModuleType, Any]) -> None:
     assert drawn(where, np.ones(0, np.float32), "probs", 1).tolist() == [-1]
 
 
-def test_prepared_rows(where: tuple[ModuleType, Any]) -> None:
+def drawn_prepared(
+    where: tuple[ModuleType, Any], cdf: Array, n: int, first: int, key: Array = rows.KEY
+) -> Array:
     cupy, kernel = where
-    for form, size in (("probs", 7), ("logits", 5000)):
+    out = cupy.asarray(np.full(n, 99))
+    row = cupy.asarray(cdf), np.uint64(cdf.size)
+    draws = cupy.asarray(key), np.uint64(first), np.uint64(n)
+    kernel("draw_table")((1,), (64,), (*row, *draws, out))
+    return cupy.asnumpy(out)
+
+
+def test_prepared_rows(where: tuple[ModuleType, Any]) -> None:
+    for form, size in (("probs", 1), ("probs", 7), ("logits", 5000)):
         x = rows.make(form, "plain", (size,), "float32")
-        for cdf in (Table.prepare(x, form == "logits", {}).cdf, np.zeros(3, np.uint64)):
-            out = cupy.asarray(np.full(50, 99))
-            of_draws = np.uint64(5), np.uint64(50), out
-            key = cupy.asarray(rows.KEY)
-            kernel("draw_table")(
-                (1,), (64,), (cupy.asarray(cdf), np.uint64(cdf.size), key, *of_draws)
-            )
-            wanted = expected(x, form, 50, 5) if cdf.any() else np.full(50, -1)
-            np.testing.assert_array_equal(cupy.asnumpy(out), wanted)
+        cdf = Table.prepare(x, form == "logits", {}).cdf
+        np.testing.assert_array_equal(
+            drawn_prepared(where, cdf, 50, 5), expected(x, form, 50, first=5)
+        )
+        for category, after, below, at in list(neighbours(cdf.tolist(), 3))[:9]:
+            state, index = find_words(below, at)
+            found = drawn_prepared(where, cdf, 2, index, np.array(state, np.uint64))
+            assert found.tolist() == [category, after]
+    assert (drawn_prepared(where, np.zeros(3, np.uint64), 3, 0) == -1).all()
 
 
 def test_it_needs_no_cupy() -> None:
