@@ -104,7 +104,7 @@ def bounds(session: nox.Session) -> None:
     # Numba's cache does not tell kernels with checks from those without.
     cache = str(Path(session.virtualenv.location).resolve() / "numba")
     session.env.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=cache)
-    names = "changed_in_place", "search", "value_kernels"
+    names = "changed_in_place", "counts_kernels", "distinct_kernels", "search", "value_kernels"
     files = [f"tests/test_{name}.py" for name in names]
     run_tests(session, "-k", "not every_boundary", *files)  # which is slow, and checks draws
 

@@ -39,6 +39,8 @@ def cases(shape: tuple[int, int], dtype: str) -> Case:
         found[PLAIN] = lambda: Categorical(logits=logits).sample(rng=rng)
         found[OURS] = lambda: truncated(logits).sample(rng=rng)
         found[SEEDED] = lambda: truncated(logits).sample(seeds=seeds, start=seeds)
+        found["anycat, top_p alone"] = lambda: alone(logits, top_p=P).sample(rng=rng)
+        found["anycat, min_p alone"] = lambda: alone(logits, min_p=0.02).sample(rng=rng)
         found["numpy, sorted"] = lambda: by_numpy(logits, rng)
     if torch:
         x = torch.tensor(logits, dtype=getattr(torch, dtype))
@@ -55,6 +57,10 @@ def cases(shape: tuple[int, int], dtype: str) -> Case:
 
 def truncated(logits: Any) -> Categorical:
     return Categorical(logits=logits).truncate(top_k=K, top_p=P)
+
+
+def alone(logits: Any, **argument: float) -> Categorical:
+    return Categorical(logits=logits).truncate(**argument)
 
 
 def by_torch(torch: Any, logits: Any) -> Any:

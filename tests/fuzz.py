@@ -302,9 +302,15 @@ def check_draws(case: Case) -> None:
     case.counts["draws"] += draws.size
 
 
+def is_quick(case: Case) -> bool:
+    """Tell whether the oracle may read a row of this case: it reads few long ones."""
+    rows = math.prod(case.batch)
+    return bool(rows) and case.random.random() * case.size <= ORACLE_ENTRIES[case.form]
+
+
 def check_oracle(case: Case) -> None:
     """Some draws from a row are those of docs/draw.md."""
-    if not case.draws.size or case.random.random() * case.size > ORACLE_ENTRIES[case.form]:
+    if not case.draws.size or not is_quick(case):
         return
     rows, flat = math.prod(case.batch), case.draws.reshape(-1)
     r = case.random.randrange(rows)
@@ -418,6 +424,70 @@ def check_parts(case: Case) -> None:
     assert part.batch_shape == expected.shape[:-1]
     found = part.sample(3, rng=case.seed)
     equal(found, case.new(expected.copy()).sample(3, rng=case.seed), "a sample of a part")
+
+
+def check_seeds(case: Case) -> None:
+    """Draws of rows that have seeds and positions are those of docs/draw.md."""
+    if not is_quick(case):
+        return
+    random, rows, count = case.random, math.prod(case.batch), math.prod(case.shape_of_samples)
+    seeds, start = (
+        [random.choice((0, 1, most, random.randint(0, most))) for _ in range(rows)]
+        for most in (2**63 - 1, 2**63 - 1 - count)
+    )
+    given: dict[str, Any] = {}
+    for name, numbers, one in (("seeds", seeds, 2**64 - 1), ("start", start, 2**64 - 1 - count)):
+        if random.random() < 0.5:
+            numbers[:] = [random.choice((0, one, random.randint(0, one)))] * rows
+            given[name] = numbers[0]
+        else:
+            given[name] = case.array(np.array(numbers, np.int64).reshape(case.batch))
+    draws = hostile.get(case.dist.sample(case.sample_shape, **given)).reshape(count, rows)
+    if count:
+        r, j = random.randrange(rows), random.randrange(count)
+        ends = oracle.boundaries(case.drawn.reshape(rows, case.size)[r], case.form)
+        expected = oracle.outcome(ends, oracle.seeded_word(seeds[r], start[r] + j))
+        assert draws[j, r] == expected, f"draw {j} of row {r} is {draws[j, r]}, not {expected}"
+        case.counts["draws by seeds"] += 1
+
+
+TRUNCATIONS: dict[str, Callable[[Case], Any]] = {
+    "temperature": lambda c: c.random.choice((0.0, 1.0, 0.5, 1e-3, 1e3, c.random.random())),
+    "top_k": lambda c: c.random.choice((1, 2, c.size, c.size + 5, c.random.randint(1, c.size))),
+    "top_p": lambda c: c.random.choice((1.0, 0.9, 1e-9, 1 - 1e-9, 1 - c.random.random())),
+    "min_p": lambda c: c.random.choice((0.0, 1.0, 0.1, 1e-6, c.random.random())),
+}
+
+
+def check_truncate(case: Case) -> None:
+    """A truncated row has the categories that docs/draw.md leaves it."""
+    if not is_quick(case):
+        return
+    random, rows = case.random, math.prod(case.batch)
+    names = list(TRUNCATIONS)[case.form == "probs" :]
+    given: dict[str, Any] = {}
+    of_row: dict[str, Any] = {}
+    r = random.randrange(rows)
+    for name in random.sample(names, random.randint(1, len(names))):
+        if random.random() < 0.7:
+            given[name] = of_row[name] = TRUNCATIONS[name](case)
+        else:
+            numbers = np.array([TRUNCATIONS[name](case) for _ in range(rows)])
+            given[name], of_row[name] = case.array(numbers.reshape(case.batch)), numbers[r].item()
+    row = case.drawn.reshape(rows, case.size)[r]
+    expected = oracle.truncated(row, case.form, **of_row)
+    dist = case.dist.truncate(**given)
+    found = hostile.get(dist._param).astype(row.dtype).reshape(rows, case.size)[r]
+    if np.isnan(expected).all():
+        assert case.form == "probs" or not (found > -np.inf).any() or np.isnan(found).any()
+    else:
+        equal(found, expected, f"row {r} truncated by {of_row}")
+    draws = hostile.get(dist.sample(3, rng=case.seed)).reshape(3, rows)[:, r]
+    ends, words = oracle.boundaries(expected, case.form), seed_words(case.seed)
+    for j, draw in enumerate(draws):
+        wanted = oracle.outcome(ends, oracle.word(words, j * rows + r))
+        assert draw == wanted, f"draw {j} of row {r} truncated by {of_row} is {draw}, not {wanted}"
+    case.counts["truncated rows"] += 1
 
 
 # --- checks of values ---------------------------------------------------------------------------
@@ -721,6 +791,8 @@ CHECKS: dict[str, tuple[int, Callable[[Case], None]]] = {  # how often, and the 
     "ways": (6, check_ways),
     "generator": (2, check_generator),
     "parts": (2, check_parts),
+    "seeds": (2, check_seeds),
+    "truncate": (4, check_truncate),
     "log_prob": (4, check_log_prob),
     "prob": (2, check_prob),
     "cdf": (2, check_cdf),

@@ -1,6 +1,7 @@
-"""Make golden.json and golden_seeds.json: draws of stream version 1, by the oracle.
+"""Make golden*.json: draws of stream version 1, by the oracle.
 
-The first has parameters and rng, the second parameters, seeds and start. They are the promise that
+The first has parameters and rng, the second parameters, seeds and start, the third draws without
+replacement. They are the promise that
 draws stay as they are. Never make them anew to mend a test: a change of any draw is a new stream
 version.
 """
@@ -16,6 +17,7 @@ import oracle
 
 PATH = Path(__file__).with_name("golden.json")
 SEEDS_PATH = PATH.with_name("golden_seeds.json")
+DISTINCT_PATH = PATH.with_name("golden_distinct.json")
 
 CASES: list[tuple[str, str, Any, int, list[int]]] = [
     ("probs", "float64", [[[0.25] * 4], [[0.33, 0.33, 0.33, 0.01]]], 0, [4]),
@@ -50,6 +52,24 @@ SEEDED_CASES: list[tuple[str, str, Any, Any, Any, list[int]]] = [
     ("probs", "int64", [[[1, 2, 3, 4, 5, 6]] * 2] * 2, [[9], [2**63]], [2**64 - 5, 1], [4]),
     ("logits", "float64", [k * k % 13 - 8 * (k // 4096) for k in range(8200)], 10, 2**63, [6]),
     ("logits", "float16", [[1.0, 2.0, 0.5], [0.25, 0.0, -1.5]], [11, 12], 3, []),
+]
+
+
+# Without replacement. The last number is that of the draws.
+DISTINCT_CASES: list[tuple[str, str, Any, int, int]] = [
+    ("probs", "float64", [0.25, 0.0, 0.75, 1e-9, 1e-300], 0, 4),
+    (
+        "logits",
+        "float32",
+        [[-80.5, 0.0, "-inf", -15.25, 1.0625], [3e6, 3e6 + 1, -3e38, 0, 1]],
+        1,
+        4,
+    ),
+    ("probs", "float16", [[[1.0, 2.0, 0.5], [6e-8, 3.0, 1.2e-7]]], 2, 3),
+    ("logits", "int64", [0, 1, 2, 3, 4, -90], 3, 6),
+    ("probs", "float32", [[k % 7 for k in range(40)]] * 3, 4, 34),
+    ("logits", "float64", [k * k % 13 - 8 * (k // 4096) for k in range(8200)], 5, 12),
+    ("probs", "float32", [1 + (k % 4096 == 9) * 2.0 ** (k // 64) for k in range(8200)], 6, 12),
 ]
 
 
@@ -89,7 +109,18 @@ def main() -> None:
         }
         for form, dtype, numbers, seeds, start, shape in SEEDED_CASES
     ]
-    for path, cases in ((PATH, records), (SEEDS_PATH, seeded)):
+    distinct = [
+        {
+            "form": form,
+            "dtype": dtype,
+            "params": numbers,
+            "rng": seed,
+            "n": n,
+            "draws": oracle.draw_distinct(params(numbers, dtype), form, key(seed), n).tolist(),
+        }
+        for form, dtype, numbers, seed, n in DISTINCT_CASES
+    ]
+    for path, cases in ((PATH, records), (SEEDS_PATH, seeded), (DISTINCT_PATH, distinct)):
         lines = ",\n".join(json.dumps(record, separators=(",", ":")) for record in cases)
         path.write_text(f'{{"stream_version": 1, "cases": [\n{lines}\n]}}\n')
 

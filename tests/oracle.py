@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "boundaries", "draw", "draw_by_seeds", "outcome", "philox4x32_10", "seeded_word", "truncated",
-    "word",
+    "boundaries", "counts", "draw", "draw_by_seeds", "draw_distinct", "draw_distinct_by_seeds",
+    "outcome", "philox4x32_10", "seeded_word", "truncated", "word",
 ]  # fmt: skip
 
 TILE = 4096
@@ -279,6 +279,49 @@ def draw_by_seeds(
         for i in range(len(out)):
             out[(i, *row)] = outcome(ends, seeded_word(int(seeds[row]), int(start[row]) + i))
     return out.reshape(sample_shape + batch_shape)
+
+
+# --- Draws without replacement, and counts
+
+
+def draw_distinct(
+    params: npt.NDArray[Any], kind: str, key: Sequence[int], n: int, first: int = 0
+) -> npt.NDArray[np.int64]:
+    """Return n draws without replacement from each row, of the numbers from ``first`` on."""
+    rows = math.prod(params.shape[:-1])
+    words = np.array([word(key, first + i) for i in range(n * rows)], object)
+    return _one_by_one(params, kind, words.reshape(n, *params.shape[:-1]))
+
+
+def draw_distinct_by_seeds(
+    params: npt.NDArray[Any], kind: str, seeds: npt.ArrayLike, n: int, start: npt.ArrayLike = 0
+) -> npt.NDArray[np.int64]:
+    """Return n draws without replacement from each row, which has a seed and a start."""
+    words = np.empty((n, *params.shape[:-1]), object)
+    seeds, start = (np.broadcast_to(np.asarray(x, object), words.shape[1:]) for x in (seeds, start))
+    for i, *row in np.ndindex(words.shape):
+        at = tuple(row)
+        words[(i, *at)] = seeded_word(int(seeds[at]), int(start[at]) + i)
+    return _one_by_one(params, kind, words)
+
+
+def _one_by_one(
+    params: npt.NDArray[Any], kind: str, words: npt.NDArray[Any]
+) -> npt.NDArray[np.int64]:
+    out = np.full(words.shape, -1, np.int64)
+    left = params.astype("f8") if params.dtype.kind in "biu" else params.copy()
+    for i, *row in np.ndindex(words.shape):
+        k = outcome(boundaries(left[tuple(row)], kind), words[(i, *row)])
+        out[(i, *row)] = k
+        if k >= 0:
+            left[(*row, k)] = -math.inf if kind == "logits" else 0
+    return out
+
+
+def counts(draws: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    """Return how often each row has drawn each category, -1 if it is void."""
+    found = (draws[..., None] == np.arange(size)).sum(0)
+    return np.where((draws < 0).any(0)[..., None], -1, found)
 
 
 # --- Truncation

@@ -151,7 +151,8 @@ class Reference:
         size = np.where(positive & np.isfinite(log_q), abs(log_p) + abs(log_q), 0)
         magnitude = 16 + abs(np.log(self._shares[1])) + abs(np.log(other._shares[1]))
         by_sums = 8 + self.size / 16  # a library may add the terms one after the other
-        error = self.eps * ((p * (magnitude + by_sums * size)).sum(-1) + 40)
+        of_p = 4 * abs(log_p) if self.logits else 0  # the exponential of a rounded number
+        error = self.eps * ((p * (magnitude + (by_sums + of_p) * size)).sum(-1) + 40)
         unclear = (positive & (p < small)).any(-1) | (size > far).any(-1)
         unclear |= (~np.isfinite(error)) & np.isfinite(value)
         return Bounded(value, error), unclear

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from anycat._kernels import cpu
+from anycat._kernels.cpu import counts, small, stats, table, tiles, values
 from anycat._kernels.cpu import draw as cpu_draw
 from anycat._kernels.cpu import rows as cpu_rows
-from anycat._kernels.cpu import small, stats, table, tiles, values
 from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.sizes import LANES, TILE
@@ -30,6 +30,7 @@ SIZES = (1, 2, 31, 32, 33, 48, 49, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 
 LAUNCHERS = [  # modules and the kernels that they launch, but for those in a `Strategy`
     (small, "draw_small draw_long_small"),
     (table, "draw_table fill_cdf fill_guide"),
+    (counts, "count_draws count_table"),
     (tiles.kernels, "reduce_tiles"),
     (stats, "first_suspect_row"),
     (cpu_rows, "widen"),

@@ -66,6 +66,20 @@ def changed(name: str, change: Callable[..., Any]) -> Callable[[pytest.MonkeyPat
     return plant
 
 
+def changed_arguments(
+    name: str, argument: str, change: Callable[[Any], Any]
+) -> Callable[[pytest.MonkeyPatch], None]:
+    """Return what makes a method take another argument than the one given."""
+    get = vars(Categorical)[name]
+
+    def method(dist: Categorical, *args: Any, **options: Any) -> Any:
+        if argument in options:
+            options[argument] = change(options[argument])
+        return get(dist, *args, **options)
+
+    return replaced(Categorical, name, method)
+
+
 def larger(x: Any, _: Any) -> Any:
     return x * 1.01 + 0.001 if "float64" in str(x.dtype) else x
 
@@ -105,6 +119,16 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "other draws in other dtypes": ("ways", changed("sample", next_in_other_dtypes)),
     "a word more is taken": ("generator", changed("sample", one_word_more)),
     "another part": ("parts", changed("__getitem__", lambda part, _: part.expand((2, 1)))),
+    "other seeds": (
+        "seeds",
+        changed_arguments("sample", "seeds", lambda seeds: seeds + 1 if np.ndim(seeds) else seeds),
+    ),
+    "other positions": (
+        "seeds",
+        changed_arguments("sample", "start", lambda start: start * (np.ndim(start) == 0)),
+    ),
+    "more is kept": ("truncate", changed_arguments("truncate", "top_k", lambda k: k + 1)),
+    "less is kept": ("truncate", changed_arguments("truncate", "top_p", lambda p: p * 0.9)),
     "icdf": ("icdf", changed("icdf", lambda x, _: x + 1)),
     "mode": ("mode", changed("mode", lambda x, _: x + 1)),
     "the support": ("attributes", changed("enumerate_support", lambda x, _: x + 1)),

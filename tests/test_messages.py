@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 ONE, BATCH = Categorical([0.5, 0.5]), Categorical(np.ones((2, 3)))
 NAN, INF = np.nan, np.inf
+ZERO = Categorical([0.5, 0.5, 0.0])
+SPARSE = Categorical(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
+UNVALIDATED = Categorical(np.ones((2, 3)), validate_args=False)
 UNCHECKED = "With validate_args=False, draws from such a row are -1"
+
+TOO_FEW = (
+    "replace=False draws {} different categories from each row; {}. With validate_args=False, the "
+    "missing draws are -1"
+)
 
 MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     # --- parameters
@@ -151,6 +159,113 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: ONE.sample(rng=-1), ValueError, "rng must not be negative; got -1"),
     (lambda: ONE.sample(dtype="f4"), TypeError, "dtype must be an integer dtype; got 'f4'"),
+    # --- draws without replacement
+    (
+        lambda: ZERO.sample(replace=False),
+        ValueError,
+        "sample_shape must be an int or a tuple of one with replace=False; got ()",
+    ),
+    (
+        lambda: ZERO.sample((2, 1), replace=False),
+        ValueError,
+        "sample_shape must be an int or a tuple of one with replace=False; got (2, 1)",
+    ),
+    (lambda: ZERO.sample(2, replace=0), TypeError, "replace must be True or False; got 0"),
+    (lambda: ZERO.sample(2, replace=None), TypeError, "replace must be True or False; got None"),
+    (
+        lambda: ZERO.sample(2, replacement=False),
+        TypeError,
+        "sample has no argument 'replacement': did you mean replace?",
+    ),
+    (lambda: ZERO.sample(4, replace=False), ValueError, TOO_FEW.format(4, "there are 3")),
+    (
+        lambda: ZERO.sample(3, replace=False),
+        ValueError,
+        TOO_FEW.format(3, "the row has 2 of positive probability"),
+    ),
+    (
+        lambda: SPARSE.sample(2, replace=False),
+        ValueError,
+        TOO_FEW.format(2, "row [1] has 1 of positive probability"),
+    ),
+    (
+        lambda: ZERO.sample(2, replace=False, dtype=np.uint8),
+        ValueError,
+        "dtype must be signed with replace=False, because rows with too few categories give -1; "
+        "got uint8",
+    ),
+    (
+        lambda: Categorical(np.ones(200)).sample(2, replace=False, dtype=np.int8),
+        ValueError,
+        "dtype must hold numbers up to 199; got int8",
+    ),
+    (
+        lambda: ZERO.sample(2, replace=False, start=0.0),
+        TypeError,
+        "start must be an int where no seeds are given; got 0.0",
+    ),
+    (
+        lambda: ZERO.sample(2, replace=False, rng=1, seeds=1),
+        ValueError,
+        "give either rng or seeds; got both",
+    ),
+    (
+        lambda: Categorical(np.ones(5)).sample(3, replace=False, seeds=0, start=2**64 - 2),
+        ValueError,
+        "start must hold whole numbers from 0 to 18446744073709551613, for 3 draws; start is "
+        "18446744073709551614",
+    ),
+    # --- counts
+    (lambda: ONE.sample_counts(2.0), TypeError, "n must be an integer; got 2.0"),
+    (lambda: ONE.sample_counts(True), TypeError, "n must be an integer; got True"),
+    (lambda: ONE.sample_counts((2,)), TypeError, "n must be an integer; got (2,)"),
+    (
+        lambda: ONE.sample_counts(np.random.default_rng(0)),
+        TypeError,
+        "n must be an integer; got Generator: did you mean rng=?",
+    ),
+    (lambda: ONE.sample_counts(-1), ValueError, "n must not be negative; got -1"),
+    (
+        lambda: ONE.sample_counts(128, dtype=np.int8),
+        ValueError,
+        "dtype must hold numbers up to n = 128; got int8",
+    ),
+    (
+        lambda: ONE.sample_counts(2**63),
+        ValueError,
+        "dtype must hold numbers up to n = 9223372036854775808; got int64",
+    ),
+    (
+        lambda: BATCH.expand((6, 2)).sample_counts(2**62),
+        ValueError,
+        "n is too large: draw indices end at 2**64; got 4611686018427387904",
+    ),
+    (
+        lambda: ONE.sample_counts(9, start=2**64 - 1),
+        ValueError,
+        "start is too large: draw indices end at 2**64; got 18446744073709551615",
+    ),
+    (
+        lambda: UNVALIDATED.sample_counts(9, dtype=np.uint8),
+        ValueError,
+        "dtype must be signed if rows are not checked, because invalid rows give -1; got uint8",
+    ),
+    (
+        lambda: ONE.sample_counts(2, dtype="f4"),
+        TypeError,
+        "dtype must be an integer dtype; got 'f4'",
+    ),
+    (
+        lambda: ONE.sample_counts(2, start=[1]),
+        TypeError,
+        "start must be an int where no seeds are given; got [1]",
+    ),
+    (
+        lambda: ONE.sample_counts(2, rng=1, seeds=1),
+        ValueError,
+        "give either rng or seeds; got both",
+    ),
+    (lambda: ONE.sample_counts(2, rng=-1), ValueError, "rng must not be negative; got -1"),
     # --- values
     (
         lambda: ONE.log_prob(0.5),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from libraries import each_library, get, put
 
 from anycat import Categorical
+from anycat._kernels.cpu import truncate
 from anycat._kernels.cpu.tiles import TileStats, compute_tile_stats
 
 if TYPE_CHECKING:
@@ -130,12 +131,102 @@ def test_what_is_kept_of_long_rows(case: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["probs", "logits"])
-def test_entries_in_buckets(form: str) -> None:
-    size = 20_000  # more entries than buckets
+def test_lists_of_many_entries(form: str) -> None:
+    size = 20_000
     for seed, ties in enumerate(["", "rounded", "repeated"]):
         x = hard_row(form, "plain", size, np.float32, seed, ties)
         for top_p in (1e-3, 0.5, 0.999):
             check(x, form, {"top_p": top_p})
+        check(x, form, {"top_k": 5000})
+
+
+LONG = 3 * 4096 + 70  # some tiles, and a block that is not full
+SAMPLES = LONG // 64
+STEP = LONG // SAMPLES
+SAMPLED = np.arange(SAMPLES) * STEP + np.arange(SAMPLES) * 37 % STEP
+
+
+def long_row(kind: str) -> Array:
+    """Return long logits on which a bound may fail, if it is one of the wrong entries."""
+    x = np.random.default_rng(7).standard_normal(LONG).astype(np.float32)
+    if kind == "all equal":
+        x[:] = 3
+    elif kind == "zeros of both signs":
+        x = np.where(x < 1, np.float32(-0.0), np.float32(0))
+        x[::64] = -0.0
+    elif kind == "a sample far below":
+        x[SAMPLED] = -60
+        x[SAMPLED[5]] = x.max()
+    elif kind == "a sample far above":
+        x[SAMPLED] += 9
+    elif kind == "one tile that dominates":
+        x[4096:8192] += 12
+    elif kind == "ascending":
+        x = np.sort(x)
+    elif kind == "distant logits":
+        x = np.round(x * 4) * 4 + np.float32(2**25)
+    elif kind == "a few":
+        x[np.argsort(x)[:-9]] = -np.inf
+    return x
+
+
+KINDS_OF_LONG_ROWS = (
+    "all equal",
+    "zeros of both signs",
+    "a sample far below",
+    "a sample far above",
+    "one tile that dominates",
+    "ascending",
+    "distant logits",
+    "a few",
+)
+CUTS: list[dict[str, Any]] = [
+    {"top_k": 3},
+    {"top_k": SAMPLES, "top_p": 0.5},
+    {"top_k": 4000},
+    {"top_p": 0.9},
+    {"top_p": 0.01, "min_p": 0.5},
+    {"min_p": 0.02},
+    {"min_p": 1},
+    {"temperature": 0.6},
+    {"temperature": 1.7, "top_p": 0.6},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_LONG_ROWS)
+def test_bounds_that_fail(kind: str) -> None:
+    """What is listed by a bound is enough, or else all is listed."""
+    x = long_row(kind)
+    for arguments in CUTS:
+        check(x, "logits", arguments)
+
+
+def test_a_share_that_is_met_exactly_in_a_long_row() -> None:
+    x = np.ones(8192)  # whose mass is one for each entry, in units of the tiles' exponents
+    for n in (1, 64, 5000, 8191):
+        top_p = n / 8192 + 2**-20
+        for p in (math.nextafter(top_p, 0), top_p, math.nextafter(top_p, 1)):
+            check(x, "probs", {"top_p": p})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_narrow_number_stays_as_it_is(dtype: str) -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    of_dtype = np.float16 if dtype == "float16" else np.dtype("V2")
+    good = bits[~np.isnan(widened(bits, dtype)) & (widened(bits, dtype) != np.inf)]
+    found = truncate(good.view(of_dtype)[None], True, [None, len(good), None, None], {})
+    np.testing.assert_array_equal(found.view(np.uint16)[0], good)
+    for k in (1, 9000):
+        found = truncate(good.view(of_dtype)[None], True, [None, k, None, None], {})
+        expected = oracle.truncated(widened(good, dtype), "logits", top_k=k)
+        np.testing.assert_array_equal(widened(found.view(np.uint16)[0], dtype), expected)
+
+
+def widened(bits: Array, dtype: str) -> Array:
+    """Return the numbers that bits stand for as float32."""
+    if dtype == "float16":
+        return bits.view(np.float16).astype(np.float32)
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 @pytest.mark.parametrize("top_p", [2**-20, 2**-20 * (1 + 2**-52), 0.5, 1 - 2**-53, 5e-324, 0.3])
@@ -235,6 +326,29 @@ def test_integers_and_narrow_dtypes() -> None:
     half = Categorical(logits=np.array([1, 2, 3], np.float16))
     assert half.truncate(top_k=2).dtype == np.float16
     assert half.truncate(temperature=0.3).dtype == np.float32
+
+
+@each_library
+def test_integer_logits_are_drawn_as_they_are_read(library: str) -> None:
+    """PyTorch's float32 would round them."""
+    x = np.array([[2**24 + 1, 2**24, 5], [7, 3, 5]], np.int32)
+    if library == "jax":
+        pytest.skip("JAX has no float64 by default")
+    dist = Categorical(logits=put(x, library))
+    for arguments in ({"top_k": 2}, {"mask": put(np.ones(x.shape, bool), library)}):
+        left = dist.truncate(**arguments)
+        assert get(left._param).dtype == np.float64
+        np.testing.assert_array_equal(get(left._param)[0, :2], [2**24 + 1, 2**24])
+        np.testing.assert_array_equal(get(left.sample(50, rng=3)), get(dist.sample(50, rng=3)))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4"])
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_byte_order(form: str, dtype: str) -> None:
+    x = np.array([[4, 1, 3, 2], [1, 5, 2, 5]], dtype)
+    dist, swapped = (Categorical(**{form: y}).truncate(top_k=2) for y in (x, x.astype(f">{dtype}")))
+    np.testing.assert_array_equal(swapped.probs, dist.probs)
+    np.testing.assert_array_equal(swapped.probs > 0, [[1, 0, 1, 0], [0, 1, 0, 1]])
 
 
 def test_unchecked_arguments_and_unsigned_draws() -> None:

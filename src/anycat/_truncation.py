@@ -37,9 +37,11 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
         return None
     if name == "temperature" and dist._form is not LOGITS:
         raise ValueError("temperature applies to logits; this distribution is given by probs")
-    if isinstance(x, Real) and not isinstance(x, bool):  # a number, which keeps all of its digits
-        _check_kind(name, isinstance(x, Integral), type(x).__name__)
-        number = int(x) if isinstance(x, Integral) else float(x)
+    # A number, which keeps all of its digits. (To compare types is the faster test.)
+    if type(x) in (int, float) or (isinstance(x, Real) and not isinstance(x, bool)):
+        integral = type(x) is int or isinstance(x, Integral)
+        _check_kind(name, integral, type(x).__name__)
+        number = int(x) if integral else float(x)
         if name == "temperature" and number > float(dist._xp.finfo(dist._traits.compute).max):
             number = math.inf  # in the dtype in which it is used
         check_range(name, number)
@@ -124,10 +126,14 @@ def lowest(form: Form) -> float:
 
 
 def _with_lowest(dist: Any) -> Array:
-    """Return the parameter in a dtype that has the lowest one: integers have no -inf."""
-    if dist._form is not LOGITS or dist._backend.isdtype(dist._param.dtype, "real floating"):
-        return dist._param
-    return dist._xp.astype(dist._param, dist.dtype)
+    """Return the parameter in a dtype that has the lowest one: integers have no -inf.
+
+    They become what draws read them as, not PyTorch's float32.
+    """
+    backend, param = dist._backend, dist._param
+    if dist._form is not LOGITS or backend.isdtype(param.dtype, "real floating"):
+        return param
+    return dist._xp.astype(param, backend.widest_float(param))
 
 
 def truncated(dist: Any, arguments: list[Any], cache: dict[str, Any]) -> Array:

@@ -223,6 +223,7 @@ base.CHECKS.update(
     q=lambda x, _, __: check_quantile(registry.backend_of(x), x),
     seeds=lambda x, n, _: check_positions("seeds", x, n),
     start=lambda x, n, _: check_positions("start", x, n),
+    replace=lambda x, ndim, _: check_draws_are_distinct(x, ndim),
 )
 
 
@@ -246,6 +247,25 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     return axes
 
 
+def as_bool(name: str, x: Any) -> bool:
+    """Return a truth value, which may be one of NumPy's."""
+    if type(x) is bool:
+        return x
+    if registry.find_backend(x) is registry.default() and x.ndim == 0 and x.dtype == bool:
+        return bool(x)
+    raise TypeError(f"{name} must be True or False; got {x!r}")
+
+
+def number_of_draws(n: Any) -> int:
+    """Return ``n`` as an int."""
+    if not _is_integer(n):
+        hint = ": did you mean rng=?" if registry.is_rng(n) else ""
+        raise TypeError(f"n must be an integer; got {type(n).__name__ if hint else repr(n)}{hint}")
+    if n < 0:
+        raise ValueError(f"n must not be negative; got {n}")
+    return operator.index(n)
+
+
 def start_index(start: Any) -> int:
     """Return ``start`` as the draws of ``rng`` have it."""
     if not _is_integer(start):
@@ -265,7 +285,8 @@ def _is_integer(x: Any) -> bool:
 def check_first(start: int, rows: int, draws: int) -> None:
     """Check that there are draw indices for all draws."""
     if start * rows + draws > 2**64:
-        raise ValueError(f"start is too large: draw indices end at 2**64; got {start}")
+        name, number = ("start", start) if start else ("n", draws // rows)
+        raise ValueError(f"{name} is too large: draw indices end at 2**64; got {number}")
 
 
 def row_numbers(
@@ -339,6 +360,7 @@ def _check_position(name: str, place: tuple[int, ...], number: int, count: int) 
 _MEANT = {
     **dict.fromkeys(("size", "shape", "n", "num_samples"), "sample_shape"),
     **dict.fromkeys(("seed", "key", "generator", "random_state"), "rng"),
+    "replacement": "replace",
 }
 
 
@@ -411,16 +433,56 @@ def _check_axes(name: str, n: int) -> None:
 _MAX_AXES = 64  # of NumPy's arrays, and so for kernels
 
 
-def check_dtype(dtype: Any, categories: int, signed: bool) -> None:
-    """Check that the dtype of draws can represent all categories, and -1 if needed."""
+def check_dtype(dtype: Any, most: int, rows_validated: bool, name: str = "") -> None:
+    """Check that a dtype can represent numbers up to ``most``, and -1 if needed."""
     highest = 2 ** (8 * dtype.itemsize - (dtype.kind == "i")) - 1
-    if highest < 2**63 - 1 and categories - 1 > highest:
-        raise ValueError(f"dtype must hold numbers up to {categories - 1}; got {dtype}")
-    if signed and dtype.kind == "u":
+    if (name or highest < 2**63 - 1) and most > highest:  # no row has so many categories
+        raise ValueError(f"dtype must hold numbers up to {name}{most}; got {dtype}")
+    if not rows_validated and dtype.kind == "u":
         raise ValueError(
             "dtype must be signed if rows are not checked, because invalid rows give -1; "
             f"got {dtype}"
         )
+
+
+def check_distinct(sample_shape: tuple[int, ...], size: int | None, dtype: Any) -> None:
+    """Check what is asked of draws without replacement, from ``size`` categories if given."""
+    if len(sample_shape) != 1:
+        raise ValueError(
+            f"sample_shape must be an int or a tuple of one with replace=False; got {sample_shape}"
+        )
+    if dtype.kind == "u":
+        raise ValueError(
+            "dtype must be signed with replace=False, because rows with too few categories give "
+            f"-1; got {dtype}"
+        )
+    if size is not None and sample_shape[0] > size:
+        _report_too_few(sample_shape[0], f"there are {size}")
+
+
+def check_draws_are_distinct(draws: Array, ndim: int) -> None:
+    """Check that draws without replacement, from a batch of ``ndim`` axes, have found enough."""
+    backend, axis = registry.backend_of(draws), draws.ndim - 1 - ndim
+    if 0 in draws.shape:
+        return
+    xp, before = backend.xp, (slice(None),) * axis
+    with backend.eagerly():
+        draws = backend.detach(draws)
+        good = draws[(*before, -1, ...)] >= 0
+        if xp.all(good):
+            return
+        place = first_place(xp, good)
+        found = draws[(*place[:axis], slice(None), *place[axis:])] >= 0
+        row = f"row {index_of(place)}" if place else "the row"
+        count = int(xp.sum(xp.astype(found, xp.int32)))
+        _report_too_few(draws.shape[axis], f"{row} has {count} of positive probability")
+
+
+def _report_too_few(n: int, problem: str) -> NoReturn:
+    raise ValueError(
+        f"replace=False draws {n} different categories from each row; {problem}. With "
+        "validate_args=False, the missing draws are -1"
+    )
 
 
 def first_place(xp: Namespace, good: Array) -> tuple[int, ...]:

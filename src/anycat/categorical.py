@@ -4,26 +4,55 @@ from __future__ import annotations
 
 import math
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from . import _parameters, _pickling, _truncation, _validation
 from ._backends import registry
 from ._backends.base import cached, is_number
+from ._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
 from ._parameters import LOGITS, PROBS
 from ._random import RandomBits, RowSeeds
+from ._typing import ArrayT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import ClassVar, Never, NoReturn
+    from typing import ClassVar, Never, NoReturn, Self, Unpack
 
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
-    from ._random import RNG
+    from ._typing import (
+        RNG,
+        FloatList,
+        FloatT,
+        IntDType,
+        Integers,
+        Numbers,
+        NumPyArray,
+        NumPyFloat64,
+        NumPyFloats,
+        NumPyInt64,
+        NumPyT,
+        Options,
+        Shape,
+        Source,
+        ToNumPy,
+    )
+
+    Method = TypeVar("Method", bound=Callable[..., Any])
+
+    # For type checkers, the first of several signatures that are alike may take `Never`: it is
+    # chosen for an array of unknown type, Any, and the result is Any too.
+
+T = TypeVar("T")
 
 
-class cached_parameter(cached_property):  # type: ignore[type-arg]
+class cached_parameter(cached_property[T]):
     """A cached property that is read-only, and does not cache what must not outlive the call."""
 
+    @overload
+    def __get__(self, dist: None, owner: Any = None) -> Self: ...
+    @overload
+    def __get__(self, dist: object, owner: Any = None) -> T: ...
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         if dist is None:
             return self
@@ -42,7 +71,27 @@ class cached_parameter(cached_property):  # type: ignore[type-arg]
         self.__set__(dist, None)
 
 
-def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
+if TYPE_CHECKING:
+
+    class index_property:
+        """A property whose value is an array of categories."""
+
+        def __init__(self, fget: Callable[[Any], Any]) -> None: ...
+        @overload
+        def __get__(self, dist: None, owner: Any = None) -> Self: ...
+        @overload
+        def __get__(self, dist: Categorical[Never], owner: Any = None) -> Any: ...
+        @overload
+        def __get__(self, dist: Categorical[NumPyArray], owner: Any = None) -> NumPyInt64: ...
+        @overload
+        def __get__(self, dist: Categorical[ArrayT], owner: Any = None) -> ArrayT: ...
+        def __get__(self, dist: Any, owner: Any = None) -> Any: ...
+
+else:
+    index_property = property
+
+
+def rowwise(method: Method) -> Method:
     """Mark a method that does the same to each row, so that a backend may map it over blocks.
 
     Its arguments are arrays that belong to the batch, or other distributions. It computes without
@@ -54,10 +103,10 @@ def rowwise(method: Callable[..., Array]) -> Callable[..., Array]:
         with dist._backend.errstate():
             return dist._backend.map_rows(method, dist, *args)
 
-    return mapped
+    return mapped  # type: ignore[return-value]
 
 
-class Categorical:
+class Categorical(Generic[ArrayT]):
     """Categorical distributions over 0 to K - 1, one for each row of an array.
 
     Parameters
@@ -133,6 +182,65 @@ class Categorical:
         super().__init_subclass__(**options)
         cls._known = _derived(cls) | _SET
 
+    @overload
+    def __init__(
+        self: Categorical[Any], probs: Never, logits: None = None, **options: Unpack[Options]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloats[FloatT]],
+        probs: NumPyFloats[FloatT],
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloat64],
+        probs: FloatList,
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyArray],
+        probs: ToNumPy,
+        logits: None = None,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(self, probs: ArrayT, logits: None = None, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[Any], probs: None = None, *, logits: Never, **options: Unpack[Options]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloats[FloatT]],
+        probs: None = None,
+        *,
+        logits: NumPyFloats[FloatT],
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyFloat64],
+        probs: None = None,
+        *,
+        logits: FloatList,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Categorical[NumPyArray],
+        probs: None = None,
+        *,
+        logits: ToNumPy,
+        **options: Unpack[Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, probs: None = None, *, logits: ArrayT, **options: Unpack[Options]
+    ) -> None: ...
     def __init__(
         self,
         probs: Any = None,
@@ -175,7 +283,7 @@ class Categorical:
         cache: dict[str, Any] | None = None,
         backend: Backend | None = None,
         small: Array | None = None,
-    ) -> Categorical:
+    ) -> Self:
         """Set the attributes from which all others are derived.
 
         The batch of ``param`` broadcasts to ``batch_shape``. ``rows_validated`` tells that no row
@@ -219,7 +327,7 @@ class Categorical:
 
     def _with_params(
         self, param: Array, batch_shape: tuple[int, ...], cache: dict[str, Any] | None = None
-    ) -> Categorical:
+    ) -> Self:
         new = Categorical.__new__(type(self))
         if own := self._own:
             vars(new).update(own)
@@ -277,7 +385,7 @@ class Categorical:
     @property
     def num_categories(self) -> int:
         """Number of categories, K."""
-        return self._param.shape[-1]  # type: ignore[no-any-return]
+        return self._param.shape[-1]
 
     @property
     def support(self) -> range:
@@ -294,7 +402,7 @@ class Categorical:
         """Device of the parameter."""
         return self._backend.device(self._param)
 
-    def expand(self, batch_shape: int | tuple[int, ...]) -> Categorical:
+    def expand(self, batch_shape: Shape) -> Self:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
 
         Parameters
@@ -332,11 +440,11 @@ class Categorical:
             raise TypeError("a distribution without a batch has no length")
         return self._batch_shape[0]
 
-    def __iter__(self) -> Iterator[Categorical]:
+    def __iter__(self) -> Iterator[Self]:
         """Iterate over the first axis of the batch."""
         return map(self.__getitem__, range(len(self)))
 
-    def __getitem__(self, index: Any) -> Categorical:
+    def __getitem__(self, index: Any) -> Self:
         """Return part of the batch, selected as by indexing an array of shape `batch_shape`.
 
         If the array library returns a view for this index, the parameters are not copied.
@@ -355,7 +463,7 @@ class Categorical:
 
     @cached_parameter
     @rowwise
-    def probs(self) -> Array:
+    def probs(self) -> ArrayT:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
         found = self._compute("normalized", False, None)
         if found is None:
@@ -364,7 +472,7 @@ class Categorical:
 
     @cached_parameter
     @rowwise
-    def logits(self) -> Array:
+    def logits(self) -> ArrayT:
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
@@ -437,22 +545,57 @@ class Categorical:
 
     # --- draws ----------------------------------------------------------------------------------
 
+    @overload
+    def sample(
+        self: Categorical[Never],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> Any: ...
+    @overload
+    def sample(
+        self: Categorical[NumPyArray],
+        sample_shape: Shape = (),
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> NumPyInt64: ...
+    @overload
+    def sample(
+        self: Categorical[NumPyArray],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> NumPyArray: ...
+    @overload
+    def sample(
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> ArrayT: ...
     def sample(
         self,
-        sample_shape: int | tuple[int, ...] = (),
+        sample_shape: Shape = (),
         *more: Never,
+        replace: bool = True,
         rng: RNG = None,
-        seeds: Any = None,
-        start: Any = 0,
-        dtype: Any = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
         **unknown: Never,
-    ) -> Array:
+    ) -> Any:
         """Draw categories.
 
         Parameters
         ----------
         sample_shape : int or tuple of ints
             Shape of the independent draws of the whole batch; an int is the length of one axis.
+        replace : bool, default True
+            Whether the draws of a row are independent. If False, they are n different categories:
+            before each draw after the first, those drawn before get probability 0. Then
+            ``sample_shape`` must be an int or a tuple of one, and each row needs n categories of
+            positive probability. For the same ``rng``, or ``seeds``, the first draw is the same in
+            either case.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
             Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
             `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
@@ -467,26 +610,32 @@ class Categorical:
         start : int, or array of integers, default 0
             The position of the first draw, so that ``sample(n, start=m)`` returns the last n draws
             of ``sample(m + n)``. With ``seeds``, it may be an array that broadcasts to
-            `batch_shape`, a position for each row.
+            `batch_shape`, a position for each row. With ``replace=False``, the draws use the random
+            bits of these positions, but only they differ from each other: none before ``start``
+            counts as drawn.
         dtype : integer dtype, optional
-            Dtype of the result. The default is the library's index dtype.
+            Dtype of the result, signed with ``replace=False``. The default is the library's index
+            dtype.
 
         Returns
         -------
         array of shape ``sample_shape + batch_shape``
             Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
             -1. These occur only with ``validate_args=False`` or if values are traced, as under
-            `jax.jit`.
+            `jax.jit`. So are, in these cases, those draws without replacement for which the row has
+            too few categories.
 
         Raises
         ------
         TypeError
-            If ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or ``start`` are not
-            integers, or in an array of another library.
+            If ``replace``, ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or
+            ``start`` are not integers, or in an array of another library.
         ValueError
             If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
-            categories, or -1 where invalid rows may occur; if both ``rng`` and ``seeds`` are given;
-            or if ``seeds`` or ``start`` do not broadcast, are negative or too large.
+            categories, or -1 where it may occur; if both ``rng`` and ``seeds`` are given; if
+            ``seeds`` or ``start`` do not broadcast, are negative or too large; or, with
+            ``replace=False``, if ``sample_shape`` has not one axis, or a row has too few categories
+            of positive probability.
 
         Notes
         -----
@@ -507,10 +656,18 @@ class Categorical:
         >>> both, second = dist.sample((5,), seeds=[7, 8]), dist[1].sample((5,), seeds=8)
         >>> bool((both[:, 1] == second).all())
         True
+
+        Different categories, in the order in which they are drawn:
+
+        >>> Categorical([0.1, 0.2, 0.7, 0.0]).sample(3, replace=False, rng=0)
+        array([2, 1, 0])
         """
         if more or unknown:
             _validation.report_unknown(more, unknown)
-        shape = _validation.shape_tuple("sample_shape", sample_shape) + self._batch_shape
+        shape = _validation.shape_tuple("sample_shape", sample_shape)
+        if replace is not True and not _validation.as_bool("replace", replace):
+            return self._sample_distinct(shape, rng, seeds, start, dtype)
+        shape += self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
         if seeds is None and type(start) is not int:
@@ -522,13 +679,79 @@ class Categorical:
             draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
-        dtype = backend.integer_dtype(self._traits.index if dtype is None else dtype)
-        _validation.check_dtype(dtype, self.num_categories, signed=not self._rows_validated)
+        dtype = self._dtype_of_draws(dtype)
+        _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
+        return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
+
+    def sample_counts(
+        self, n: int, *, rng: RNG = None, seeds: Any = None, start: Any = 0, dtype: Any = None
+    ) -> Array:
+        """Count how often each category comes among n draws, without storing the draws.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws from each row: it may be as large as 2**40, or larger.
+        rng, seeds, start
+            See `sample`.
+        dtype : integer dtype, optional
+            Dtype of the result. The default is int64, or the widest that the library has.
+
+        Returns
+        -------
+        array of shape ``param_shape``
+            For each row, the counts of the draws of ``sample(n, ...)`` with the same arguments,
+            which sum to n. Those of invalid rows are -1. These occur only with
+            ``validate_args=False`` or if values are traced, as under `jax.jit`.
+
+        Raises
+        ------
+        TypeError
+            As for `sample`, or if ``n`` is not an integer.
+        ValueError
+            As for `sample`, or if ``n`` is negative, or larger than ``dtype`` can represent.
+
+        Examples
+        --------
+        >>> dist = Categorical([0.1, 0.2, 0.7])
+        >>> dist.sample_counts(1_000_000, rng=0)
+        array([100028, 199947, 700025])
+        """
+        n = _validation.number_of_draws(n)
+        dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
+        _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
+        return self._draw(COUNTS, (n, *self._batch_shape), rng, seeds, start, dtype)
+
+    def _sample_distinct(
+        self, sample_shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
+    ) -> Array:
+        """Draw without replacement."""
+        batch, size, dtype = self._batch_shape, self.num_categories, self._dtype_of_draws(dtype)
+        _validation.check_distinct(sample_shape, size if self._validate else None, dtype)
+        _validation.check_dtype(dtype, size - 1, True)
+        draws = self._draw(DISTINCT, sample_shape + batch, rng, seeds, start, dtype)
+        if not self._validate:
+            return draws
+        return registry.backend_of(draws).validate("replace", draws, len(batch), {})
+
+    def _dtype_of_draws(self, dtype: Any) -> Any:
+        return self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+
+    def _draw(
+        self, kind: str, shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
+    ) -> Array:
+        """Return what is made of draws of the given shape."""
+        backend, block = self._backend, Block.all_of(shape, kind=kind)
         if backend.has_values(self._param):  # else its sizes may be unknown too
-            _validation.check_size("sample_shape", shape, dtype.itemsize)
+            size = self.num_categories
+            _validation.check_size("sample_shape", block.output_shape(size), dtype.itemsize)
+            if kind == COUNTS:  # which are not limited by memory
+                _validation.check_first(0, math.prod(self._batch_shape), math.prod(shape))
+        reader = backend if rng is None else registry.reader_of(rng)
         bits = self._random_bits(rng, reader, seeds, start, shape)
+        block = block._replace(first=bits.first)
         backend = bits.reader if bits.is_traced else backend
-        return backend.sample(self._param, logits, shape, bits, dtype, self._cache)
+        return backend.sample(self._param, self._form is LOGITS, block, bits, dtype, self._cache)
 
     def _random_bits(
         self, rng: RNG, reader: Backend, seeds: Any, start: Any, shape: tuple[int, ...]
@@ -536,7 +759,7 @@ class Categorical:
         """Return what makes the draws of an output random."""
         batch = self._batch_shape
         if seeds is None:
-            if start:
+            if type(start) is not int or start:
                 start = _validation.start_index(start)
                 _validation.check_first(start, math.prod(batch), math.prod(shape))
                 start *= math.prod(batch)
@@ -549,15 +772,43 @@ class Categorical:
         start = _validation.row_numbers("start", start, count, *rest)
         return RowSeeds((seeds, start), self._backend, batch)
 
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[Never],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType | None = None,
+        **source: Unpack[Source],
+    ) -> tuple[Any, Any]: ...
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[NumPyT],
+        sample_shape: Shape = (),
+        *,
+        dtype: None = None,
+        **source: Unpack[Source],
+    ) -> tuple[NumPyInt64, NumPyT]: ...
+    @overload
+    def sample_and_log_prob(
+        self: Categorical[NumPyT],
+        sample_shape: Shape = (),
+        *,
+        dtype: IntDType,
+        **source: Unpack[Source],
+    ) -> tuple[NumPyArray, NumPyT]: ...
+    @overload
+    def sample_and_log_prob(
+        self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
+    ) -> tuple[ArrayT, ArrayT]: ...
     def sample_and_log_prob(
         self,
-        sample_shape: int | tuple[int, ...] = (),
+        sample_shape: Shape = (),
         *,
         rng: RNG = None,
-        seeds: Any = None,
-        start: Any = 0,
-        dtype: Any = None,
-    ) -> tuple[Array, Array]:
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> Any:
         """Draw categories, and return them with their log-probabilities.
 
         Parameters
@@ -579,7 +830,13 @@ class Categorical:
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)
 
-    def enumerate_support(self, expand: bool = True) -> Array:
+    @overload
+    def enumerate_support(self: Categorical[Never], expand: bool = True) -> Any: ...
+    @overload
+    def enumerate_support(self: Categorical[NumPyArray], expand: bool = True) -> NumPyInt64: ...
+    @overload
+    def enumerate_support(self, expand: bool = True) -> ArrayT: ...
+    def enumerate_support(self, expand: bool = True) -> Any:
         """Return all categories along a new first axis.
 
         Parameters
@@ -601,12 +858,12 @@ class Categorical:
     def truncate(
         self,
         *,
-        mask: Any = None,
-        temperature: Any = None,
-        top_k: Any = None,
-        top_p: Any = None,
-        min_p: Any = None,
-    ) -> Categorical:
+        mask: Numbers | None = None,
+        temperature: Numbers | None = None,
+        top_k: Integers | None = None,
+        top_p: Numbers | None = None,
+        min_p: Numbers | None = None,
+    ) -> Self:
         """Return the distribution over fewer categories, as language models are sampled from.
 
         The arguments apply in the order in which they are listed, each to what the one before has
@@ -636,7 +893,7 @@ class Categorical:
         Categorical
             Its parameters are 0, or ``-inf``, for categories that are removed, and unchanged for
             others, unless there is a temperature: then they are ``(logits - max) / temperature``.
-            Probabilities are not clamped.
+            Integer logits become float64. Probabilities are not clamped.
 
         Raises
         ------
@@ -672,7 +929,7 @@ class Categorical:
         param = _truncation.truncated(dist, args, cache)
         return dist._truncated(param, cache, all(map(is_number, args)))
 
-    def _truncated(self, param: Array, cache: dict[str, Any], stays_valid: bool) -> Categorical:
+    def _truncated(self, param: Array, cache: dict[str, Any], stays_valid: bool) -> Self:
         """Return the distribution of a parameter without some of the categories.
 
         Arguments without values are not checked, and may make rows invalid.
@@ -684,7 +941,7 @@ class Categorical:
 
     # --- probabilities of values ----------------------------------------------------------------
 
-    def log_prob(self, value: Any) -> Array:
+    def log_prob(self, value: Numbers) -> ArrayT:
         """Return the log-probability of categories, in nats.
 
         Parameters
@@ -717,7 +974,7 @@ class Categorical:
                 return found
         return self._at("value", value, self._log_prob_at)
 
-    def prob(self, value: Any) -> Array:
+    def prob(self, value: Numbers) -> ArrayT:
         """Return the probability of categories; see `log_prob`.
 
         Parameters
@@ -802,7 +1059,7 @@ class Categorical:
         sums = self._backend.cumulative_sum(self._probs_of(self._wide_param, self._normalizer))
         return self._to_dtype(sums / sums[..., -1:])
 
-    def cdf(self, value: Any) -> Array:
+    def cdf(self, value: Numbers) -> ArrayT:
         """Return the cumulative distribution function: the probability of ``category <= value``.
 
         Parameters
@@ -838,7 +1095,13 @@ class Categorical:
             result = xp.where(xp.isnan(value), xp.nan, result)
         return self._to_dtype(result)
 
-    def icdf(self, q: Any) -> Array:
+    @overload
+    def icdf(self: Categorical[Never], q: Numbers) -> Any: ...
+    @overload
+    def icdf(self: Categorical[NumPyArray], q: Numbers) -> NumPyInt64: ...
+    @overload
+    def icdf(self, q: Numbers) -> ArrayT: ...
+    def icdf(self, q: Numbers) -> Any:
         """Return the inverse of `cdf`: the smallest category whose `cdf` is at least ``q``.
 
         Parameters
@@ -873,7 +1136,7 @@ class Categorical:
 
     # --- summaries ------------------------------------------------------------------------------
 
-    def entropy(self) -> Array:
+    def entropy(self) -> ArrayT:
         """Return the entropy of each distribution, in nats.
 
         Returns
@@ -903,7 +1166,7 @@ class Categorical:
         return _parameters.entropy(self._xp, *self._exact())
 
     @rowwise
-    def perplexity(self) -> Array:
+    def perplexity(self) -> ArrayT:
         """Return the perplexity, ``exp(entropy)``: K if uniform, 1 if deterministic.
 
         Returns
@@ -937,9 +1200,9 @@ class Categorical:
         result = _parameters.relative_entropy(xp, p, log_p, log_q)
         return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
 
-    @property
+    @index_property
     @rowwise
-    def mode(self) -> Array:
+    def mode(self) -> Any:
         """Most probable category of each distribution, the first one in case of ties.
 
         It is -1 if the row is invalid.
@@ -951,14 +1214,14 @@ class Categorical:
 
     @property
     @rowwise
-    def mean(self) -> Array:
+    def mean(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         device = self._backend.creation_device(self._param)
         nans = self._xp.full(self._batch_shape, math.nan, dtype=self.dtype, device=device)
         return self._backend.result(nans)
 
     @property
-    def variance(self) -> Array:
+    def variance(self) -> ArrayT:
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
 
@@ -971,6 +1234,7 @@ def _derived(cls: type) -> frozenset[str]:
 
 _CACHED = _derived(Categorical)
 _SET = frozenset(name for name in Categorical.__annotations__ if name[0] == "_")
+_SET |= {"__orig_class__"}  # which `typing` adds to what Categorical[...] makes
 Categorical._known = _CACHED | _SET
 
 
@@ -983,7 +1247,7 @@ def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
     return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 
-def kl_divergence(p: Categorical, q: Categorical) -> Array:
+def kl_divergence(p: Categorical[ArrayT], q: Categorical[ArrayT]) -> ArrayT:
     """Return the Kullback-Leibler divergence KL(p || q), in nats.
 
     Parameters

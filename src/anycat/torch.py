@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.distributions import Categorical as TorchCategorical
@@ -17,14 +17,18 @@ from .categorical import cached_parameter
 if TYPE_CHECKING:
     from typing import Never
 
+    from ._typing import RNG, IntDType, Integers, Numbers, Shape
+
 __all__ = ["Categorical"]
+
+T = TypeVar("T")
 
 # Functions, because PyTorch cannot compile properties of ``super()``.
 Base: Any = categorical.Categorical
 _base_own, _base_mode = Base._own.fget, Base.mode.fget
 
 
-class parameter(cached_parameter):
+class parameter(cached_parameter[T]):
     """`probs` or `logits`, to which PyTorch's users may assign."""
 
     def __set__(self, dist: Any, value: Any) -> None:  # type: ignore[override]
@@ -46,7 +50,7 @@ class hidden:
         return self if dist is None else self.function(dist)
 
 
-class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[misc]
+class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # type: ignore[misc]
     """`anycat.Categorical` as a `torch.distributions.Categorical`.
 
     It takes the place of PyTorch's own class: in `torch.distributions.MixtureSameFamily`,
@@ -107,8 +111,8 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
 
     def __init__(
         self,
-        probs: Any = None,
-        logits: Any = None,
+        probs: Numbers | None = None,
+        logits: Numbers | None = None,
         validate_args: bool | None = None,
         *,
         clamp_probs: bool = True,
@@ -118,11 +122,11 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
         if validate_args is None:
             validate_args = self._validate_args
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
-        super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)
+        super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
         given = self._form.name
         if self._overridden and self._redefines(given):  # PyTorch assigns it, and so hides that
             setattr(self, given, getattr(Categorical, given).func(self))
-        super(Distribution, self).__init__()  # of other base classes, as PyTorch does
+        super(Distribution, self).__init__()  # type: ignore[call-overload]  # as PyTorch does
 
     # --- as PyTorch has it ----------------------------------------------------------------------
 
@@ -178,14 +182,14 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
     # --- parameters that a subclass defines, or that are assigned -------------------------------
 
     @parameter
-    def probs(self) -> Any:
+    def probs(self) -> torch.Tensor:
         """Normalised probabilities, of shape `param_shape`."""
         if self._overridden and self._form is LOGITS:
             return logits_to_probs(self.logits)
         return Base.probs.func(self)
 
     @parameter
-    def logits(self) -> Any:
+    def logits(self) -> torch.Tensor:
         """Normalised log-probabilities in nats, of shape `param_shape`."""
         if self._overridden and self._form is PROBS:
             return probs_to_logits(self.probs)
@@ -207,42 +211,57 @@ class Categorical(categorical.Categorical, TorchCategorical):  # type: ignore[mi
 
     def sample(
         self,
-        sample_shape: Any = (),
+        sample_shape: Shape = (),
         *more: Never,
-        rng: Any = None,
-        seeds: Any = None,
-        start: Any = 0,
-        dtype: Any = None,
+        replace: bool = True,
+        rng: RNG = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
         **unknown: Never,
-    ) -> Any:
+    ) -> torch.Tensor:
         """Draw categories: see `anycat.Categorical.sample`."""
-        draw = self._drawn.sample if self._overridden else super().sample
-        return draw(sample_shape, *more, rng=rng, seeds=seeds, start=start, dtype=dtype, **unknown)
+        draw: Any = self._drawn.sample if self._overridden else super().sample
+        given = {"rng": rng, "seeds": seeds, "start": start, "dtype": dtype, **unknown}
+        return draw(sample_shape, *more, replace=replace, **given)
 
-    def prob(self, value: Any) -> Any:
+    def sample_counts(
+        self,
+        n: int,
+        *,
+        rng: RNG = None,
+        seeds: Integers | None = None,
+        start: Integers = 0,
+        dtype: IntDType | None = None,
+    ) -> torch.Tensor:
+        """Count draws of each category: see `anycat.Categorical.sample_counts`."""
+        count: Any = self._drawn.sample_counts if self._overridden else super().sample_counts
+        return count(n, rng=rng, seeds=seeds, start=start, dtype=dtype)
+
+    def prob(self, value: Numbers) -> torch.Tensor:
         """Return the probability of categories: see `anycat.Categorical.prob`."""
         return (self._drawn.prob if self._overridden else super().prob)(value)
 
-    def cdf(self, value: Any) -> Any:
+    def cdf(self, value: Numbers) -> torch.Tensor:
         """Return the probability of ``category <= value``: see `anycat.Categorical.cdf`."""
         return (self._drawn.cdf if self._overridden else super().cdf)(value)
 
-    def icdf(self, q: Any) -> Any:
+    def icdf(self, q: Numbers) -> torch.Tensor:
         """Return the inverse of `cdf`: see `anycat.Categorical.icdf`."""
         return (self._drawn.icdf if self._overridden else super().icdf)(q)
 
-    def log_prob(self, value: Any) -> Any:
+    def log_prob(self, value: Numbers) -> torch.Tensor:
         """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""
         if self._overridden:
             return TorchCategorical.log_prob(self, value)
         return super().log_prob(value)
 
-    def entropy(self) -> Any:
+    def entropy(self) -> torch.Tensor:
         """Return the entropy of each distribution, in nats."""
         return TorchCategorical.entropy(self) if self._overridden else super().entropy()
 
     @property
-    def mode(self) -> Any:
+    def mode(self) -> torch.Tensor:
         """Most probable category of each distribution."""
         return self.probs.argmax(-1) if self._overridden else _base_mode(self)
 

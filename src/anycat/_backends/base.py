@@ -18,12 +18,12 @@ import numpy as np
 
 from anycat import _kernels, _parameters
 from anycat._kernels.keys import key_of_rows
-from anycat._kernels.layout import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.layout import Block
     from anycat._random import RNG, Key, RandomBits, RowSeeds
 
     Array = Any
@@ -214,10 +214,14 @@ class Backend:
 
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
+        return self.xp.cumulative_sum(x, axis=-1, dtype=self.widest_float(x))
+
+    def widest_float(self, x: Array) -> Any:
+        """Return the widest floating-point dtype on the device of an array."""
         dtypes = self.xp.__array_namespace_info__().dtypes(
             device=self.creation_device(x), kind="real floating"
         )
-        return self.xp.cumulative_sum(x, axis=-1, dtype=dtypes.get("float64", self.xp.float32))
+        return dtypes.get("float64", self.xp.float32)
 
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context without warnings of overflow and the like: many libraries use NumPy."""
@@ -391,16 +395,16 @@ class Backend:
         self,
         params: Array,
         logits: bool,
-        shape: tuple[int, ...],
+        block: Block,
         bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
-        """Draw an array of the given shape, to whose last axes the batch of ``params`` broadcasts.
+        """Make all draws of a call, to whose last axes the batch of ``params`` broadcasts.
 
         ``bits`` are read when nothing can fail any more.
         """
-        return self.draw(params, logits, Block.all_of(shape, bits.first), bits.key, dtype, cache)
+        return self.draw(params, logits, block, bits.key, dtype, cache)
 
     def draw(
         self,
@@ -411,7 +415,7 @@ class Backend:
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
-        """Draw a block of what `sample` draws, from the parameters of that block."""
+        """Make a block of the draws of a call, from the parameters of that block."""
         view = self.on_cpu(params)
         memory, index = ("cpu", 0) if view is not None else self._memory_of(params)
         kernels, params = _kernels.load(memory), self.detach(params)

@@ -21,7 +21,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
-from anycat._kernels.layout import Block
+from anycat._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
 from anycat._parameters import FORMS
 from anycat._random import RowSeeds
 
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     Array = Any
     Shape = tuple[int, ...]
     Chunks = tuple[tuple[int, ...], ...]
+
+
+LEAST_DRAWS_OF_PART = 1 << 26  # draws to be counted, of some tenths of a second
+MOST_PARTS = 256
 
 
 class DaskBackend(Backend):
@@ -82,13 +86,13 @@ class DaskBackend(Backend):
         self,
         params: Array,
         logits: bool,
-        shape: Shape,
+        block: Block,
         bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
         """Return draws that are made when they are computed. The bits are taken now."""
-        return _sample(params, logits, shape, bits, dtype)
+        return _sample(params, logits, block, bits, dtype)
 
     def truncate(
         self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
@@ -180,7 +184,8 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 
 
 def _check(name: str, limit: int, block: Block, x: Array) -> Array:
-    with _located(block.start[:-1] if name in FORMS else block.start):
+    start = block.start
+    with _located(start[:-1] if name in FORMS else start[1:] if name == "replace" else start):
         CHECKS[name](x, limit, {})
     return x
 
@@ -280,25 +285,60 @@ class CachedRows:
 
 
 def _sample(
-    params: Array, logits: bool, shape: Shape, bits: RandomBits | RowSeeds, dtype: np.dtype[Any]
+    params: Array, logits: bool, draws: Block, bits: RandomBits | RowSeeds, dtype: np.dtype[Any]
 ) -> Array:
-    """Return draws of the given shape that are made when they are computed.
+    """Return draws, or counts of them, that are made when they are computed.
 
     Each block of parameters is one node of the graph, and all blocks of its draws depend on it. So
     each worker makes a table for many draws from one row only once.
     """
     params = _whole_rows(params)
-    batch = params.chunks[:-1]
-    chunks = _chunks(batch, shape, dtype)
+    batch, counts = params.chunks[:-1], draws.kind == COUNTS
     meta = np.empty((0,) * len(batch), object)
     rows = _map_blocks("rows", _keep, batch, meta, (params, range(params.ndim)))
-    meta = np.empty_like(params._meta, shape=(0,) * len(shape), dtype=dtype)
-    axes = range(len(shape) - len(batch), len(shape))
+    chunks = _chunks_of_draws(draws, params.chunks, dtype)
+    kept = np.dtype(np.int64) if counts else dtype
+    meta = np.empty_like(params._meta, shape=(0,) * len(chunks), dtype=kept)
+    ndim = len(draws.shape)
+    axes = range(ndim - len(batch), ndim)
     if isinstance(bits, RowSeeds):
-        task = functools.partial(_draw_by_seeds, logits, dtype, len(bits.batch))
-        return _map_blocks("sample", task, chunks, meta, (rows, axes), *_seed_blocks(bits, chunks))
-    task = functools.partial(_draw, logits, dtype, bits.key(), bits.first)
-    return _map_blocks("sample", task, chunks, meta, (rows, axes))
+        task = functools.partial(_draw_by_seeds, logits, kept, draws, len(bits.batch))
+        sources = [(rows, axes), *_seed_blocks(bits, chunks[:ndim])]
+    else:
+        task = functools.partial(_draw, logits, kept, draws, bits.key())
+        sources = [(rows, axes)]
+    result = _map_blocks(draws.kind, task, chunks, meta, *sources)
+    # The parts of counts have -1 for invalid rows.
+    return da.maximum(result.sum(0), -1).astype(dtype) if counts else result
+
+
+def _chunks_of_draws(draws: Block, rows: Chunks, dtype: np.dtype[Any]) -> Chunks:
+    """Return the chunks of draws from rows of the given chunks.
+
+    Counts have one more axis, the first: parts of the draws, to be computed in parallel and added.
+    """
+    batch, shape = rows[:-1], draws.output_shape(sum(rows[-1]))
+    if draws.kind == DISTINCT:  # the draws of a row depend on each other
+        once = ((1,),) * (len(shape) - 1 - len(batch))
+        return _chunks((shape[:1], *once, *batch), shape, dtype)
+    if draws.kind == SAMPLE:
+        return _chunks(batch, shape, dtype)
+    chunks = _chunks(rows, shape, dtype)
+    largest = math.prod(max(sizes, default=0) for sizes in chunks)
+    least = max(LEAST_DRAWS_OF_PART, 32 * largest)
+    most = MOST_PARTS // max(1, math.prod(map(len, chunks)))
+    parts = min(draws.shape[0] * largest // shape[-1] // least, most)
+    return (1,) * max(1, parts), *chunks
+
+
+def _draws_of(block: Block, draws: Block) -> Block:
+    """Return which of all draws a block of the result is made of."""
+    if draws.kind != COUNTS:
+        return block._replace(first=draws.first, kind=draws.kind)
+    n, parts, part = draws.shape[0], block.whole[0], block.start[0]
+    begin, end = n * part // parts, n * (part + 1) // parts
+    shape, start = (end - begin, *block.shape[1:-1]), (begin, *block.start[1:-1])
+    return draws._replace(shape=shape, start=start)
 
 
 def _seed_blocks(bits: RowSeeds, chunks: Chunks) -> Iterator[tuple[Array, range]]:
@@ -315,16 +355,24 @@ def _keep(_: Block, params: Array) -> CachedRows:
 
 
 def _draw(
-    logits: bool, dtype: np.dtype[Any], key: Key, first: int, block: Block, rows: CachedRows
+    logits: bool, dtype: np.dtype[Any], draws: Block, key: Key, block: Block, rows: CachedRows
 ) -> Array:
-    backend, block = backend_of(rows.params), block._replace(first=first)
-    return backend.draw(rows.params, logits, block, lambda _: key, dtype, rows.cache)
+    backend, part = backend_of(rows.params), _draws_of(block, draws)
+    out = backend.draw(rows.params, logits, part, lambda _: key, dtype, rows.cache)
+    return out if part.kind != COUNTS else out[None]
 
 
 def _draw_by_seeds(
-    logits: bool, dtype: np.dtype[Any], ndim: int, block: Block, rows: CachedRows, *numbers: Array
+    logits: bool,
+    dtype: np.dtype[Any],
+    draws: Block,
+    ndim: int,
+    block: Block,
+    rows: CachedRows,
+    *numbers: Array,
 ) -> Array:
     """Draw from rows of a batch of ``ndim`` axes, each of which has its own draws."""
-    backend, block = backend_of(rows.params), block.of_whole_rows(ndim)
-    bits = RowSeeds(numbers, backend, block.shape[len(block.shape) - ndim :])
-    return backend.draw(rows.params, logits, block, bits.key, dtype, rows.cache)
+    backend, part = backend_of(rows.params), _draws_of(block, draws).of_whole_rows(ndim)
+    bits = RowSeeds(numbers, backend, part.shape[len(part.shape) - ndim :])
+    out = backend.draw(rows.params, logits, part, bits.key, dtype, rows.cache)
+    return out if part.kind != COUNTS else out[None]

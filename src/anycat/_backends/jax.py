@@ -13,7 +13,6 @@ import numpy as np
 
 from anycat import _kernels
 from anycat._kernels.keys import key_of_words
-from anycat._kernels.layout import Block
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.layout import Block
     from anycat._random import RowSeeds
 
     Array = Any
@@ -125,15 +125,15 @@ class JAXBackend(Backend):
         self,
         params: Array,
         logits: bool,
-        shape: tuple[int, ...],
+        block: Block,
         bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
     ) -> Array:
         """Draw as other libraries do, or when the compiled function runs if JAX traces."""
         if self.is_traced(params) or bits.is_traced:
-            return _sample_later(params, logits, shape, bits, dtype)
-        return super().sample(params, logits, shape, bits, dtype, cache)
+            return _sample_later(params, logits, block, bits, dtype)
+        return super().sample(params, logits, block, bits, dtype, cache)
 
     def truncate(
         self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
@@ -246,8 +246,7 @@ class _Draw(NamedTuple):
     logits: bool
     ndim: int
     """Of the parameters of one element of ``vmap``, whose axes come first."""
-    shape: tuple[int, ...]
-    first: int
+    block: Block
     dtype: np.dtype[Any]
 
     def __call__(self, params: Array, words: Array) -> Array:
@@ -257,13 +256,14 @@ class _Draw(NamedTuple):
         """
         params, words = np.asarray(params), np.asarray(words)
         mapped, draws = draw_each(self._draw, params, words, self.ndim)
-        return np.asarray(draws, self.dtype).reshape(mapped + self.shape) if mapped else draws[0]
+        shape = mapped + self.block.output_shape(params.shape[-1])
+        return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
-        cpu, block = _kernels.load("cpu"), Block.all_of(self.shape, self.first)
+        cpu, key = _kernels.load("cpu"), key_of_words(words)
         with cpu.default_float_env():  # XLA calls back with another
             return _kernels.draw(
-                cpu, params, self.logits, block, lambda _: key_of_words(words), self.dtype, cache
+                cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache
             )
 
 
@@ -293,7 +293,7 @@ class _Keep(NamedTuple):
 def _sample_later(
     params: Array,
     logits: bool,
-    shape: tuple[int, ...],
+    block: Block,
     bits: RandomBits | RowSeeds,
     dtype: np.dtype[Any],
 ) -> Array:
@@ -309,8 +309,8 @@ def _sample_later(
         )
     dtype = _canonical(dtype)  # if the parameters are NumPy's
     return jax.pure_callback(
-        _Draw(logits, params.ndim, shape, bits.first, dtype),
-        jax.ShapeDtypeStruct(shape, dtype),
+        _Draw(logits, params.ndim, block, dtype),
+        jax.ShapeDtypeStruct(block.output_shape(params.shape[-1]), dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(bits.words(), jnp.uint32),
         vmap_method="expand_dims",

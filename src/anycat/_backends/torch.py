@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.layout import Block
     from anycat._random import RandomBits, RowSeeds
 
     Array = Any
@@ -101,8 +102,12 @@ class TorchBackend(Backend):
         return x.device
 
     def cumulative_sum(self, x: Array) -> Array:
-        """Return the sums along the last axis; some devices have no float64."""
-        return x.cumsum(-1, dtype=torch.float64 if x.device.type in ("cpu", "cuda") else x.dtype)
+        """Return the sums along the last axis, in the widest floating-point dtype."""
+        return x.cumsum(-1, dtype=self.widest_float(x))
+
+    def widest_float(self, x: Array) -> Any:
+        """Return the widest floating-point dtype on the device of a tensor."""
+        return torch.float64 if x.device.type in ("cpu", "cuda") else torch.float32
 
     def errstate(self) -> AbstractContextManager[Any]:
         """Return a context that does nothing, as PyTorch does not warn."""
@@ -244,7 +249,7 @@ class TorchBackend(Backend):
         self,
         params: Array,
         logits: bool,
-        shape: tuple[int, ...],
+        block: Block,
         bits: RandomBits | RowSeeds,
         dtype: np.dtype[Any],
         cache: dict[str, Any],
@@ -252,11 +257,11 @@ class TorchBackend(Backend):
         """Draw as other libraries do, or by an operation of what PyTorch records."""
         self.check_supported("logits" if logits else "probs", params)  # memory may have been freed
         if not (self.is_traced(params) or bits.is_traced):
-            return super().sample(params, logits, shape, bits, dtype, cache)
-        if torch.jit.is_tracing():
-            shape = tuple(map(int, shape))
+            return super().sample(params, logits, block, bits, dtype, cache)
+        shape = tuple(map(int, block.shape)) if torch.jit.is_tracing() else block.shape
         words, own_dtype = torch_ops.random_bits(bits), getattr(torch, dtype.name)
-        args = logits, params.ndim, shape, own_dtype, torch_ops.as_int64(bits.first)
+        first = torch_ops.as_int64(block.first)
+        args = logits, params.ndim, shape, own_dtype, first, block.kind
         return torch_ops.sample(params.detach(), words, *args)
 
     def truncate(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from anycat._kernels.layout import Block
+from anycat._kernels.layout import SAMPLE, Block
 from anycat._random import RowSeeds
 
 from . import registry
@@ -54,13 +54,15 @@ def _sample(
     shape: Sequence[int],
     dtype: torch.dtype,
     first: int = 0,
+    kind: str = SAMPLE,
 ) -> Tensor:
     """Draw for each element of the mapped axes, which come first in ``params`` and ``bits``.
 
     ``bits`` are two numbers of 64 bits, or the key of rows.
     """
     backend = registry.backend_of(params)
-    block, numpy_dtype = Block.all_of(tuple(shape), first % 2**64), backend.integer_dtype(dtype)
+    block = Block.all_of(tuple(shape), first % 2**64, kind)
+    numpy_dtype, whole = backend.integer_dtype(dtype), block.output_shape(params.shape[-1])
 
     def draw(params: Tensor, key: Any, cache: dict[str, Any]) -> Tensor:
         def placed(module: Any) -> Any:
@@ -71,7 +73,7 @@ def _sample(
     of_rows = bits.shape[-1] > 2
     keys = backend.integers(bits) if of_rows else bits.numpy(force=True).view("<u4").astype("u8")
     mapped, draws = draw_each(draw, params, keys, ndim)
-    return torch.stack(draws).reshape(mapped + block.shape) if mapped else draws[0]
+    return torch.stack(draws).reshape(mapped + whole) if mapped else draws[0]
 
 
 def _fake_sample(
@@ -82,9 +84,11 @@ def _fake_sample(
     shape: Sequence[int],
     dtype: torch.dtype,
     first: int = 0,
+    kind: str = SAMPLE,
 ) -> Tensor:
     mapped = torch.broadcast_shapes(params.shape[: params.ndim - ndim], bits.shape[:-1])
-    return params.new_empty((*mapped, *shape), dtype=dtype)
+    whole = Block.all_of(tuple(shape), kind=kind).output_shape(params.shape[-1])
+    return params.new_empty((*mapped, *whole), dtype=dtype)
 
 
 def _map_sample(
@@ -99,7 +103,7 @@ def _map_sample(
 
 sample = _define(
     "sample(Tensor params, Tensor bits, bool logits, int ndim, SymInt[] shape, ScalarType dtype,"
-    " SymInt first=0) -> Tensor",
+    " SymInt first=0, str kind='sample') -> Tensor",
     _sample,
     _fake_sample,
 )

@@ -9,6 +9,14 @@ Each of ``cpu`` and ``cuda`` has these functions:
     draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
     ``done(n)`` is called, in any thread, when n more draws are made.
+``sample_distinct(params, logits, key, draws, out, cache, done)``
+    The same, but the draws of each row are without replacement, in the order of their indices: the
+    categories drawn before have probability 0. Where nothing is left to draw, or the row is
+    invalid, the draw is -1. One at least of ``draws.samples`` and ``draws.repeats`` is 1.
+``sample_counts(params, logits, key, draws, out, cache, done)``
+    Count the draws of each row that ``sample`` would make. ``out``, a C-contiguous array of int64
+    of shape (rows, K), takes the counts; those of an invalid row are -1. One at least of
+    ``draws.samples`` and ``draws.repeats`` is 1, and neither is 0.
 ``truncate(params, logits, arguments, cache)``
     Return truncated parameters, in the dtype in which kernels compute or in their own. The
     arguments, temperature, top_k, top_p and min_p, are None, numbers, or arrays of the shape of the
@@ -37,10 +45,12 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from anycat import _progress
 
 from . import fork
-from .layout import plan
+from .layout import COUNTS, SAMPLE, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +107,7 @@ def draw(
     cache: dict[str, Any],
     empty: Callable[..., Array] | None = None,
 ) -> Array:
-    """Draw a block of an output from the parameters of that block.
+    """Return what is made of a block of draws from the parameters of that block.
 
     Parameters
     ----------
@@ -107,21 +117,37 @@ def draw(
         An array of the kernels' array module, whose batch broadcasts to the block.
     key
         Returns the key from the array module. It is called once, after everything that can fail.
+    dtype
+        That of the output.
     empty
         Makes the output from the array module, a shape and a dtype. Default: that of the module.
     """
-    module = kernels.array_module()
+    module, size = kernels.array_module(), params.shape[-1]
+    counts = block.kind == COUNTS
+    if counts and block.shape[0] == 0:  # one draw of each row tells which are invalid
+        one = block._replace(shape=(1, *block.shape[1:]), first=0)
+        out = draw(kernels, params, logits, one, key, dtype, cache, empty)
+        return module.minimum(out, 0, out=out)
+    if block.kind != SAMPLE:  # a row that repeats in the batch has other draws each time
+        repeated = module.broadcast_to(params, (*block.shape[1:], size))
+        params, cache = repeated, cache if repeated.size == params.size else {}
     cuts = plan(block._replace(first=0), params.shape[:-1])
     if cuts.batch != params.shape[:-1]:
-        params = module.broadcast_to(params, (*cuts.batch, params.shape[-1]))
-    out = empty(module, block.shape, dtype) if empty else module.empty(block.shape, dtype)
+        params = module.broadcast_to(params, (*cuts.batch, size))
+    shape, written = block.output_shape(size), np.dtype(np.int64) if counts else dtype
+    out = empty(module, shape, dtype) if empty else module.empty(shape, dtype)
     words = key(module)
-    with _progress.report(out.size) as done:
+    with _progress.report(math.prod(block.shape)) as done:
         for place, rows, draws in cuts.parts(block.first) if out.size else ():
-            part = out[place].transpose(cuts.order).reshape(draws[:3])
-            flat = part if part.flags.c_contiguous else module.empty(draws[:3], dtype)
+            if counts:
+                part = out[rows].reshape(draws.rows, size)
+            else:
+                part = out[place].transpose(cuts.order).reshape(draws[:3])
+            direct = part.flags.c_contiguous and part.dtype == written
+            flat = part if direct else module.empty(part.shape, written)
             kept = cache if cuts.whole else {}
-            kernels.sample(params[rows], logits, words, draws, flat, kept, done)
+            make = getattr(kernels, block.kind)
+            make(params[rows], logits, words, draws, flat, kept, done)
             if flat is not part:
                 _copy(flat, part)
     return out

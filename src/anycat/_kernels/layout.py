@@ -18,19 +18,31 @@ if TYPE_CHECKING:
     Index = tuple[slice | EllipsisType, ...]
 
 
+# What is made of draws: the names of the functions of kernels that do it.
+SAMPLE, DISTINCT, COUNTS = "sample", "sample_distinct", "sample_counts"
+
+
 class Block(NamedTuple):
-    """A block of an output of shape ``whole``: its own shape, and where it starts."""
+    """A block of draws of shape ``whole``: its own shape, and where it starts.
+
+    Of any kind but `SAMPLE`, the first axis is that of the draws of each row.
+    """
 
     shape: Shape
     start: Shape
     whole: Shape
     first: int = 0
-    """The draw index of the first draw of the whole output."""
+    """The draw index of the first draw of the whole."""
+    kind: str = SAMPLE
 
     @classmethod
-    def all_of(cls, shape: Shape, first: int = 0) -> Block:
-        """Return the block that is the whole output."""
-        return cls(shape, (0,) * len(shape), shape, first)
+    def all_of(cls, shape: Shape, first: int = 0, kind: str = SAMPLE) -> Block:
+        """Return the block of all draws."""
+        return cls(shape, (0,) * len(shape), shape, first, kind)
+
+    def output_shape(self, size: int) -> Shape:
+        """Return the shape of the output for rows of ``size`` categories."""
+        return (*self.shape[1:], size) if self.kind == COUNTS else self.shape
 
     def of_whole_rows(self, ndim: int) -> Block:
         """Return the same block, if it is a part along other axes than the last ``ndim`` only."""
@@ -53,7 +65,10 @@ class Plan(NamedTuple):
     """How a block is cut into parts that a `DrawRange` can describe."""
 
     batch: Shape
-    """The shape to which the rows are broadcast. A row repeated between others is counted again."""
+    """The shape to which the rows are broadcast. A row repeated between others is counted again.
+
+    It has as many axes as the rows have.
+    """
     order: Shape
     """The order of each part's axes: samples, rows, repeats."""
     draws: DrawRange
@@ -72,14 +87,15 @@ class Plan(NamedTuple):
         if not self.loops:
             yield (...,), (...,), draws
             return
-        everything = [slice(None)] * len(self.batch)
+        everything = [slice(None)] * len(self.order)
+        lacking = len(self.order) - len(self.batch)
         for at in itertools.product(*(range(run.size) for run in self.loops)):
-            place, rows, first = everything.copy(), everything.copy(), draws.first
+            place, rows, first = everything.copy(), everything[lacking:], draws.first
             for run, i in zip(self.loops, at, strict=True):
                 (axis,) = run.axes
                 place[axis] = slice(i, i + 1)
                 if run.varies:
-                    rows[axis] = slice(i, i + 1)
+                    rows[axis - lacking] = slice(i, i + 1)
                 first += i * run.stride
             yield (*place, ...), (*rows, ...), draws._replace(first=first)
 
@@ -90,8 +106,8 @@ def plan(block: Block, base: Shape) -> Plan:
 
     It does not depend on ``block.first``, which is left to `Plan.parts`.
     """
-    ndim = len(block.shape)
-    base = (1,) * (ndim - len(base)) + base
+    ndim, lacking = len(block.shape), len(block.shape) - len(base)
+    base = (1,) * lacking + base
     strides = [math.prod(block.whole[a + 1 :]) for a in range(ndim)]
     varying = [a for a in range(ndim) if base[a] != 1]
     inner = range(varying[0], varying[-1] + 1) if varying else range(0)
@@ -111,7 +127,7 @@ def plan(block: Block, base: Shape) -> Plan:
     batch = tuple(run.size if run.varies else 1 for run in axes)
     loops = tuple(run for run in axes if run.size != 1 and run.axes[0] not in taken)
     return Plan(
-        batch=batch,
+        batch=batch[lacking:],
         order=tuple(sorted(range(ndim), key=lambda a: (a in rows.axes) + 2 * (a in repeats.axes))),
         draws=DrawRange(
             samples.size,

@@ -7,6 +7,8 @@ other functions take one pass over memory where array operations would take seve
 from anycat._kernels.float_env import default_float_env, is_default_float_env
 
 from . import small, values
+from .counts import sample_counts
+from .distinct import sample_distinct
 from .draw import sample
 from .host import array_module, context, unavailable_reason
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
@@ -27,6 +29,8 @@ __all__ = [
     "row_stats",
     "rows_valid",
     "sample",
+    "sample_counts",
+    "sample_distinct",
     "small",
     "thread_count",
     "truncate",

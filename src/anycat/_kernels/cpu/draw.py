@@ -44,6 +44,16 @@ class Strategy(NamedTuple):
     min_rows: int = 1
     reads_tile_stats: bool = False
 
+    def draw(
+        self, x: Array, size: int, logits: bool, key: Array, grid: DrawGrid, out: Array,
+        stats: TileStats,
+    ) -> None:  # fmt: skip
+        """Draw from a block of rows whose first is that of the grid."""
+        workspace = allocate(size, x.dtype, self.workspace)
+        if self.reads_tile_stats:
+            workspace += stats
+        self.kernel(x, np.uint64(size), logits, key, *grid_args(grid), out, *workspace)
+
 
 SHORT_ROWS = Strategy(draw_short_rows, "", LANES)
 ROWS = Strategy(draw_rows, "random_words weights block_sums")
@@ -63,24 +73,51 @@ def sample(
     done: Done = ignore,
 ) -> None:
     """Draw from each row of ``params``: see the docstring of `anycat._kernels`."""
-    out = out.reshape(-1)
-    rows, grid = Rows(params), grid_of(draws)
-    costs = Costs.of(rows.size, draws.samples * draws.repeats, rows.dtype.itemsize)
+    rows, grid, out = Rows(params), grid_of(draws), out.reshape(-1)
+    size, n = rows.size, draws.samples * draws.repeats
+
+    def by_table(table: Table, row: int) -> None:
+        table.draw(key, grid.from_row(row), out, done)
+
+    def by_kernel(strategy: Strategy, x: Array, row: int, stats: TileStats) -> None:
+        strategy.draw(x, size, logits, key, grid.from_row(row), out, stats)
+        done(x.size // size * n)
+
+    each_part(rows, logits, Costs.of(size, n, rows.dtype.itemsize), cache, by_table, by_kernel)
+
+
+def each_part(
+    rows: Rows,
+    logits: bool,
+    costs: Costs,
+    cache: dict[str, Any],
+    by_table: Callable[[Table, int], None],
+    by_kernel: Callable[[Strategy, Array, int, TileStats], None],
+) -> None:
+    """Call one of two functions for each part of the rows, as is cheapest at these costs.
+
+    That is ``by_table(table, row)`` for a row, or ``by_kernel(strategy, block, first row, tile
+    statistics)`` for a block of rows.
+    """
     strategy, cost = _cheapest(costs, rows)
     if rows.count == 1:
         table = _table(rows, logits, cost, cache)
         if table is not None:
-            table.draw(key, grid, out, done)
+            by_table(table, 0)
             return
     elif costs.table < cost:
         for r in range(rows.count):
-            Table.prepare(rows.block(r, r + 1), logits, {}).draw(key, grid.from_row(r), out, done)
+            by_table(Table.prepare(rows.block(r, r + 1), logits, {}), r)
         return
     if rows.size > TILE:
         cost -= NS_PER_ELEMENT * rows.size  # of the tile statistics
     for group in rows.groups():
-        kept, part = cache if group is rows else {}, grid.from_row(group.first)
-        _draw_group(group, strategy, logits, key, part, out, kept, cost, done)
+
+        def task(x: Array, row: int, stats: TileStats, first: int = group.first) -> None:
+            by_kernel(strategy, x, first + row, stats)
+
+        kept = cache if group is rows else {}
+        each_block(group, logits, kept, task, cost, strategy.min_rows)
 
 
 def _cheapest(costs: Costs, rows: Rows) -> tuple[Strategy, float]:
@@ -101,27 +138,3 @@ def _table(rows: Rows, logits: bool, cost: float, cache: dict[str, Any]) -> Tabl
     ):
         return kept(cache, "table", lambda: Table.prepare(rows.block(0, 1), logits, cache))
     return None
-
-
-def _draw_group(
-    rows: Rows,
-    strategy: Strategy,
-    logits: bool,
-    key: Array,
-    grid: DrawGrid,
-    out: Array,
-    cache: dict[str, Any],
-    cost: float,
-    done: Done,
-) -> None:
-    """Draw from rows whose first is the first of the grid; ``cost`` is that of a row."""
-    size = np.uint64(rows.size)
-
-    def draw(x: Array, row: int, stats: TileStats) -> None:
-        workspace = allocate(rows.size, rows.dtype, strategy.workspace)
-        if strategy.reads_tile_stats:
-            workspace += stats
-        strategy.kernel(x, size, logits, key, *grid_args(grid.from_row(row)), out, *workspace)
-        done(x.size // rows.size * grid.runs * grid.draws)
-
-    each_block(rows, logits, cache, draw, cost, strategy.min_rows)

@@ -10,7 +10,7 @@ from anycat._kernels.truncation import ARGUMENTS, clipped
 
 from .jit.truncate import truncate_rows
 from .rows import Rows
-from .sizes import TILE
+from .sizes import BLOCK, TILE
 from .tiles import TileStats
 from .workspace import allocate
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 NS_PER_ELEMENT = 1.0
-WORKSPACE = (
-    "values indices keys rest block_keys integers weights"
-    " exponents before above equal tile_max tile_shift tile_offset counts masses"
-)
+NS_PER_ELEMENT_OF_FEW = 0.2  # to keep few of them
+LIST = "values indices rest integers"
+ABSENT = [np.array([x], dtype) for dtype, x in ARGUMENTS]
+WORKSPACE = "block_keys weights exponents before above equal tile_max tile_shift tile_offset"
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
@@ -33,41 +33,34 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     the batch. ``cache`` takes the tile statistics of the result.
     """
     temperature, *others = arguments
-    given = list(map(_argument, (temperature, *others), ARGUMENTS))
+    given = list(map(_argument, (temperature, *others), ARGUMENTS, ABSENT))
     rows, dtype = Rows(params), params.dtype
-    if temperature is not None or dtype.itemsize > 2 or dtype.kind not in "fV":
+    half, narrow = dtype.kind == "f", dtype.itemsize == 2 and dtype.kind in "fV"
+    if temperature is not None or not narrow or not dtype.isnative:
         dtype = rows.dtype
     stats = TileStats.empty(rows.count, rows.size)
     out = np.empty(params.shape, dtype)
-    flat = out.reshape(-1)
+    flat = out.reshape(-1) if dtype == rows.dtype else out.reshape(-1).view(np.uint16)
+    # All of two blocks, at most, may be listed for each of the first entries.
+    listed = min(rows.size, 2 * BLOCK * int(given[1].max(initial=1)))
 
     def task(x: Array, row: int) -> None:
         part = flat[row * rows.size : row * rows.size + x.size]
-        found = part if dtype == rows.dtype else np.empty(x.size, rows.dtype)
         of_result = stats.part(row, row + x.size // rows.size)
+        lists = allocate(listed, rows.dtype, LIST)
         workspace = allocate(rows.size, rows.dtype, WORKSPACE)
-        truncate_rows(x, rows.size, logits, row, *given, found, *of_result, *workspace)
-        if found is not part:
-            _narrow(found, part)
+        truncate_rows(x, rows.size, logits, row, *given, half, part, *of_result, *lists, *workspace)
 
-    rows.each_block(task, NS_PER_ELEMENT * rows.size, 1)
+    cost = NS_PER_ELEMENT_OF_FEW if listed < rows.size else NS_PER_ELEMENT
+    rows.each_block(task, cost * rows.size, 1)
     if rows.size > TILE:
         cache["tile stats"] = stats
     return out
 
 
-def _narrow(found: Array, out: Array) -> None:
-    """Store float32 as float16 or bfloat16, from which they were widened."""
-    if out.dtype == np.float16:
-        out[...] = found
-    else:
-        out.view(np.uint16)[...] = found.view(np.uint32) >> 16
-
-
-def _argument(x: Any, kind: tuple[Any, Any]) -> Array:
+def _argument(x: Any, kind: tuple[Any, Any], absent: Array) -> Array:
     """Return an argument with an entry for each row, or one for all."""
-    dtype, absent = kind
-    return np.ascontiguousarray(clipped(x, absent), dtype).reshape(-1)
+    return absent if x is None else np.ascontiguousarray(clipped(x, 0), kind[0]).reshape(-1)
 
 
 def keeps(params: Array, logits: bool) -> Array:

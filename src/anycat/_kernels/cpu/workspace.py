@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .sizes import BLOCK, SPARE_WORDS, TILE, WORD_BUFFER
+from .sizes import BLOCK, CHILDREN, SPARE_WORDS, TILE, WORD_BUFFER
 
 MIN_GUIDE_ENTRIES = 2048
-BUCKETS = 1 << 14  # by which entries are counted; of fewer entries, none are
+FIELDS, NUMBERS = 4, 12  # of a tile and a row: see `jit.distinct_long`
 
 
 def allocate(size: int, dtype: Any, names: str) -> tuple[np.ndarray[Any, Any], ...]:
@@ -25,27 +25,41 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
     group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
     groups = _round_up(-(-size // group), 16) if group else 0
     tiles, keys = -(-size // TILE), np.dtype(f"i{np.dtype(dtype).itemsize}")
+    padded = _round_up(min(size, TILE), BLOCK)
     specs: dict[str, tuple[int, Any]] = {
         "random_words": (WORD_BUFFER + SPARE_WORDS, np.uint64),
         "found": (WORD_BUFFER, np.uint64),
         "deferred": (WORD_BUFFER, np.uint32),
         "weights": (min(size, TILE), dtype),
+        **dict.fromkeys(("padded_values", "padded_weights"), (padded, dtype)),
+        "padded_integers": (padded, np.uint64),
         "block_sums": (TILE // BLOCK, np.uint64),
         "cdf": (size, np.uint64),
         "padded_cdf": (group * groups, np.uint64),
         "group_cdf": (groups, np.uint64),
         **dict.fromkeys(("indices", "rest", "integers"), (size, np.uint64)),
         "values": (size, dtype),
-        "keys": (size, keys),
-        **dict.fromkeys(("counts", "masses"), (BUCKETS, np.uint64)),
         "block_keys": (-(-size // BLOCK), keys),
         **dict.fromkeys(("before", "above", "equal"), (tiles, np.uint64)),
         **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
         "tile_max": (tiles + 1, np.float64),
+        "records": (tiles * FIELDS, np.int64),
+        **dict.fromkeys(("removed", "block_cdf"), (tiles * (TILE // BLOCK), np.uint64)),
+        "tree": (_tree_entries(tiles), np.uint64),
+        "numbers": (NUMBERS, np.int64),
         "tile_offset": (tiles + 1, np.uint64),
         "guide": (1 << (guide_entries - 1).bit_length(), np.uint64),
     }
     return [specs[name] for name in names.split()]
+
+
+def _tree_entries(tiles: int) -> int:
+    """Return the size of a complete tree, on whose lowest level there is an entry for each tile."""
+    level = total = CHILDREN
+    while level < tiles:
+        level *= CHILDREN
+        total += level
+    return total
 
 
 def _round_up(n: int, multiple: int) -> int:

@@ -11,6 +11,7 @@ BLOCK = np.uint64(64)  # categories between two stored partial sums of a tile
 CHUNK = np.uint64(512)  # terms added in the precision of the values, or read again at once
 LANES = np.uint64(64)  # short rows that are processed together
 WORD_BUFFER = np.uint64(1024)  # random words generated at once
+CHILDREN = np.uint64(16)  # of a node of a tree of tiles
 SPARE_WORDS = np.uint64(4)  # and how many more may be written beside them
 
 FRACTION_BITS = 49  # bits below the leading one of a tile's largest integer weight

@@ -43,3 +43,12 @@ def entry(function=None, **options):
 
 
 inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def uncounted(function=None, **options):
+    """Compile what `inner` does, without counts of references to arrays, and so without new arrays.
+
+    Where a function has several exits, Numba leaves some of these atomic operations in it.
+    """
+    options = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+    return njit(_nrt=False, **options)(function) if function else njit(_nrt=False, **options)

@@ -11,6 +11,7 @@ from .constants import HALF, LOW, ONE, THREE, TWO, ZERO
 from .entry import entry, inner
 
 KEY_WORDS = np.uint64(4)
+PAIRS = np.uint64(32)  # of blocks that are computed two at once
 OF_SEEDS = np.uint64(1 << 63)  # of the block numbers: their highest bit is that of the counter
 
 
@@ -83,9 +84,23 @@ def fill_words_of_rows(random_words, n, key, rows, first, along, across):
     i = ZERO
     while i < n:
         m = min(n - i, divide(rows - row + across - ONE, across)[0])  # draws up to the last row
-        for j in range(m):
-            at = KEY_WORDS + row + j * across
-            seed, index = key[at], key[at + rows] + position + j * along
-            even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
-            random_words[i + j] = odd if index & ONE else even
-        i, row, position = i + m, row + m * across - rows, position + m * along + ONE
+        if along == ZERO and across == ONE and m >= TWO * PAIRS:  # the usual case
+            m = TWO * PAIRS
+            for j in range(PAIRS):  # two blocks at once, as above
+                random_words[i + j] = word_of_row(key, rows, row + j, position)
+                random_words[i + j + PAIRS] = word_of_row(key, rows, row + j + PAIRS, position)
+        else:
+            for j in range(m):
+                at = row + j * across
+                random_words[i + j] = word_of_row(key, rows, at, position + j * along)
+        i, row, position = i + m, row + m * across, position + m * along
+        if row >= rows:
+            row, position = row - rows, position + ONE
+
+
+@njit(inline="always")
+def word_of_row(key, rows, row, position):
+    """Return the random word of a row that has a seed; ``position`` counts from its first one."""
+    seed, index = key[KEY_WORDS + row], key[KEY_WORDS + rows + row] + position
+    even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
+    return odd if index & ONE else even

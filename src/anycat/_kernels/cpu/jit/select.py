@@ -1,17 +1,33 @@
 """Selection without sorting: the entry of a row by which its first entries reach a target.
 
 Entries rank by value, the largest first, and then by position, the first one first. Values are
-given as keys: integers that sort as the values do.
+compared as keys: integers that sort as the values do.
 
 This is quickselect: each step compares the entries that are left with a pivot. After as many steps
 as it should take, pivots halve the range of keys, so that no input is slow.
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from .bits import bit_length, bits_of, flip_negative
 from .constants import ONE, TILE, TWO, ZERO
 from .entry import inner
+
+FEW = 256  # entries, to which quickselect is applied at once
+HALVINGS = 12  # of the range of keys of more entries beforehand
+
+
+@intrinsic
+def trailing_zeros(context, n):
+    """Return the number of zeros below the lowest one of an integer, which is not zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
 
 
 @inner
@@ -21,66 +37,82 @@ def key_of(value):
 
 
 @inner
-def select_count(keys, n, target, rest):
+def largest_reached(keys, n, count):
+    """Return the largest number that ``count`` keys reach, by halving: its loops are vectorized."""
+    low = high = np.int64(keys[ZERO])
+    for i in range(n):
+        low, high = min(low, np.int64(keys[i])), max(high, np.int64(keys[i]))
+    while low < high:
+        middle = (low | high) - ((low ^ high) >> 1)
+        pivot, reached = keys.dtype.type(middle), ZERO
+        for i in range(n):
+            reached += np.uint64(keys[i] >= pivot)
+        if reached >= count:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@inner
+def select_count(values, n, target, rest):
     """Return the key and the position of the entry by which ``target`` entries are reached.
 
     ``rest`` is workspace for the positions of ``n`` entries.
     """
     for i in range(n):
         rest[i] = i
-    low, high = _range(keys, rest, n)
+    low, high = _range(values, rest, n)
     left, steps, reached = n, TWO * bit_length(n), ZERO
     while True:
-        pivot = _pivot(keys, rest, left, low, high, steps)
+        pivot = _pivot(values, rest, left, low, high, steps)
         steps -= min(steps, ONE)
         above = equal = ZERO
         for i in range(left):
-            key = np.int64(keys[rest[i]])
+            key = np.int64(key_of(values[rest[i]]))
             above += np.uint64(key > pivot)
             equal += np.uint64(key == pivot)
         if reached + above >= target:
             low = pivot + 1
-            left = _keep(keys, rest, left, low, high)
+            left = _keep(values, rest, left, low, high)
         elif reached + above + equal < target:
             high = pivot - 1
-            left = _keep(keys, rest, left, low, high)
+            left = _keep(values, rest, left, low, high)
             reached += above + equal
         else:
             break
     reached += above
     at = rest[ZERO]
     for i in range(left):  # those of one value, one by one
-        if keys[rest[i]] == pivot and reached < target:
+        if key_of(values[rest[i]]) == pivot and reached < target:
             at = rest[i]
             reached += ONE
     return pivot, at
 
 
 @inner
-def select_mass(
-    keys, n, target, integers, indices, shifts, before, above, equal, rest, counts, masses
-):
+def select_mass(values, n, target, integers, indices, shifts, before, above, equal, rest):
     """Return the key and the position of the entry by which a sum of ``target`` is reached.
 
     The sum is that of a cdf: ``integers`` are summed for each tile, and these sums are shifted
     right by ``shifts``, and added. ``indices`` are categories, which tell the tiles. ``before``,
-    ``above`` and ``equal`` are workspace, with an entry for each tile; ``counts`` and ``masses``,
-    with one for each bucket.
+    ``above`` and ``equal`` are workspace, with an entry for each tile.
     """
     tiles = np.uint64(before.size)
-    left = _narrow(keys, n, target, integers, indices, shifts, before, rest, counts, masses)
-    low, high = _range(keys, rest, left)
+    left = _narrow(values, n, target, integers, indices, shifts, before, equal, rest)
+    low, high = _range(values, rest, left)
     steps = TWO * bit_length(left)
     while True:
-        pivot = _pivot(keys, rest, left, low, high, steps)
+        pivot = _pivot(values, rest, left, low, high, steps)
         steps -= min(steps, ONE)
         for t in range(tiles):
             above[t] = equal[t] = ZERO
         for i in range(left):
             at = rest[i]
-            if keys[at] > pivot:
+            key = np.int64(key_of(values[at]))
+            if key > pivot:
                 above[indices[at] // TILE] += integers[at]
-            elif keys[at] == pivot:
+            elif key == pivot:
                 equal[indices[at] // TILE] += integers[at]
         mass_above = mass = ZERO
         for t in range(tiles):
@@ -90,10 +122,10 @@ def select_mass(
             mass += equal[t] >> shifts[t]
         if mass_above >= target:
             low = pivot + 1
-            left = _keep(keys, rest, left, low, high)
+            left = _keep(values, rest, left, low, high)
         elif mass < target:
             high = pivot - 1
-            left = _keep(keys, rest, left, low, high)
+            left = _keep(values, rest, left, low, high)
             for t in range(tiles):
                 before[t] = equal[t]
         else:
@@ -101,7 +133,7 @@ def select_mass(
     last = rest[ZERO]
     for i in range(left):  # those of one value, one by one
         at = rest[i]
-        if keys[at] == pivot and mass_above < target:
+        if key_of(values[at]) == pivot and mass_above < target:
             t, last = indices[at] // TILE, at
             mass_above -= above[t] >> shifts[t]
             above[t] += integers[at]
@@ -110,75 +142,68 @@ def select_mass(
 
 
 @inner
-def _narrow(keys, n, target, integers, indices, shifts, before, rest, counts, masses):
+def _narrow(values, n, target, integers, indices, shifts, before, ends, rest):
     """List the entries among which the target is reached in ``rest``; return how many these are.
 
-    ``before`` takes the sums of tiles over larger entries. Entries are put into buckets by the
-    leading bits of their keys, to find in which buckets it can be: the floors of sums are the sums
-    of floors, or up to one more for each entry.
+    ``before`` takes the sums of tiles over larger entries. Of many entries, the range of keys is
+    halved some times beforehand, by vectorized loops over the entries of each tile. ``ends`` is
+    workspace for where these end.
     """
-    for t in range(np.uint64(before.size)):
-        before[t] = ZERO
-    first = last = np.uint64(counts.size)
-    if n < first:
-        for i in range(n):
-            rest[i] = i
-        return n
-    for b in range(first):
-        counts[b] = masses[b] = ZERO
+    tiles, left = np.uint64(before.size), ZERO
+    for t in range(tiles):
+        before[t] = ends[t] = ZERO
     for i in range(n):
-        b = _bucket(keys, i, last)
-        counts[b] += ONE
-        masses[b] += integers[i] >> np.uint64(shifts[indices[i] // TILE])
-    mass = count = ZERO
-    while mass < target and first > ZERO:
-        first -= ONE
-        mass += masses[first]
-        count += counts[first]
-        if mass + count < target:
-            last = first
-    left, buckets = ZERO, np.uint64(counts.size)
+        ends[indices[i] // TILE] = i + ONE
+        rest[i] = i
+    low, high = _range(values, rest, n)
+    for _ in range(HALVINGS if n > FEW else 0):
+        if low == high:
+            break
+        middle, mass, i = (low | high) - ((low ^ high) >> 1), ZERO, ZERO
+        for t in range(tiles):
+            total = ZERO
+            for j in range(i, ends[t]):
+                total += integers[j] if key_of(values[j]) >= middle else ZERO
+            mass += total >> np.uint64(shifts[t])
+            i = max(i, ends[t])
+        if mass >= target:
+            low = middle
+        else:
+            high = middle - 1
     for i in range(n):
-        b = _bucket(keys, i, buckets)
-        if b >= last:
+        key = np.int64(key_of(values[i]))
+        if key > high:
             before[indices[i] // TILE] += integers[i]
         rest[left] = i
-        left += np.uint64(first <= b < last)
+        left += np.uint64(low <= key <= high)
     return left
 
 
 @inner
-def _bucket(keys, i, buckets):
-    """Return the bucket of an entry."""
-    down = 8 * keys.itemsize - bit_length(buckets - ONE)
-    return np.uint64((np.int64(keys[i]) >> down) + np.int64(buckets >> ONE))
-
-
-@inner
-def _range(keys, rest, left):
+def _range(values, rest, left):
     """Return the smallest and the largest key."""
-    low = high = np.int64(keys[rest[ZERO]])
+    low = high = np.int64(key_of(values[rest[ZERO]]))
     for i in range(left):
-        key = np.int64(keys[rest[i]])
+        key = np.int64(key_of(values[rest[i]]))
         low, high = min(low, key), max(high, key)
     return low, high
 
 
 @inner
-def _pivot(keys, rest, left, low, high, steps):
+def _pivot(values, rest, left, low, high, steps):
     """Return the median of three keys, or once steps are used up, the middle of the range."""
     if steps == ZERO:
         return (low & high) + ((low ^ high) >> 1)
-    a, b, c = keys[rest[ZERO]], keys[rest[left // TWO]], keys[rest[left - ONE]]
-    return max(min(a, b), min(max(a, b), c))
+    a, b = key_of(values[rest[ZERO]]), key_of(values[rest[left // TWO]])
+    return max(min(a, b), min(max(a, b), key_of(values[rest[left - ONE]])))
 
 
 @inner
-def _keep(keys, rest, left, low, high):
+def _keep(values, rest, left, low, high):
     """Keep the entries in a range of keys, in their order; return how many these are."""
     n = ZERO
     for i in range(left):
         at = rest[i]
         rest[n] = at
-        n += np.uint64(low <= keys[at] <= high)
+        n += np.uint64(low <= key_of(values[at]) <= high)
     return n
