@@ -42,7 +42,7 @@ LIMITS_FLOAT64 = LIMITS | {
     "draw_long_rows": 208,
     "scan_tiles": 208,
     "truncate_rows": 216,
-    "draw_distinct_long_rows": 240,
+    "draw_distinct_long_rows": 248,
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 import rows
 from cases import DTYPES, LAYOUTS, force, make, one_after_another, widened
 
+from anycat import Categorical
 from anycat._kernels import cuda
 from anycat._kernels.cuda import draw, launch, table
 from anycat._kernels.grid import DrawRange
@@ -198,6 +199,16 @@ def test_memory(strategy: str, on_cpu: ModuleType, monkeypatch: pytest.MonkeyPat
             tracemalloc.stop()
         assert out.sum() == n
     assert peaks[1] < peaks[0] + 3000
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (3, 2)])
+def test_the_class(batch: tuple[int, ...], on_cpu: ModuleType) -> None:
+    x = make("logits", "plain", (*batch, 60), "float32")
+    expected = Categorical(logits=x).sample_counts(500, rng=5)
+    dist = Categorical(logits=on_cpu.asarray(x), validate_args=False)
+    found = dist.sample_counts(500, rng=5)
+    assert type(found) is on_cpu.ndarray
+    np.testing.assert_array_equal(found, expected)
 
 
 # --- on a GPU -----------------------------------------------------------------------------------

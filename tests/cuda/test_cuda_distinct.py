@@ -12,6 +12,7 @@ import rows
 from cases import DTYPES, LAYOUTS, make, neighbours, widened
 from philox_inverse import find_words
 
+from anycat import Categorical
 from anycat._kernels import cuda
 from anycat._kernels.cuda import draw, launch
 from anycat._kernels.grid import DrawRange
@@ -266,6 +267,16 @@ def test_each_size_has_its_kernel(
     monkeypatch.setattr(launch, "kernel", lambda *a: launched.append(a[0]) or kernel(*a))
     check(cupy, make("probs", "plain", shape, dtype), "probs", 3)
     assert launched == kernels.split()
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (3, 2)])
+def test_the_class(batch: tuple[int, ...], on_cpu: ModuleType) -> None:
+    x = make("logits", "plain", (*batch, 60), "float32")
+    expected = Categorical(logits=x).sample(9, replace=False, rng=5)
+    dist = Categorical(logits=on_cpu.asarray(x), validate_args=False)
+    found = dist.sample(9, replace=False, rng=5)
+    assert type(found) is on_cpu.ndarray
+    np.testing.assert_array_equal(found, expected)
 
 
 # --- on a GPU -----------------------------------------------------------------------------------

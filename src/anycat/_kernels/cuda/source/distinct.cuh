@@ -128,9 +128,9 @@ __device__ inline void load_left(const Urn& urn, u64 j, Real (&tile)[TILE_ITEMS]
   }
 }
 
-// Reduce a tile of what is left; return its maximum.
-__device__ inline Bits reduce_left(const Urn& urn, u64 j, Real offset, u32& turn) {
-  Real tile[TILE_ITEMS];
+// Reduce a tile of what is left, which overwrites `tile`; return its maximum.
+__device__ inline Bits reduce_left(const Urn& urn, u64 j, Real offset, Real (&tile)[TILE_ITEMS],
+                                   u32& turn) {
   Bits top;
   load_left(urn, j, tile);
   const u64 sum = reduce_tile(tile, offset, top, turn);
@@ -139,7 +139,8 @@ __device__ inline Bits reduce_left(const Urn& urn, u64 j, Real offset, u32& turn
 }
 
 // Scan the sums of reduced tiles, after reducing all tiles again if the logits need another offset.
-__device__ inline RowScan scan_left(const Urn& urn, Real offset, u32& turn, u64& bound) {
+__device__ inline RowScan scan_left(const Urn& urn, Real offset, Real (&tile)[TILE_ITEMS],
+                                    u32& turn, u64& bound) {
   const u64 tiles = tile_count(urn.size);
   Bits top = 0;
   for (u64 j = threadIdx.x; j < tiles; j += THREADS) top = max(top, (Bits)urn.stats.tile_max[j]);
@@ -147,7 +148,7 @@ __device__ inline RowScan scan_left(const Urn& urn, Real offset, u32& turn, u64&
   if (top == 0 || top >= INVALID) return {0, 0, 0};
   if (offset != logit_offset(top)) {
     offset = logit_offset(top);
-    for (u64 j = 0; j < tiles; ++j) reduce_left(urn, j, offset, turn);
+    for (u64 j = 0; j < tiles; ++j) reduce_left(urn, j, offset, tile, turn);
     __syncthreads();
   }
   for (u64 j = threadIdx.x; j < tiles; j += THREADS) urn.stats.tile_offset[j] = urn.sums[j];
@@ -163,15 +164,15 @@ draw_distinct_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void*
   const u64 r = blockIdx.x, tiles = tile_count(size), packs = (size + PACK - 1) / PACK;
   const TileStats stats = stats_of_row(workspace, size, r);
   const Urn urn = {x + r * size, size, removed + r * packs, stats, sums + r * tiles};
+  Real tile[TILE_ITEMS];
   u32 turn = 0;
   if (reduced)
     for (u64 j = threadIdx.x; j < tiles; j += THREADS) urn.sums[j] = stats.tile_offset[j];
   else
-    for (u64 j = 0; j < tiles; ++j) reduce_left(urn, j, 0, turn);
+    for (u64 j = 0; j < tiles; ++j) reduce_left(urn, j, 0, tile, turn);
   __syncthreads();
   u64 bound = 0, sum = 0, loaded = tiles;  // the tile whose weights are in `tile`, and their sum
-  RowScan scan = scan_left(urn, 0, turn, bound);
-  Real tile[TILE_ITEMS];
+  RowScan scan = scan_left(urn, 0, tile, turn, bound);
   u64 before[TILE_ITEMS / PACK];
   for (u64 i = 0; i < grid.draws; ++i) {
     const u64 position = grid_point(grid.out_strides, r, 0, i);
@@ -212,9 +213,9 @@ draw_distinct_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void*
 
     if (drawn.integer == largest_integer(top, exponent, scan.offset)) {
       loaded = tiles;
-      if (reduce_left(urn, t, scan.offset, turn) != top) {
+      if (reduce_left(urn, t, scan.offset, tile, turn) != top) {
         __syncthreads();
-        scan = scan_left(urn, scan.offset, turn, bound);
+        scan = scan_left(urn, scan.offset, tile, turn, bound);
         continue;
       }
     }
@@ -225,7 +226,8 @@ draw_distinct_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void*
     bound -= (sum >> wide_shift) - (left >> wide_shift);
     if (unused_headroom(tiles, bound) != unused) {
       __syncthreads();
-      scan = scan_left(urn, scan.offset, turn, bound);
+      scan = scan_left(urn, scan.offset, tile, turn, bound);
+      loaded = tiles;
     } else {
       const u64 less = (sum >> shift) - (left >> shift);
       scan.total -= less;
