@@ -38,6 +38,8 @@ import numpy as np
 from anycat import Categorical, __version__
 from anycat._kernels import cuda
 from anycat._kernels.cuda.rows import TILE
+from anycat._kernels.grid import DrawRange
+from anycat._kernels.keys import KEY_WORDS
 
 RESULTS = Path(__file__).with_name("results")
 MINUTES = 8.0  # after which no group is started
@@ -121,6 +123,31 @@ def one_row(lib: SimpleNamespace, size: int) -> Group:
     return Group(case, 8 * draws, "write", share=0.6)
 
 
+def one_after_another(rows: int, n: int) -> DrawRange:
+    return DrawRange(n, rows, 1, 0, rows, 1)
+
+
+def distinct(lib: SimpleNamespace, rows: int, size: int, n: int) -> Group:
+    """Draws without replacement."""
+    host = np.random.default_rng(0).random((rows, size), np.float32) + np.float32(0.01)
+    x, key = lib.cupy.asarray(host), np.arange(KEY_WORDS, dtype=np.uint64)
+    out, draws = lib.cupy.empty((n, rows, 1), np.int64), one_after_another(rows, n)
+    case: Case = {"anycat": lambda: cuda.sample_distinct(x, False, key, draws, out, {})}
+    invite(case, lib.torch, torch_distinct, x, n)
+    invite(case, lib.jax, jax_distinct, x, n)
+    return Group(case, x.nbytes + out.nbytes, "copy")
+
+
+def counts(lib: SimpleNamespace, size: int) -> Group:
+    """Counts of many draws from one row."""
+    p = lib.cupy.asarray(np.random.default_rng(0).random((1, size), np.float32) + np.float32(0.01))
+    key, cache = np.arange(KEY_WORDS, dtype=np.uint64), {}
+    out, draws = lib.cupy.empty((1, size), np.int64), one_after_another(1, DRAWS)
+    case: Case = {"anycat": lambda: cuda.sample_counts(p, False, key, draws, out, cache)}
+    invite(case, lib.torch, torch_counts, p[0], DRAWS)
+    return Group(case, 8 * DRAWS, "write")
+
+
 def invite(case: Case, library: Any, make: Callable[..., Case], *args: Any) -> None:
     """Add an alternative if it is installed and its set-up succeeds."""
     if library:
@@ -174,6 +201,28 @@ def jax_one_row(jax: Any, p: Any, draws: int) -> Case:
     return {"jax choice, jitted": lambda: choice(key, y).block_until_ready()}
 
 
+def torch_distinct(torch: Any, x: Any, n: int) -> Case:
+    t = torch.from_dlpack(x)
+    return {"torch multinomial": lambda: torch.multinomial(t, n, False)}
+
+
+def jax_distinct(jax: Any, x: Any, n: int) -> Case:
+    key, y = jax.random.key(0), jax.dlpack.from_dlpack(x)
+    draw = jax.jit(
+        lambda key, y: jax.lax.top_k(jax.numpy.log(y) + jax.random.gumbel(key, y.shape), n)[1]
+    )
+    return {"jax Gumbel top-k, jitted": lambda: draw(key, y).block_until_ready()}
+
+
+def torch_counts(torch: Any, p: Any, draws: int) -> Case:
+    t = torch.from_dlpack(p)
+    return {
+        "torch multinomial, bincount": lambda: torch.bincount(
+            torch.multinomial(t, draws, True), minlength=len(t)
+        ),
+    }
+
+
 GROUPS: dict[str, Callable[[SimpleNamespace], Group]] = {
     **{
         f"{rows} x {size} {form}": lambda lib, args=(rows, size, form): batch(lib, *args)
@@ -183,6 +232,16 @@ GROUPS: dict[str, Callable[[SimpleNamespace], Group]] = {
     **{
         f"one row, K = {size}, 1e8 draws": lambda lib, size=size: one_row(lib, size)
         for size in (6, 1000, 10**6, 10**8)
+    },
+    **{
+        f"{rows} x {size}, {n} without replacement": lambda lib, args=(rows, size, n): distinct(
+            lib, *args
+        )
+        for rows, size, n in ((10**4, 100, 8), (512, 128256, 8), (1, 10**6, 256))
+    },
+    **{
+        f"counts, K = {size}, 1e8 draws": lambda lib, size=size: counts(lib, size)
+        for size in (6, 1000, 10**6)
     },
 }
 

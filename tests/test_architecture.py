@@ -23,7 +23,7 @@ FILES = {
 
 # From the top down. A file may import from its own layer, and from those below it.
 LAYERS = [
-    ["__main__", "__init__", "torch"],
+    ["__main__", "__init__", "cuda", "torch"],
     ["categorical"],
     ["_display", "_pickling", "_truncation"],
     ["_validation"],

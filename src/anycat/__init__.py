@@ -2,10 +2,18 @@
 
 from ._progress import progress
 from .categorical import Categorical, kl_divergence
+from .cuda import cuda_source
 
 __version__ = "0.1.0.dev0"
 
 STREAM_VERSION = 1
 """Version of the draw specification: draws for a given ``rng`` change only when this changes."""
 
-__all__ = ["STREAM_VERSION", "Categorical", "__version__", "kl_divergence", "progress"]
+__all__ = [
+    "STREAM_VERSION",
+    "Categorical",
+    "__version__",
+    "cuda_source",
+    "kl_divergence",
+    "progress",
+]

@@ -15,7 +15,7 @@ from anycat._kernels.cuda.costs import Costs
 from anycat._kernels.grid import DrawRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -82,3 +82,17 @@ def check(
     expected = rows.draw(widened(x), form, draws, dtype)
     actual = draw(x if on_device is None else on_device, form, draws, dtype)
     np.testing.assert_array_equal(actual, expected, f"shape {x.shape}")
+
+
+def neighbours(ends: list[int], most: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield categories that follow each other, with the last word of one and the first of the next.
+
+    Categories without weight are left out, and so are others if there are more than ``most``. The
+    last category is followed by the first, as the words are.
+    """
+    drawn = np.flatnonzero(np.diff(ends, prepend=0)).tolist()
+    after = dict(zip(drawn, [*drawn[1:], drawn[0]], strict=True))
+    at_tiles = {k for k in drawn if k % 4096 in (0, 4095)}
+    for k in sorted({drawn[0], drawn[-1], *at_tiles, *drawn[:: len(drawn) // most + 1]}):
+        word = -((-ends[k] << 64) // ends[-1])  # the smallest with a target of C_k or more
+        yield k, after[k], word - 1, word % 2**64

@@ -281,6 +281,11 @@ using harness::exactly;
 #define __shfl_sync(...) harness::from(__LINE__, __VA_ARGS__)
 #define __shfl_xor_sync(...) harness::other(__LINE__, __VA_ARGS__)
 
+template <class T> static inline T atomicAdd(T* sum, T value) {
+  const T old = *sum;
+  *sum += value;
+  return old;
+}
 static inline int __clzll(long long n) { return n ? __builtin_clzll((unsigned long long)n) : 64; }
 static inline unsigned int __umulhi(unsigned int x, unsigned int y) {
   return (unsigned int)((unsigned long long)x * y >> 32);

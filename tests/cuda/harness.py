@@ -185,6 +185,7 @@ def fake_cupy() -> ModuleType:
     stream = Stream()
     cupy.ndarray, cupy.RawModule = ndarray, RawModule
     cupy.empty = _empty
+    cupy.zeros = lambda shape, dtype: on_device(np.zeros(shape, dtype))
     cupy.broadcast_to = lambda x, shape: on_device(np.broadcast_to(x, shape))
     cupy.asarray = lambda x: x if isinstance(x, ndarray) else on_device(x)
     cupy.asnumpy = np.asarray

@@ -10,6 +10,7 @@ from itertools import product
 
 import cases
 import harness
+import numpy as np
 import rows
 
 from anycat._kernels import cuda
@@ -48,6 +49,17 @@ def main(where: str, *changes: str) -> None:
         for p in (1, 0.9):
             kept = cuda.truncate(x, form == "logits", (None, 5, p, 0.1), {})
             digest.update(cupy.asnumpy(kept).tobytes())
+        n = min(9, shape[1] + 1)  # of the shortest rows more than there are
+        out = cupy.asarray(np.full((n, shape[0], 1), 99, np.int16))
+        draws = cases.one_after_another(x, n, first=1)
+        cuda.sample_distinct(x, form == "logits", rows.KEY, draws, out, {})
+        digest.update(cupy.asnumpy(out).tobytes())
+        for table in (0, 1):
+            costs = Costs(1.0, 0.0) if table else Costs(0.0, 1.0)
+            Costs.of = lambda *_, costs=costs: costs
+            counts = cupy.asarray(np.full(shape, 99))
+            cuda.sample_counts(x, form == "logits", rows.KEY, draws, counts, {})
+            digest.update(cupy.asnumpy(counts).tobytes())
     print(digest.hexdigest())
 
 

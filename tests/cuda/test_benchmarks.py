@@ -197,3 +197,15 @@ def test_goals(
     if alternative:
         assert line[5] == f"{alternative * 1e6:.1f}"
         assert line[7] == f"{alternative / seconds:.1f} |"
+
+
+def test_groups_without_replacement_and_of_counts(
+    gpu: ModuleType, on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "DRAWS", 1000)
+    lib = SimpleNamespace(cupy=on_cpu, torch=None, jax=None)
+    for group in (gpu.distinct(lib, 3, 50, 4), gpu.counts(lib, 6)):
+        group.case["anycat"]()
+    torch, x = pytest.importorskip("torch"), np.ones((3, 50), np.float32)
+    for call in (gpu.torch_distinct(torch, x, 4) | gpu.torch_counts(torch, x[0], 9)).values():
+        assert len(call())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import cases
 import numpy as np
@@ -14,9 +14,6 @@ from philox_inverse import find_words
 
 from anycat._kernels.cuda import launch, table
 from anycat._kernels.grid import DrawRange
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cupy")]
 
@@ -94,20 +91,6 @@ def boundaries(row: bytes, dtype: str, form: str) -> list[int]:
     return ends
 
 
-def neighbours(ends: list[int], most: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield categories that follow each other, with the last word of one and the first of the next.
-
-    Categories without weight are left out, and so are others if there are more than ``most``. The
-    last category is followed by the first, as the words are.
-    """
-    drawn = np.flatnonzero(np.diff(ends, prepend=0)).tolist()
-    after = dict(zip(drawn, [*drawn[1:], drawn[0]], strict=True))
-    at_tiles = {k for k in drawn if k % 4096 in (0, 4095)}
-    for k in sorted({drawn[0], drawn[-1], *at_tiles, *drawn[:: len(drawn) // most + 1]}):
-        word = -((-ends[k] << 64) // ends[-1])  # the smallest with a target of C_k or more
-        yield k, after[k], word - 1, word % 2**64
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("path", "form", "kind"), CASES)
 def test_words_at_boundaries(
@@ -123,7 +106,7 @@ def test_words_at_boundaries(
     kept: dict[str, Any] = {}
     for r in {0, path.rows - 1}:
         ends = boundaries(x[r].tobytes(), dtype, form)
-        for n, (*categories, below, at) in enumerate(neighbours(ends, 12)):
+        for n, (*categories, below, at) in enumerate(cases.neighbours(ends, 12)):
             turn = 1 if n % 2 else -1  # which word is that of the even draw
             state, index = find_words(*(below, at)[::turn])
             # Of each row, the first draw and the next: the words are those of row r.

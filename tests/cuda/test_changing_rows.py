@@ -61,3 +61,59 @@ def test_draws_are_categories(
         assert out.min() >= -1
         assert out.max() < size
     assert len(changed) == 8
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("shape", [(2, 700), (2, 4096), (3, 9001)])
+def test_draws_without_replacement_are_categories(
+    shape: tuple[int, int], change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows change before a launch, and, as outcomes are written to them, during it."""
+    kernel = launch.kernel
+
+    def changing(name: str, *args: Any) -> Any:
+        if name.startswith("draw_distinct"):
+            CHANGES[change](x)
+        return kernel(name, *args)
+
+    monkeypatch.setattr(launch, "kernel", changing)
+    for form, dtype in product(("probs", "logits"), ("float32", "float64")):
+        x = sys.modules["cupy"].asarray(rows.make(form, "plain", shape, dtype))
+        x[..., -1] = 20 if form == "logits" else 1e4
+        apart = sys.modules["cupy"].asarray(np.full((40, *shape[:1], 1), 2**40))
+        inside = x.reshape(-1)[: x.size // 2 * 2].view(np.int64)[: 20 * shape[0]]
+        for n, out in ((40, apart), (20, inside)):
+            out = out.reshape(n, -1, 1)
+            with np.errstate(over="ignore"):
+                draws = cases.one_after_another(x, n)
+                cuda.sample_distinct(x, form == "logits", rows.KEY, draws, out, {})
+            assert out.min() >= -1
+            assert out.max() < shape[1]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("strategy", "before"), [("direct", "draw_long_rows"), ("table", "fill_cdf")]
+)
+def test_counts_are_of_categories(
+    strategy: str, before: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing beside the counts is written."""
+    cases.force(strategy, monkeypatch)
+    kernel = launch.kernel
+
+    def changing(name: str, *args: Any) -> Any:
+        if name == before:
+            CHANGES[change](x)
+        return kernel(name, *args)
+
+    monkeypatch.setattr(launch, "kernel", changing)
+    for form, dtype, size in product(("probs", "logits"), ("float32", "float64"), (6401, 9001)):
+        x = sys.modules["cupy"].asarray(rows.make(form, "plain", (3, size), dtype))
+        x[..., -1] = 20 if form == "logits" else 1e4
+        around = sys.modules["cupy"].asarray(np.full((5, size), 2**40))
+        with np.errstate(over="ignore"):
+            draws = cases.one_after_another(x, 40)
+            cuda.sample_counts(x, form == "logits", rows.KEY, draws, around[1:4], {})
+        assert (around[[0, 4]] == 2**40).all()
+        assert ((around[1:4] >= -1) & (around[1:4] <= 40)).all()

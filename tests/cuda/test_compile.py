@@ -34,8 +34,16 @@ LIMITS = {
     "fill_guide": 32,
     "draw_table": 64,
     "truncate_rows": 128,
+    "draw_distinct_rows": 128,
+    "draw_distinct_long_rows": 128,
+    "count_table": 64,
 }
-LIMITS_FLOAT64 = LIMITS | {"draw_long_rows": 208, "scan_tiles": 208, "truncate_rows": 216}
+LIMITS_FLOAT64 = LIMITS | {
+    "draw_long_rows": 208,
+    "scan_tiles": 208,
+    "truncate_rows": 216,
+    "draw_distinct_long_rows": 248,
+}
 
 
 def compiled(case: tuple[str, bool, str], *kernels: str) -> str:

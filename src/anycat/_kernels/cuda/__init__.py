@@ -4,9 +4,20 @@ Everything is queued on the current stream of the array's own device, and nothin
 kernel is compiled when it is first needed for a type of parameters, and CuPy keeps it on disk.
 """
 
+from .counts import sample_counts
 from .diagnose import array_module, unavailable_reason
+from .distinct import sample_distinct
 from .draw import sample
 from .streams import context
 from .truncate import keeps, truncate
 
-__all__ = ["array_module", "context", "keeps", "sample", "truncate", "unavailable_reason"]
+__all__ = [
+    "array_module",
+    "context",
+    "keeps",
+    "sample",
+    "sample_counts",
+    "sample_distinct",
+    "truncate",
+    "unavailable_reason",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -18,6 +19,24 @@ C_TYPES = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float", "fl
 def source() -> str:
     """Return the CUDA source as one text: CuPy's cache on disk ignores included files."""
     return _with_includes("categorical.cu", set())
+
+
+def device_source() -> str:
+    """Return the source of functions that draw inside kernels of users.
+
+    What they share with the kernels here is compiled for one type and form of parameters, so each
+    has a namespace of its own.
+    """
+    parts = [
+        f"#define PARAM {c_type}\n#define LOGITS {logits}\n"
+        f"namespace anycat_detail {{\nnamespace {form}_{c_type} {{\n"
+        f"{_with_includes('single.cuh', set())}"
+        "}\n}\n#undef PARAM\n#undef LOGITS\n"
+        for (logits, form), c_type in itertools.product(
+            enumerate(("probs", "logits")), ("float", "double")
+        )
+    ]
+    return "".join(parts) + _with_includes("device.cuh", set())
 
 
 def _with_includes(name: str, included: set[str]) -> str:

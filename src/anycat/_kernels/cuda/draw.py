@@ -10,14 +10,16 @@ from anycat._kernels.grid import DrawGrid
 from anycat._progress import ignore
 
 from .costs import Costs
-from .launch import grid_struct, launch
+from .launch import Output, grid_struct, launch
 from .rows import RowType, pieces
-from .strategy import select_strategy
+from .strategy import STRATEGIES, select_strategy
 from .table import cached_table, draw_from_table, guide_bits, make_table
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawRange
     from anycat._progress import Done
+
+    from .strategy import Strategy
 
     Array = Any
 
@@ -38,29 +40,42 @@ def sample(
     All draws are reported as done once their kernels are launched.
     """
     with params.device:
-        row_type, out = RowType.of(params, logits), out.reshape(-1)
-        costs = _costs(row_type, draws)
         # The longer axis is the inner one: threads of `draw_table` share its draws.
         grid = DrawGrid.of(draws, samples_inside=draws.samples > draws.repeats)
-        if draws.rows > 1 and costs.table < costs.direct:
-            bits = guide_bits(min(2 * row_type.size, grid.runs * grid.draws))
-            _draw_from_tables(row_type, params, bits, grid, key, out)
-        elif draws.rows == 1 and (table := cached_table(row_type, params, costs, cache)):
-            draw_from_table(row_type, table, 1, grid, key, out)
-        else:
-            _draw_directly(row_type, params, grid, key, out)
+        row_type, output = RowType.of(params, logits), Output(out.reshape(-1), out.itemsize)
+        draw_grid(row_type, params, draws, grid, key, output, cache)
     done(out.size)
 
 
+def draw_grid(
+    row_type: RowType,
+    params: Array,
+    draws: DrawRange,
+    grid: DrawGrid,
+    key: Array,
+    out: Output,
+    cache: dict[str, Any],
+) -> None:
+    """Make the draws of a range, by tables if these pay off."""
+    costs = _costs(row_type, draws)
+    if draws.rows > 1 and costs.table < costs.direct:
+        bits = guide_bits(min(2 * row_type.size, grid.runs * grid.draws))
+        _draw_from_tables(row_type, params, bits, grid, key, out)
+    elif draws.rows == 1 and (table := cached_table(row_type, params, costs, cache)):
+        draw_from_table(row_type, table, 1, grid, key, out)
+    else:
+        draw_directly(row_type, params, select_strategy(row_type, STRATEGIES), grid, key, out)
+
+
 def _costs(row_type: RowType, draws: DrawRange) -> Costs:
-    strategy = select_strategy(row_type)
+    strategy = select_strategy(row_type, STRATEGIES)
     rows_in_progress = strategy.rows_in_progress(row_type)
     n = draws.samples * draws.repeats
     return Costs.of(row_type.size, draws.rows, n, strategy.ns_per_draw, rows_in_progress)
 
 
 def _draw_from_tables(
-    row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Array, out: Array
+    row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Array, out: Output
 ) -> None:
     for begin, piece in pieces(params, PIECE_ELEMENTS):
         x = row_type.contiguous(piece)
@@ -68,11 +83,10 @@ def _draw_from_tables(
         draw_from_table(row_type, table, rows, grid.from_row(begin), key, out)
 
 
-def _draw_directly(
-    row_type: RowType, params: Array, grid: DrawGrid, key: Array, out: Array
+def draw_directly(
+    row_type: RowType, params: Array, strategy: Strategy, grid: DrawGrid, key: Array, out: Output
 ) -> None:
     """Draw without tables; what must be converted is converted piece by piece."""
-    strategy = select_strategy(row_type)
     zero_copy = row_type.is_zero_copy(params)
     for begin, piece in [(0, params)] if zero_copy else pieces(params, PIECE_ELEMENTS):
         x = row_type.contiguous(piece)
@@ -80,7 +94,7 @@ def _draw_directly(
         blocks, shared_bytes, args = strategy.geometry(row_type, x, rows)
         launch(
             *(strategy.kernel, (blocks,), row_type, x, rows),
-            *(grid_struct(grid.from_row(begin), key), out, np.uint32(out.itemsize), *args),
+            *(grid_struct(grid.from_row(begin), key), out.array, np.uint32(out.itemsize), *args),
             threads=strategy.threads,
             shared_bytes=shared_bytes,
         )

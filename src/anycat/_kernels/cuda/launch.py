@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,14 @@ BLOCK_THREADS = 256  # of all kernels but `draw_short_rows`
 WARP_SCRATCH_BYTES = 16 * BLOCK_THREADS // 32  # shared memory in which warps exchange values
 GRID_STRUCT = np.dtype("V112")
 _LOW_64 = (1 << 64) - 1
+
+
+class Output(NamedTuple):
+    """Where outcomes go."""
+
+    array: Array
+    itemsize: int
+    """The bytes of an outcome. Outcomes without bytes are counted."""
 
 
 def launch(

@@ -11,7 +11,7 @@ from .launch import BLOCK_THREADS, WARP_SCRATCH_BYTES
 from .tiles import reduce_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .rows import RowType
 
@@ -48,9 +48,9 @@ class Strategy(NamedTuple):
         return row_type.multiprocessors * self.bytes_in_progress // row_type.row_bytes or 1
 
 
-def select_strategy(row_type: RowType) -> Strategy:
-    """Return the strategy for rows of a size."""
-    return next(s for s in STRATEGIES if row_type.row_bytes <= s.max_row_bytes)
+def select_strategy(row_type: RowType, strategies: Iterable[Strategy]) -> Strategy:
+    """Return the first strategy for rows of a size."""
+    return next(s for s in strategies if row_type.row_bytes <= s.max_row_bytes)
 
 
 def _thread_per_row(row_type: RowType, x: Array, rows: int) -> Geometry:
@@ -59,7 +59,8 @@ def _thread_per_row(row_type: RowType, x: Array, rows: int) -> Geometry:
     return Geometry(-(-rows // SHORT_ROWS_THREADS), padded * row_type.weight_bytes)
 
 
-def _lanes_per_row(row_type: RowType, x: Array, rows: int) -> Geometry:
+def lanes_per_row(row_type: RowType, x: Array, rows: int) -> Geometry:
+    """Return the geometry for a group of lanes for each row; a kernel takes their number."""
     lanes = 1 << (-(-row_type.row_bytes // LANE_BYTES) - 1).bit_length()
     return Geometry(-(-rows * lanes // BLOCK_THREADS), WARP_SCRATCH_BYTES, (np.uint32(lanes),))
 
@@ -70,6 +71,6 @@ def _block_per_row(row_type: RowType, x: Array, rows: int) -> Geometry:
 
 STRATEGIES = (
     Strategy("draw_short_rows", 128, SHORT_ROWS_THREADS, 1 << 16, 3000.0, _thread_per_row),
-    Strategy("draw_rows", 32 * LANE_BYTES, BLOCK_THREADS, 1 << 16, 200.0, _lanes_per_row),
+    Strategy("draw_rows", 32 * LANE_BYTES, BLOCK_THREADS, 1 << 16, 200.0, lanes_per_row),
     Strategy("draw_long_rows", math.inf, BLOCK_THREADS, 3 << 14, 3000.0, _block_per_row),
 )

@@ -14,9 +14,12 @@ from .streams import is_capturing, record_event, wait_for
 from .tiles import reduce_tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anycat._kernels.grid import DrawGrid
 
     from .costs import Costs
+    from .launch import Output
     from .rows import RowType
 
     Array = Any
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 GUIDE_BITS = 13, 22  # 2**13 entries of a guide table cost nothing, 2**22 are the most
 SHARED_BYTES = 48 << 10  # of shared memory that every block may have
 MAX_GRID_Y = 0xFFFF
+MAX_COUNTED = 1 << 31  # draws from a row in one launch, which takes some 20 ms: counts have 32 bits
+MAX_GATHERED = 1 << 12  # categories whose counts a block gathers in shared memory
 
 
 class Table(NamedTuple):
@@ -89,19 +94,39 @@ def make_table(row_type: RowType, x: Array, bits: int) -> Table:
 
 
 def draw_from_table(
-    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Array, out: Array
+    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Array, out: Output
 ) -> None:
-    """Draw from prepared rows, with two draws a thread if there is work enough."""
-    shared_bytes = 4 * (row_type.size + (1 << table.guide_bits))
-    staged = shared_bytes <= SHARED_BYTES and rows == 1
+    """Draw from prepared rows, or count draws."""
+    for part in [grid] if out.itemsize else _parts(grid):
+        _launch(row_type, table, rows, part, key, out)
+
+
+def _parts(grid: DrawGrid) -> Iterator[DrawGrid]:
+    """Yield parts of a grid, with no more draws from a row than are counted in one launch."""
+    shorter, longer = sorted((grid.runs, grid.draws))
+    step = max(1, MAX_COUNTED // shorter)
+    yield from (grid.part(i, min(i + step, longer)) for i in range(0, longer, step))
+
+
+def _launch(
+    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Array, out: Output
+) -> None:
+    """Launch a kernel that draws or counts, with two draws a thread if there is work enough."""
+    args: tuple[Any, ...] = ()
+    name, count_bytes, table_bytes = "draw_table", 0, 4 * (row_type.size + (1 << table.guide_bits))
+    if out.itemsize == 0:
+        name = "count_table"
+        gathered = row_type.size <= min(MAX_GATHERED, grid.runs * grid.draws)
+        count_bytes, args = 4 * row_type.size * gathered, (np.uint32(gathered),)
+    staged = rows == 1 and count_bytes + table_bytes <= SHARED_BYTES
     full_blocks = -(-grid.draws // (2 * BLOCK_THREADS))
     useful_blocks = max(1, 8 * row_type.multiprocessors // rows)
     launch(
-        "draw_table",
+        name,
         (min(full_blocks, useful_blocks), min(rows, MAX_GRID_Y)),
         row_type,
         *(table.cdf, rows, table.prefixes),
         *(np.uint32(table.guide_bits), guide_shift(row_type.size), table.guide),
-        *(grid_struct(grid, key), out, np.uint32(out.itemsize), np.uint32(staged)),
-        shared_bytes=shared_bytes if staged else 0,
+        *(grid_struct(grid, key), out.array, np.uint32(out.itemsize), np.uint32(staged), *args),
+        shared_bytes=count_bytes + staged * table_bytes,
     )

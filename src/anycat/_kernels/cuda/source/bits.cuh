@@ -31,6 +31,9 @@ __device__ inline bfloat16 minus_infinity(bfloat16) { return {0xFF80}; }
 __device__ inline float minus_infinity(float) { return from_bits((u32)0xFF800000); }
 __device__ inline double minus_infinity(double) { return from_bits((u64)0xFFF << 52); }
 
+// Return the parameter of a category that is never drawn.
+__device__ inline Real without_weight() { return LOGITS ? minus_infinity(Real()) : Real(); }
+
 // Return the ordinal of a parameter: 0 for a weight of zero, INVALID or more for NaN of either
 // sign, infinity, and negative probabilities.
 __device__ inline Bits to_ordinal(Real x) {

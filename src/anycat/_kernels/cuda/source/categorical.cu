@@ -13,4 +13,6 @@
 #include "cdf.cuh"
 #include "guide.cuh"
 #include "table.cuh"
+#include "counts.cuh"
+#include "distinct.cuh"
 #include "truncate.cuh"

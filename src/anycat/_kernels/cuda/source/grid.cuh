@@ -33,12 +33,26 @@ __device__ inline u64 random_word(const DrawGrid& grid, u64 index) {
   return index % 2 ? words.odd : words.even;
 }
 
+// Count a category in the row of counts that begins at a position. Of an invalid row, the first count
+// becomes -1.
+__device__ inline void count(void* out, u64 position, u64 k) {
+  u64* const counts = (u64*)out + position;
+  if (k == NO_CATEGORY) *counts = NO_CATEGORY;
+  else atomicAdd(counts + k, (u64)1);
+}
+
 // Store a category in an output whose elements have `itemsize` bytes.
 __device__ inline void store(void* out, u32 itemsize, u64 position, u64 k) {
   if (itemsize == 8) ((u64*)out)[position] = k;
   else if (itemsize == 4) ((u32*)out)[position] = (u32)k;
   else if (itemsize == 2) ((unsigned short*)out)[position] = (unsigned short)k;
   else ((unsigned char*)out)[position] = (unsigned char)k;
+}
+
+// Store a category, or count it if elements have no bytes.
+[[maybe_unused]] __device__ inline void record(void* out, u32 itemsize, u64 position, u64 k) {
+  if (itemsize) store(out, itemsize, position, k);
+  else count(out, position, k);
 }
 
 // Store two categories, with one instruction where possible.

@@ -21,7 +21,7 @@ draw_long_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void* out, u32
   for (u64 j = 0; j < grid.runs; ++j)
     for (u64 i = 0; i < grid.draws; ++i) {
       const auto put = [&](u64 category) {
-        store(out, itemsize, grid_point(grid.out_strides, r, j, i), category);
+        record(out, itemsize, grid_point(grid.out_strides, r, j, i), category);
       };
       if (scan.total == 0) {
         if (threadIdx.x == 0) put(NO_CATEGORY);

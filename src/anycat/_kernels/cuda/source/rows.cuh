@@ -4,11 +4,11 @@
 #include "reduce.cuh"
 #include "weights.cuh"
 
-#ifdef DRAW_ROWS
 namespace anycat {
 
-constexpr int ROW_ITEMS = 128 / sizeof(Real);  // values of a row in a thread
+[[maybe_unused]] constexpr int ROW_ITEMS = 128 / sizeof(Real);  // values of a row in a thread
 
+#ifdef DRAW_ROWS
 // Draw from rows of up to 1024 categories, or 512 in float64, each by a group of `lanes` lanes.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
 draw_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void* out, u32 itemsize, u32 lanes) {
@@ -35,18 +35,18 @@ draw_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void* out, u32 item
     const u64 word = random_word(grid, grid_point(grid.counter_strides, r, j, i));
     const u64 own_position = grid_point(grid.out_strides, r, j, i);
     const u64 own_target = multiply_high(word, total);
-    if (total == 0 && r < rows && d < draws) store(out, itemsize, own_position, NO_CATEGORY);
+    if (total == 0 && r < rows && d < draws) record(out, itemsize, own_position, NO_CATEGORY);
     for (u32 i = 0; i < lanes && i < draws - first; ++i) {
       const u64 target = __shfl_sync(ALL_LANES, own_target, i, lanes);
       const u64 position = __shfl_sync(ALL_LANES, own_position, i, lanes);
 #pragma unroll
       for (u32 c = 0; c < ROW_ITEMS / PACK; ++c)
         if (target - before[c] < sums[c])  // true in one pack of one lane, if total is positive
-          store(out, itemsize, position,
+          record(out, itemsize, position,
                 (c * lanes + lane) * PACK + search_pack(row + c * PACK, before[c], target));
     }
   }
 }
+#endif
 
 }  // namespace anycat
-#endif

@@ -49,7 +49,7 @@ draw_short_rows(const PARAM* x, u64 size, u64 rows, DrawGrid grid, void* out, u3
         found += running <= target;
       }
       const u64 position = grid_point(grid.out_strides, r, j, i);
-      store(out, itemsize, position, total ? found : NO_CATEGORY);
+      record(out, itemsize, position, total ? found : NO_CATEGORY);
     }
 }
 

@@ -3,7 +3,6 @@
 #include "arithmetic.cuh"
 #include "grid.cuh"
 
-#ifdef DRAW_TABLE
 namespace anycat {
 
 struct Table {
@@ -13,8 +12,25 @@ struct Table {
   u32 guide_bits, guide_shift;
 };
 
+[[maybe_unused]] __device__ inline Table table_of_row(const u64* cdf, u64 size, const u32* prefixes,
+                                                      u32 guide_bits, u32 guide_shift,
+                                                      const u32* guide, u64 r) {
+  const u64 begin = r * size, total = cdf[begin + size - 1];
+  return {cdf + begin, prefixes + begin, guide + (r << guide_bits),
+          size,        total,            guide_bits,
+          guide_shift};
+}
+
+// Copy what every search reads to shared memory.
+[[maybe_unused]] __device__ inline void stage(Table& table, u32* shared) {
+  u32 *const prefixes = shared, *const guide = prefixes + table.size;
+  for (u64 k = threadIdx.x; k < table.size; k += THREADS) prefixes[k] = table.prefixes[k];
+  for (u64 i = threadIdx.x; i < 1u << table.guide_bits; i += THREADS) guide[i] = table.guide[i];
+  table.prefixes = prefixes, table.guide = guide;
+}
+
 // Return the category that a random word draws from a prepared row.
-__device__ inline u64 search_table(const Table& table, u64 word) {
+[[maybe_unused]] __device__ inline u64 search_table(const Table& table, u64 word) {
   if (table.total == 0) return NO_CATEGORY;
   const u32 prefix = (u32)(word >> 32), i = prefix >> (32 - table.guide_bits);
   u64 k = (u64)table.guide[i] << table.guide_shift;
@@ -40,9 +56,10 @@ __device__ inline u64 search_table(const Table& table, u64 word) {
 }
 
 // Draw all runs of a prepared row. Where the draws of a run have consecutive indices, a thread uses
-// both words of a Philox block.
-__device__ inline void draw_runs(const Table& table, const DrawGrid& grid, u64 r, void* out,
-                                 u32 itemsize) {
+// both words of a Philox block. `put` takes the position of each draw, or of two and the step between
+// them, and the outcomes.
+template <typename Put>
+__device__ inline void draw_runs(const Table& table, const DrawGrid& grid, u64 r, const Put& put) {
   const u64 thread = (u64)blockIdx.x * THREADS + threadIdx.x, threads = (u64)gridDim.x * THREADS;
   const u64 draws = grid.draws, step = grid.out_strides[3];
   for (u64 j = 0; j < grid.runs; ++j) {
@@ -54,18 +71,29 @@ __device__ inline void draw_runs(const Table& table, const DrawGrid& grid, u64 r
         const u64 even = search_table(table, words.even), odd = search_table(table, words.odd);
         const u64 i = 2 * b - index;  // of the even one; -1 if the first index is odd
         if (i < draws && i + 1 < draws)
-          store_pair(out, itemsize, position + i * step, step, even, odd);
-        else if (i < draws) store(out, itemsize, position + i * step, even);
-        else store(out, itemsize, position, odd);
+          put(position + i * step, step, even, odd);
+        else if (i < draws) put(position + i * step, even);
+        else put(position, odd);
       }
     } else {
       for (u64 i = thread; i < draws; i += threads) {
         const u64 word = random_word(grid, index + i * grid.counter_strides[3]);
-        store(out, itemsize, position + i * step, search_table(table, word));
+        put(position + i * step, search_table(table, word));
       }
     }
   }
 }
+
+#ifdef DRAW_TABLE
+struct Output {
+  void* out;
+  u32 itemsize;
+
+  __device__ void operator()(u64 position, u64 k) const { store(out, itemsize, position, k); }
+  __device__ void operator()(u64 position, u64 step, u64 even, u64 odd) const {
+    store_pair(out, itemsize, position, step, even, odd);
+  }
+};
 
 // Draw from prepared rows: y counts the rows, x the draws of each. Small tables are staged in
 // shared memory.
@@ -73,23 +101,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
 draw_table(const u64* cdf, u64 size, u64 rows, const u32* prefixes, u32 guide_bits,
            u32 guide_shift, const u32* guide, DrawGrid grid, void* out, u32 itemsize, u32 staged) {
   for (u64 r = blockIdx.y; r < rows; r += gridDim.y) {
-    const u64 begin = r * size, total = cdf[begin + size - 1];
-    Table table = {cdf + begin, prefixes + begin, guide + (r << guide_bits),
-                   size,        total,            guide_bits,
-                   guide_shift};
+    Table table = table_of_row(cdf, size, prefixes, guide_bits, guide_shift, guide, r);
     if (staged) {
-      u32 *const near_prefixes = (u32*)shared_memory, *const near_guide = near_prefixes + size;
-      for (u64 k = threadIdx.x; k < size; k += THREADS) near_prefixes[k] = table.prefixes[k];
-      for (u64 i = threadIdx.x; i < 1u << guide_bits; i += THREADS) near_guide[i] = table.guide[i];
-      table.prefixes = near_prefixes, table.guide = near_guide;
+      stage(table, (u32*)shared_memory);
       __syncthreads();
-      draw_runs(table, grid, r, out, itemsize);
+      draw_runs(table, grid, r, Output{out, itemsize});
       __syncthreads();
     } else {
-      draw_runs(table, grid, r, out, itemsize);
+      draw_runs(table, grid, r, Output{out, itemsize});
     }
   }
 }
+#endif
 
 }  // namespace anycat
-#endif

@@ -1,6 +1,7 @@
 // The tiles of rows, a block for each row: maxima, sums, and the sums scanned to offsets.
 
 #include "reduce.cuh"
+#include "scale.cuh"
 #include "weights.cuh"
 
 namespace anycat {
@@ -18,10 +19,6 @@ struct TileStats {
   u64* tile_offset;  // first the sum of each tile, then the sum of those before it
   RowScan* scan;     // for other kernels
 };
-
-__device__ inline u64 tile_count(u64 size) { return (size + TILE - 1) / TILE; }
-__device__ inline u32 tile_length(u64 size, u64 j) { return (u32)min(TILE, size - j * TILE); }
-__device__ inline int tile_shift(int scan, int tile) { return min(scan - tile, 63); }
 
 __device__ inline TileStats stats_of_row(u64* workspace, u64 size, u64 r) {
   const u64 tiles = tile_count(size);
@@ -44,8 +41,10 @@ __device__ inline u64 reduce_tile(Real (&tile)[TILE_ITEMS], Real offset, Bits& t
   return total;
 }
 
-// Scan the sums of a row's tiles to offsets. Each thread takes a range of tiles.
-__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn) {
+// Scan the sums of a row's tiles to offsets. Each thread takes a range of tiles. `bound` is set to
+// the upper bound of the sum from which the headroom follows.
+__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn,
+                                    u64& bound) {
   const u64 tiles_per_thread = (tiles + THREADS - 1) / THREADS;
   const u64 begin = min(threadIdx.x * tiles_per_thread, tiles);
   const u64 end = min(begin + tiles_per_thread, tiles);
@@ -54,15 +53,15 @@ __device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset
   for (u64 j = begin; j < end; ++j) highest = max(highest, exponent_of(j));
   highest = (int)max_over_block((u32)(highest - EMPTY_EXPONENT), turn) + EMPTY_EXPONENT;
 
-  const int headroom = ceil_log2(tiles);
-  int exponent = highest + headroom;
+  int exponent = highest + ceil_log2(tiles);
   const auto shifted = [&](u64 j) {
     return row.tile_offset[j] >> tile_shift(exponent, exponent_of(j));
   };
   u64 sum = 0, total;
   for (u64 j = begin; j < end; ++j) sum += shifted(j);
   scan_block(sum, total, turn);
-  exponent -= min(headroom, max(0, 62 - bit_length(tiles + total)));
+  bound = tiles + total;
+  exponent -= unused_headroom(tiles, bound);
 
   sum = 0;
   for (u64 j = begin; j < end; ++j) sum += shifted(j);
@@ -73,6 +72,11 @@ __device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset
   }
   __syncthreads();
   return {total, offset, exponent};
+}
+
+__device__ inline RowScan scan_sums(const TileStats& row, u64 tiles, Real offset, u32& turn) {
+  u64 bound;
+  return scan_sums(row, tiles, offset, turn, bound);
 }
 
 // Reduce all tiles of a row, unless they are reduced, and scan their sums. If this reduces them,

@@ -34,8 +34,6 @@ template <typename T> __device__ inline T of_row(const T* numbers, T number, u64
   return numbers ? numbers[r] : number;
 }
 
-__device__ inline Real without_weight() { return LOGITS ? minus_infinity(Real()) : Real(); }
-
 // Return a number that sorts as the values do; zeros of either sign are equal.
 __device__ inline Bits key_of(Real value) {
   return to_ordinal(bits_of(value) == SIGN ? Real() : value);
@@ -68,7 +66,7 @@ __device__ inline void load_kept(const TruncatedRow& row, Cut cut, u64 j,
 }
 
 // Count the entries that a cut keeps.
-__device__ inline u64 count(const TruncatedRow& row, Cut cut, u32& turn) {
+__device__ inline u64 count_kept(const TruncatedRow& row, Cut cut, u32& turn) {
   u64 n = 0, total;
   for (u64 j = 0; j < tile_count(row.size); ++j) {
     Real tile[TILE_ITEMS];
@@ -214,7 +212,7 @@ truncate_rows(const PARAM* x, u64 size, u64 rows, const double* temperatures, do
       const Bits high = key_of(from_ordinal(top));
       const u64 n = LOGITS && bits_of(divisor) == 0 ? 1 : (u64)k;
       if (n < size)
-        cut = select(row, cut, high, n, turn, [&](Cut c) { return count(row, c, turn); });
+        cut = select(row, cut, high, n, turn, [&](Cut c) { return count_kept(row, c, turn); });
       RowScan scan = {0, 0, 0};
       if (p < 1 || is_positive(m)) scan = measure(row, cut, offset, stats, turn);
       if (p < 1) {

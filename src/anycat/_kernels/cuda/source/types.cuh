@@ -14,9 +14,9 @@ struct bfloat16 {
 
 constexpr u64 TILE = 4096;  // categories that share an exponent: part of the definition of the draw
 
-constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
-constexpr u32 ALL_LANES = 0xFFFFFFFF;       // of a warp
-constexpr int PACK = 8;                     // consecutive values that a thread loads at once
-constexpr int TILE_ITEMS = TILE / THREADS;  // values of a tile in a thread
+[[maybe_unused]] constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
+[[maybe_unused]] constexpr u32 ALL_LANES = 0xFFFFFFFF;  // of a warp
+constexpr int PACK = 8;  // consecutive values that a thread loads at once
+[[maybe_unused]] constexpr int TILE_ITEMS = TILE / THREADS;  // values of a tile in a thread
 
 }  // namespace anycat
