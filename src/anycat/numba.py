@@ -229,7 +229,7 @@ def draw_prepared(table: Table, key: Key, i: int) -> int:
 
 def _plain(x: Any) -> Any:
     """Return an array as one of the kind that kernels are compiled for."""
-    return np.require(x, requirements="CW")
+    return np.require(x, requirements=["C", "W"])
 
 
 def _word(key: Key, i: int) -> np.uint64:
