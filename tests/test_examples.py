@@ -228,11 +228,7 @@ def topics() -> ModuleType:
 
 def test_words_of_a_text(topics):
     common = [f"{a}{a}{b}{b}" for a in "klmnopqr" for b in "abcdefgh"][: topics.COMMON]
-    texts = [
-        " ".join(common * 9),
-        "Four four FOUR rare the the the the the",
-        "five, four five! " * 5,
-    ]
+    texts = [" ".join(common * 20), "Four four FOUR rare the the the the", "five, four five! " * 5]
     corpus = topics.read(texts)
     assert corpus.vocabulary == ["five", "four"]
     np.testing.assert_array_equal(corpus.words, [1] * 3 + [0, 1, 0] * 5)
