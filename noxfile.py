@@ -221,4 +221,5 @@ def benchmarks(session: nox.Session) -> None:
         session.run("python", "benchmarks/scaling.py")
         session.run("python", "benchmarks/first_draw.py")
         session.run("python", "benchmarks/language_models.py")
+        session.run("python", "benchmarks/inside_numba.py")
         session.run("python", "benchmarks/readme.py")

@@ -1,7 +1,8 @@
 """Generate text from a Markov chain: the distribution of each character depends on the one before.
 
 The training text is available on every machine: the source of Python's standard library. One
-`Categorical` holds the whole chain, with one row for each of the 256 byte values::
+`Categorical` holds the whole chain, with one row for each of the 256 byte values. Since the row of
+a draw depends on the draw before, they are made in a loop that Numba compiles::
 
     python examples/markov_text.py --length 400 --seed 1
 """
@@ -12,10 +13,12 @@ import argparse
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit
 
+import anycat.numba
 from anycat import Categorical
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
     Counts = NDArray[np.int64]
+    Probs = NDArray[np.float64]
 
 
 def read_sources(files: int) -> Bytes:
@@ -68,17 +72,21 @@ def entropy_rate(chain: Categorical, counts: Counts) -> float:
 def write(chain: Categorical, start: int, length: int, rng: int | np.random.Generator) -> bytes:
     """Generate `length` bytes that follow `start`.
 
-    One call draws, for every step, a successor of each possible byte; the text follows these
-    successors from step to step. Most draws are not used, but this is cheaper than `length` calls.
-    With the same seed, a shorter text is the start of a longer one, because `sample(n)` returns the
-    first n draws of `sample(m)` for n <= m.
+    Each step draws one successor of the byte before. With the same seed, a shorter text is the
+    start of a longer one, because step i has draw index i in both.
     """
-    successors = chain.sample(length, rng=rng)
-    text = bytearray()
-    for row in successors:
-        start = int(row[start])
-        text.append(start)
-    return bytes(text)
+    text = np.empty(length, np.uint8)
+    _write(np.asarray(chain.probs), start, anycat.numba.key(rng), text)
+    return text.tobytes()
+
+
+def _follow(probs: Probs, start: int, key: Any, text: Bytes) -> None:
+    for i in range(text.size):
+        start = anycat.numba.draw(probs[start], key, i)
+        text[i] = start
+
+
+_write = njit(_follow)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

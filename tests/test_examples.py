@@ -85,6 +85,12 @@ def test_seed_fixes_the_text(markov_text, chain):
     assert other != short
 
 
+def test_each_byte_is_drawn_from_the_row_of_the_byte_before(markov_text, chain):
+    text = markov_text.write(chain, ord("\n"), 100, 1)
+    for i, (before, byte) in enumerate(zip(b"\n" + text[:-1], text, strict=True)):
+        assert Categorical(chain.probs[before]).sample(rng=1, start=i) == byte
+
+
 def test_generator_moves_on(markov_text, chain):
     first, second = (
         [markov_text.write(chain, ord("\n"), 50, rng) for _ in range(2)]
@@ -213,3 +219,46 @@ def test_prints_that_texts_are_the_same(generate, capsys):
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("the same ")]
     assert len(lines) == 1 + len(generate.libraries())
     assert all(line.endswith(": True") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def topics() -> ModuleType:
+    return load("topics")
+
+
+def test_words_of_a_text(topics):
+    common = [f"{a}{a}{b}{b}" for a in "klmnopqr" for b in "abcdefgh"][: topics.COMMON]
+    texts = [" ".join(common * 20), "Four four FOUR rare the the the the", "five, four five! " * 5]
+    corpus = topics.read(texts)
+    assert corpus.vocabulary == ["five", "four"]
+    np.testing.assert_array_equal(corpus.words, [1] * 3 + [0, 1, 0] * 5)
+    np.testing.assert_array_equal(corpus.documents, [1] * 3 + [2] * 15)
+
+
+def test_draws_of_a_sweep(topics):
+    """They are made one by one in Python, from weights that are computed from scratch."""
+    rng = np.random.default_rng(0)
+    words, documents = rng.integers(0, 9, 200), rng.integers(0, 4, 200)
+    corpus, sweeps, count = topics.Corpus(list("abcdefghi"), words, documents), 3, 5
+    model, _ = topics.fit(topics.sampler(topics.anycat.numba.draw), corpus, count, sweeps, 7)
+    assigned = np.full(200, -1)
+    for n in range(sweeps * 200):
+        i = n % 200
+        assigned[i] = -1
+        each = np.arange(count)
+        of_document = (assigned[documents == documents[i], None] == each).sum(0)
+        of_word = (assigned[words == words[i], None] == each).sum(0)
+        share = (of_word + topics.BETA) / ((assigned[:, None] == each).sum(0) + 9 * topics.BETA)
+        weights = (of_document + topics.ALPHA) * share
+        assigned[i] = Categorical(weights).sample(rng=7, start=n)
+    np.testing.assert_array_equal(model.assigned, assigned)
+
+
+def test_prints_the_same_topics_twice(topics, capsys):
+    printed = []
+    for _ in range(2):
+        topics.main(["--topics", "5", "--sweeps", "3", "--seed", "2"])
+        printed.append(capsys.readouterr().out.splitlines())
+    assert printed[0][:-1] == printed[1][:-1]
+    assert len(printed[0]) == 7
+    assert "by cumsum and searchsorted" in printed[0][-1]

@@ -60,6 +60,7 @@ def test_the_namespace_of_numpy_is_loaded_when_it_is_needed(code: str) -> None:
     [
         ("import anycat", []),
         ("from anycat import Categorical as C, kl_divergence", []),
+        ("import anycat.numba", ["numba"]),
         ("from anycat import Categorical as C; C([1, 3]).sample()", ["numba"]),
         (f"{USE}; use(torch.ones(3))", ["numba", "torch"]),
         (f"{USE}; use(jnp.ones(3)); jax.jit(use)(jnp.ones(3))", ["jax", "numba"]),

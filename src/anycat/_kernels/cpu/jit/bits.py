@@ -57,6 +57,34 @@ def multiply_high(context, word, total):
     return types.uint64(types.uint64, types.uint64), codegen
 
 
+@intrinsic
+def borrowed(context, x):
+    """Return a vector without its reference count, which costs more than a short row.
+
+    It counts as writeable, since to have kernels for read-only vectors too would double them.
+    """
+    vector = types.Array(x.dtype, 1, "A" if x.layout == "A" else "C", aligned=x.aligned)
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(x)(context, builder, args[0])
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
+
+    return vector(x), codegen
+
+
+@intrinsic(prefer_literal=True)
+def on_stack(context, like, count):
+    """Return a pointer to ``count`` numbers, a literal, of the type of ``like``, on the stack."""
+
+    def codegen(context, builder, signature, args):
+        size = ir.Constant(ir.IntType(64), count.literal_value)
+        return cgutils.alloca_once(builder, args[0].type, size)
+
+    return types.CPointer(like)(like, count), codegen
+
+
 def flip_negative(bits):
     """Turn the bits of floats into integers that sort as the floats do, and back.
 

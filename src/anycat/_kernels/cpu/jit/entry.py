@@ -24,6 +24,10 @@ with contextlib.suppress(ImportError, AttributeError):
     fork.LOCKS += [global_compiler_lock, ffi.lib._lock]
 
 
+# Else functions would take fastmath over from the first that calls them, which may be a user's.
+_EXACT = {"fastmath": False}
+
+
 def entry(function=None, **options):
     """Compile a function that Python calls; keep it on disk.
 
@@ -32,7 +36,7 @@ def entry(function=None, **options):
     """
     if function is None:
         return functools.partial(entry, **options)
-    options = {"nogil": True, **options}
+    options = {"nogil": True, **_EXACT, **options}
     dispatcher = njit(**options)(function)
     if hasattr(dispatcher, "_cache"):
         with contextlib.suppress(ImportError):
@@ -42,7 +46,8 @@ def entry(function=None, **options):
     return dispatcher
 
 
-inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_INNER = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_EXACT}
+inner = njit(**_INNER)
 
 
 def uncounted(function=None, **options):
@@ -50,5 +55,5 @@ def uncounted(function=None, **options):
 
     Where a function has several exits, Numba leaves some of these atomic operations in it.
     """
-    options = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
-    return njit(_nrt=False, **options)(function) if function else njit(_nrt=False, **options)
+    options = {**_INNER, "_nrt": False, **options}
+    return njit(**options)(function) if function else njit(**options)

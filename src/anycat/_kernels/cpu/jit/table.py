@@ -49,7 +49,7 @@ def search_table(cdf, guide, random_words, skip, n, out, position, step, found, 
         for i in range(n):
             k = guide[random_words[skip + i] >> unused] & LOW
             target = multiply_high(random_words[skip + i], total)
-            out[position + i * step] = _first_beyond(cdf, k, target)
+            out[position + i * step] = first_beyond(cdf, k, target)
         return
     for i in range(n):
         found[i] = guide[random_words[skip + i] >> unused]
@@ -72,11 +72,11 @@ def search_table(cdf, guide, random_words, skip, n, out, position, step, found, 
     for j in range(n_deferred):
         i = np.uint64(deferred[j])
         target = multiply_high(random_words[skip + i], total)
-        out[position + i * step] = _first_beyond(cdf, ~found[i], target)
+        out[position + i * step] = first_beyond(cdf, ~found[i], target)
 
 
 @inner
-def _first_beyond(cdf, k, target):
+def first_beyond(cdf, k, target):
     """Return the first category from ``k`` on that ends beyond ``target``."""
     while cdf[k] <= target:
         k += ONE
