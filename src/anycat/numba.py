@@ -266,7 +266,7 @@ def _check_types(error: type[Exception], arguments: dict[str, Any]) -> None:
         if not is_right(found):
             message = f"{name} must be {wanted}; got {found}"
             if name == "i" and isinstance(found, types.Float):
-                message += ": Numba adds int64 to uint64 as floats, so convert one of them"
+                message += ": Numba unifies int64 and uint64 as floats, so convert one of them"
             raise error(message)
 
 
