@@ -25,9 +25,9 @@ def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
     Parameters
     ----------
     bar : callable, optional
-        What makes a bar, such as `tqdm.tqdm`, which is also the default. It is called as
-        ``bar(total=n, unit="draw", unit_scale=True)``. The bar needs the methods ``update(n)``,
-        after n more draws, and ``close()``.
+        A function that returns a bar, called as ``bar(total=n, unit="draw", unit_scale=True)``. The
+        default is `tqdm.auto.tqdm`. The bar needs the methods ``update(n)``, which is called after
+        n more draws, and ``close()``.
 
     Raises
     ------

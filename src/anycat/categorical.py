@@ -127,10 +127,9 @@ class Categorical(Generic[ArrayT]):
         the CPU are checked when the function runs.
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
-        PyTorch does. ``eps`` is that of the dtype, but no more than that of float32, in which
-        narrower dtypes are computed. So `logits` and `log_prob` are at least -15.9, in float64
-        -36.0. If False, they are the exact ``-inf`` for a probability of zero. Has no effect on a
-        distribution given by ``logits``.
+        PyTorch does. ``eps`` is that of the dtype, or of float32 for narrower dtypes. So `logits`
+        and `log_prob` are at least -15.9, or -36.0 in float64. If False, they are the exact
+        ``-inf`` for a probability of zero. Has no effect if ``logits`` are given.
 
     Raises
     ------
@@ -146,8 +145,8 @@ class Categorical(Generic[ArrayT]):
     not modified. Parameters are normalised only when this is needed, for example by `probs` or
     `log_prob`. Draws never depend on the rounding of normalised values.
 
-    An object of a subclass keeps its attributes, as they are, when it is expanded, indexed, copied,
-    pickled, or taken apart by JAX, to which they are static data.
+    Objects of a subclass keep their attributes when they are expanded, indexed, copied, pickled, or
+    flattened by JAX, which treats the attributes as static data.
 
     Examples
     --------
@@ -590,11 +589,10 @@ class Categorical(Generic[ArrayT]):
         sample_shape : int or tuple of ints
             Shape of the independent draws of the whole batch; an int is the length of one axis.
         replace : bool, default True
-            Whether the draws of a row are independent. If False, they are n different categories:
-            before each draw after the first, those drawn before get probability 0. Then
+            Whether a category may be drawn more than once. If False, the n draws of a row are
+            different categories: after each draw, the probability of that category becomes 0. Then
             ``sample_shape`` must be an int or a tuple of one, and each row needs n categories of
-            positive probability. For the same ``rng``, or ``seeds``, the first draw is the same in
-            either case.
+            positive probability. The first draw is the same in either case.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
             Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
             `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
@@ -603,15 +601,14 @@ class Categorical(Generic[ArrayT]):
             n draws of ``sample(m)``, n <= m. With None, draws from tensors follow
             `torch.manual_seed`; other draws are not reproducible.
         seeds : array of integers from 0 to 2**64 - 1, or int, optional
-            A seed for each row, in place of ``rng``. Must broadcast to `batch_shape`. Then the
-            draws of a row depend on its seed, its position and its parameters alone, not on the
-            batch that it is part of. Give each row a different seed: equal ones make equal choices.
+            A seed for each row, in place of ``rng``. Must broadcast to `batch_shape`. The draws of
+            a row then depend only on its seed, position and parameters, not on the rest of the
+            batch. Give each row a different seed: rows with equal seeds make equal choices.
         start : int, or array of integers, default 0
             The position of the first draw, so that ``sample(n, start=m)`` returns the last n draws
             of ``sample(m + n)``. With ``seeds``, it may be an array that broadcasts to
-            `batch_shape`, a position for each row. With ``replace=False``, the draws use the random
-            bits of these positions, but only they differ from each other: none before ``start``
-            counts as drawn.
+            `batch_shape`, a position for each row. With ``replace=False``, categories from before
+            ``start`` may be drawn again.
         dtype : integer dtype, optional
             Dtype of the result, signed with ``replace=False``. The default is the library's index
             dtype.
@@ -620,9 +617,8 @@ class Categorical(Generic[ArrayT]):
         -------
         array of shape ``sample_shape + batch_shape``
             Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
-            -1. These occur only with ``validate_args=False`` or if values are traced, as under
-            `jax.jit`. So are, in these cases, those draws without replacement for which the row has
-            too few categories.
+            -1, and so are draws without replacement for which a row has too few categories. Both
+            occur only with ``validate_args=False``, or if values are traced, as under `jax.jit`.
 
         Raises
         ------
@@ -633,8 +629,8 @@ class Categorical(Generic[ArrayT]):
             If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
             categories, or -1 where it may occur; if both ``rng`` and ``seeds`` are given; if
             ``seeds`` or ``start`` do not broadcast, are negative or too large; or, with
-            ``replace=False``, if ``sample_shape`` has not one axis, or a row has too few categories
-            of positive probability.
+            ``replace=False``, if ``sample_shape`` does not have exactly one axis, or a row has too
+            few categories of positive probability.
 
         Notes
         -----
@@ -719,12 +715,12 @@ class Categorical(Generic[ArrayT]):
         start: Integers = 0,
         dtype: IntDType | None = None,
     ) -> Any:
-        """Count how often each category comes among n draws, without storing the draws.
+        """Count how often each category occurs in n draws, without storing the draws.
 
         Parameters
         ----------
         n : int
-            Number of draws from each row: it may be as large as 2**40, or larger.
+            Number of draws from each row, ``2**40`` for example.
         rng, seeds, start
             See `sample`.
         dtype : integer dtype, optional
@@ -897,12 +893,12 @@ class Categorical(Generic[ArrayT]):
         top_p: Numbers | None = None,
         min_p: Numbers | None = None,
     ) -> Self:
-        """Return the distribution over fewer categories, as language models are sampled from.
+        """Return a distribution over fewer categories, as in sampling from language models.
 
-        The arguments apply in the order in which they are listed, each to what the one before has
-        left; chained calls give any other order. Categories rank by probability, and equal ones by
-        position. Apart from a mask, each argument keeps some number of the first ranks, at least
-        one, in exact integer arithmetic: the same in every library and on every device.
+        The arguments apply in this order, each to the result of the one before. For another order,
+        chain calls. Categories rank by probability, and equal ones by position. Apart from a mask,
+        each argument keeps some number of the first ranks, at least one, in exact integer
+        arithmetic: the same in every library and on every device.
 
         Parameters
         ----------
@@ -910,16 +906,15 @@ class Categorical(Generic[ArrayT]):
             Which categories are allowed, of shape ``(..., K)``. Or packed, of shape
             ``(..., ceil(K / 32))``: category k is bit ``k % 32`` of word ``k // 32``.
         temperature : number or array of numbers, optional
-            Divides the logits. 0 keeps the most probable category only. A distribution given by
-            ``probs`` takes none.
+            Divides the logits. 0 keeps the most probable category only. Only for a distribution
+            given by ``logits``.
         top_k : int or array of ints, optional
             Keeps the ``top_k`` most probable categories.
         top_p : number or array of numbers in (0, 1], optional
             Keeps the smallest number of most probable categories whose probabilities sum to
             ``top_p - 2**-20`` or more.
         min_p : number or array of numbers in [0, 1], optional
-            Keeps categories whose probability is that of the most probable one times
-            ``min_p * (1 - 2**-20)`` or more.
+            Keeps categories with at least ``min_p * (1 - 2**-20)`` times the largest probability.
 
         Returns
         -------
