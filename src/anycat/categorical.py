@@ -446,6 +446,11 @@ class Categorical(Generic[ArrayT]):
         """Return part of the batch, selected as by indexing an array of shape `batch_shape`.
 
         If the array library returns a view for this index, the parameters are not copied.
+
+        Examples
+        --------
+        >>> Categorical([[1, 3], [3, 1]])[1].probs
+        array([0.75, 0.25])
         """
         axes = index if isinstance(index, tuple) else (index,)
         rest = () if any(i is Ellipsis for i in axes) else (...,)
@@ -462,7 +467,13 @@ class Categorical(Generic[ArrayT]):
     @cached_parameter
     @rowwise
     def probs(self) -> ArrayT:
-        """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax."""
+        """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax.
+
+        Examples
+        --------
+        >>> Categorical([1, 3]).probs
+        array([0.25, 0.75])
+        """
         found = self._compute("normalized", False, None)
         if found is None:
             found = self._probs_of(self._wide_param, self._normalizer)
@@ -475,6 +486,11 @@ class Categorical(Generic[ArrayT]):
 
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
         ``clamp_probs`` is False.
+
+        Examples
+        --------
+        >>> Categorical([1, 3]).logits.round(3)
+        array([-1.386, -0.288])
         """
         found = self._compute("normalized", True, self._clamp_eps)
         if found is None:
@@ -876,6 +892,11 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         array of shape ``(K,) + batch_shape``, or ``(K,) + (1,) * len(batch_shape)``
+
+        Examples
+        --------
+        >>> Categorical([1, 2, 3]).enumerate_support()
+        array([0, 1, 2])
         """
         batch = self._batch_shape
         categories = self._backend.arange(self.num_categories, self._param)
@@ -1013,6 +1034,11 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         array of the broadcast shape, in `dtype`
+
+        Examples
+        --------
+        >>> Categorical([0.25, 0.75]).prob([0, 1])
+        array([0.25, 0.75])
         """
         return self._at("value", value, self._prob_at)
 
@@ -1099,6 +1125,11 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         array of the broadcast shape, in `dtype`
+
+        Examples
+        --------
+        >>> Categorical([0.25, 0.25, 0.5]).cdf([0, 1, 2])
+        array([0.25, 0.5 , 1.  ])
         """
         return self._at("value", value, self._cdf_at)
 
@@ -1141,6 +1172,11 @@ class Categorical(Generic[ArrayT]):
         -------
         array of the broadcast shape, in the library's index dtype
             Without checks, -1 where ``q`` is NaN or outside [0, 1], or the row is invalid.
+
+        Examples
+        --------
+        >>> Categorical([0.25, 0.25, 0.5]).icdf([0.1, 0.5, 0.9])
+        array([0, 1, 2])
         """
         return self._at("q", q, self._icdf_at)
 
@@ -1171,6 +1207,11 @@ class Categorical(Generic[ArrayT]):
         -------
         array of shape `batch_shape`, in `dtype`
             ``-sum(p * log(p))``, with ``0 * log(0) = 0``.
+
+        Examples
+        --------
+        >>> Categorical([0.5, 0.5]).entropy().round(4)
+        np.float64(0.6931)
         """
         if self._small is not None:
             found = self._backend.small_entropy(self._param, self._form is LOGITS, self._cache)
@@ -1200,6 +1241,11 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         array of shape `batch_shape`, in `dtype`
+
+        Examples
+        --------
+        >>> Categorical([1, 1, 1, 1]).perplexity().round(4)
+        np.float64(4.0)
         """
         return self._broadcast(self._to_dtype(self._xp.exp(self._entropy)), self._batch_shape)
 
@@ -1234,6 +1280,11 @@ class Categorical(Generic[ArrayT]):
         """Most probable category of each distribution, the first one in case of ties.
 
         It is -1 if the row is invalid.
+
+        Examples
+        --------
+        >>> Categorical([[1, 3], [3, 1]]).mode
+        array([1, 0])
         """
         first = self._compute("mode")
         if first is None:
