@@ -222,4 +222,6 @@ def benchmarks(session: nox.Session) -> None:
         session.run("python", "benchmarks/first_draw.py")
         session.run("python", "benchmarks/language_models.py")
         session.run("python", "benchmarks/inside_numba.py")
+        session.run("python", "benchmarks/without_replacement.py")
+        session.run("python", "benchmarks/counts.py")
         session.run("python", "benchmarks/readme.py")
