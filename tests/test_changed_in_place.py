@@ -327,6 +327,23 @@ def test_values_that_change_before_the_gradient_is_computed() -> None:
         np.testing.assert_array_equal(np.delete(around, np.s_[x.size : 2 * x.size]), 7)
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize(("size", "dtype"), [(3, "uint8"), (255, "uint8"), (300, "uint16")])
+@each_form
+def test_unsigned_draws_of_rows_that_have_become_invalid(
+    form: str, size: int, dtype: str, library: str
+) -> None:
+    """They are -1, which no unsigned dtype holds."""
+    x = rows.make(form, "plain", (4, size), np.float64, size)
+    as_array = np.asarray if library == "numpy" else pytest.importorskip("torch").from_numpy
+    dist = Categorical(**{form: as_array(x)})
+    assert np.asarray(dist.sample(rng=0, dtype=dtype)).max() < size
+    x[2] = np.nan
+    with pytest.raises(ValueError, match="have changed since they were checked"):
+        np.asarray(dist.sample(rng=0, dtype=dtype))
+    assert np.asarray(dist.sample(rng=0))[2] == -1
+
+
 @pytest.mark.skipif(not config.BOUNDSCHECK, reason="needs NUMBA_BOUNDSCHECK=1")
 def test_indices_are_checked() -> None:
     """Unsigned ones too, in functions that release the GIL and in those that they call."""

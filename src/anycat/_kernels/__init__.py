@@ -150,6 +150,11 @@ def draw(
             make(params[rows], logits, words, draws, flat, kept, done)
             if flat is not part:
                 _copy(flat, part)
+    if module is np and out.dtype.kind == "u" and not counts and out.size and out.max() >= size:
+        raise ValueError(
+            f"the parameters have changed since they were checked: {dtype} cannot hold the draw "
+            "of an invalid row, which is -1"
+        )
     return out
 
 
