@@ -37,6 +37,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "probs must hold real numbers; got dtype object, as for integers of more than 64 bits",
     ),
     (
+        lambda: Categorical([0.5, None]),
+        TypeError,
+        "probs must hold real numbers; got dtype object: probs[1] is None",
+    ),
+    (
         lambda: Categorical(0.5),
         ValueError,
         "probs must have a last axis of categories; got a 0-D array",
@@ -56,7 +61,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical([1, -2]),
         ValueError,
-        "probs must be finite and not negative; probs[1] is -2.0",
+        "probs must be finite and not negative; probs[1] is -2.0: did you mean logits=?",
     ),
     (
         lambda: Categorical([-0.5, -1.5]),
@@ -143,7 +148,21 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "sample has no argument 'size': did you mean sample_shape?",
     ),
-    (lambda: ONE.sample(seed=3), TypeError, "sample has no argument 'seed': did you mean rng?"),
+    (
+        lambda: ONE.sample(seed=3),
+        TypeError,
+        "sample has no argument 'seed': did you mean rng, or seeds for one of each row?",
+    ),
+    (
+        lambda: BATCH.sample(seeds=[1, 2, 3]),
+        ValueError,
+        "seeds of shape (3,) does not broadcast with the batch shape (2,)",
+    ),
+    (
+        lambda: ONE.truncate(mask=[False, False]),
+        ValueError,
+        "mask must allow a category of positive probability in each row; it allows none",
+    ),
     (lambda: ONE.sample(device=3), TypeError, "sample has no argument 'device'"),
     (
         lambda: ONE.sample((3,), np.random.default_rng(0)),

@@ -41,6 +41,13 @@ def test_public_names() -> None:
     assert len(anycat.__all__) == len(set(anycat.__all__))
 
 
+def test_modules_are_imported_when_they_are_asked_for() -> None:
+    code = "import sys, anycat; print('anycat.numba' in sys.modules, anycat.numba.draw.__name__)"
+    assert run(code) == "False draw"
+    with pytest.raises(AttributeError, match="module 'anycat' has no attribute 'jax'"):
+        _ = anycat.jax
+
+
 def test_every_public_name_is_documented() -> None:
     members = {k: v for k, v in vars(anycat.Categorical).items() if not k.startswith("_")}
     things = {"class": anycat.Categorical, "kl_divergence": anycat.kl_divergence, **members}

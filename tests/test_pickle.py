@@ -192,7 +192,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"param": np.ones((1, 2), complex)}, "logits must hold real numbers; got dtype complex128"),
     (
         {"param": np.array([[None, 1]])},
-        "logits must hold real numbers; got dtype object, as for integers of more than 64 bits",
+        "logits must hold real numbers; got dtype object: logits[0, 0] is None",
     ),
     ({"batch_shape": [2]}, "batch_shape must be a tuple; got list"),
     ({"batch_shape": (2.0,)}, "batch_shape must be an integer or a tuple of them; got (2.0,)"),

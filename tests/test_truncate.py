@@ -389,6 +389,22 @@ def test_arguments_out_of_range() -> None:
     assert np.isnan(dist.entropy()).tolist() == [True, True, True, False]
 
 
+@each_library
+def test_none_in_a_list_is_for_rows_without_an_argument(library: str) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 50), np.float32)
+    lists = {
+        "temperature": [None, 2, 0.5, None],
+        "top_k": [40, None, 3, None],
+        "top_p": [None, 0.5, None, None],
+        "min_p": [0.1, None, None, None],
+    }
+    found = Categorical(logits=put(x, library)).truncate(**lists)
+    for row, kept in enumerate(get(found.logits > -np.inf)):
+        given = {name: values[row] for name, values in lists.items()}
+        one = Categorical(logits=x[row]).truncate(**given)
+        np.testing.assert_array_equal(kept, one.logits > -np.inf)
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"top_k": 0}, ValueError, "top_k must be 1 or more; got 0"),
     ({"top_k": [1, -2]}, ValueError, r"top_k must be 1 or more; top_k\[1\] is -2"),
@@ -407,8 +423,9 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"temperature": math.nan}, ValueError, "temperature must be 0 or more, and finite; got nan"),
     ({"temperature": "hot"}, TypeError, "temperature must be an array or a list of numbers"),
     ({"mask": [[True] * 3, [False] * 3]}, ValueError, r"none in row \[1\]"),
+    ({"mask": [True]}, ValueError, r"mask must have a last axis of 3 .* shape \(1,\)"),
     ({"mask": [True, False]}, ValueError, r"mask must have a last axis of 3 .* shape \(2,\)"),
-    ({"mask": [1.0, 0.0, 1.0]}, ValueError, "mask must be bool"),
+    ({"mask": [1.0, 0.0, 1.0]}, ValueError, "mask must be bool.*: compare it with 0 to make it"),
     ({"mask": np.array([1, 2], np.int32)}, ValueError, "packed in 1 int32 or uint32"),
     ({"mask": np.ones((3, 3), bool)}, ValueError, "mask of shape .* does not broadcast"),
 ]

@@ -17,3 +17,12 @@ __all__ = [
     "kl_divergence",
     "progress",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a module of the package when it is asked for: some need more than the others."""
+    from importlib import import_module, util
+
+    if name.startswith("_") or util.find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NAMES = "temperature", "top_k", "top_p", "min_p"
 _WORD = 32  # bits of a packed mask
 
+_ABSENT = {"temperature": 1, "top_p": 1, "min_p": 0}  # what changes nothing
+
 # What each argument must be, in words, and as a test of numbers or arrays.
 _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "temperature": ("0 or more, and finite", lambda x: (x >= 0) & (x < math.inf)),
@@ -46,6 +48,8 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
             number = math.inf  # in the dtype in which it is used
         check_range(name, number)
         return number
+    if isinstance(x, (list, tuple)):
+        x = _without_none(x, _ABSENT[name] if name != "top_k" else dist.num_categories)
     backend = dist._backend
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
@@ -53,6 +57,13 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     if dist._validate:
         x = backend.validate(name, x, dist.num_categories, {})
     return backend.xp.broadcast_to(x, dist.batch_shape)
+
+
+def _without_none(items: Any, absent: Any) -> Any:
+    """Return a list with a number that changes nothing in place of each None."""
+    if isinstance(items, (list, tuple)):
+        return [_without_none(x, absent) for x in items]
+    return absent if items is None else items
 
 
 def _check_kind(name: str, integral: bool, got: Any) -> None:
@@ -88,7 +99,7 @@ def masked(dist: Any, mask: Any) -> Array:
     mask = _validation.as_array("mask", mask, like)
     if not backend.isdtype(mask.dtype, "bool"):
         mask = _unpacked(backend, mask, n, like)
-    if mask.ndim == 0 or mask.shape[-1] not in (1, n):
+    if mask.ndim == 0 or mask.shape[-1] != n:
         raise ValueError(
             f"mask must have a last axis of {n} categories; got shape {tuple(mask.shape)}"
         )
@@ -99,9 +110,10 @@ def masked(dist: Any, mask: Any) -> Array:
             good = dist._form.valid(xp, backend.detach(param))
             if not xp.all(good):
                 place = _validation.first_place(xp, good)
+                row = f" in row {_validation.index_of(place)}" if place else ""
                 raise ValueError(
                     "mask must allow a category of positive probability in each row; it allows "
-                    f"none in row {_validation.index_of(place)}"
+                    f"none{row}"
                 )
     return param
 
@@ -113,7 +125,7 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
     if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
         raise ValueError(
             f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; "
-            f"got {words.dtype} of shape {tuple(words.shape)}"
+            f"got {words.dtype} of shape {tuple(words.shape)}: compare it with 0 to make it bool"
         )
     k = backend.arange(n, like)
     shifts = xp.astype(k % _WORD, words.dtype)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     Integers: TypeAlias = Integer | IntegerList | Array | Table
     Numbers: TypeAlias = Number | FloatList | NumberList | Array | Table
+    # Of each row, or None for rows that go without.
+    IntegersOrNone: TypeAlias = Integers | Sequence[int | None] | None
+    NumbersOrNone: TypeAlias = Numbers | Sequence[float | None] | None
     ToNumPy: TypeAlias = NDArray[Any] | NumberList | Table
     """What becomes an array of NumPy, or is one."""
 

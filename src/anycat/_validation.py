@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,7 +36,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         backend = registry.backend_of(x)
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
-        hint = ", as for integers of more than 64 bits" if str(x.dtype) == "object" else ""
+        hint = _object_hint(name, x) if str(x.dtype) == "object" else ""
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
         raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
@@ -44,6 +46,14 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         return as_array(name, x.item(), like)
     _check_like(backend, name, x, like)
     return x
+
+
+def _object_hint(name: str, x: Array) -> str:
+    """Return which entry of an array of objects is no number."""
+    for index in itertools.product(*map(range, x.shape)):
+        if not isinstance(x[index], numbers.Real):
+            return f": {name}{index_of(index)} is {x[index]!r}"
+    return ", as for integers of more than 64 bits"
 
 
 def _from_object(name: str, x: Any, like: Array | None) -> Array:
@@ -133,7 +143,7 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
     bad = ~(row < xp.inf) if name == "logits" else ~((row >= 0) & (row < xp.inf))
     if xp.any(bad):
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
-        _report_entry(name, index_of((*place, k)), float(row[k]), bool(xp.all(row <= 0)))
+        _report_entry(name, index_of((*place, k)), float(row[k]))
     if name == "logits":
         problem = f"logits must not all be -inf in a row; all of logits{index_of(place)} are"
     elif not xp.any(row > 0):
@@ -146,12 +156,12 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
     raise ValueError(f"{problem}. With validate_args=False, draws from such a row are -1")
 
 
-def _report_entry(name: str, index: str, number: float, like_logs: bool) -> NoReturn:
+def _report_entry(name: str, index: str, number: float) -> NoReturn:
     if math.isnan(number):
         raise ValueError(f"{name} must not be NaN; {name}{index} is nan")
     if name == "logits":
         raise ValueError(f"logits must be less than infinity; logits{index} is {number}")
-    hint = ": did you mean logits=?" if like_logs else ""
+    hint = ": did you mean logits=?" if number < 0 else ""
     raise ValueError(f"probs must be finite and not negative; probs{index} is {number}{hint}")
 
 
@@ -307,8 +317,7 @@ def row_numbers(
     backend = registry.backend_of(x)
     if not backend.isdtype(x.dtype, "integral"):
         raise TypeError(f"{name} must hold integers; got dtype {x.dtype}")
-    if broadcast_shapes(name, tuple(x.shape), batch) != batch:
-        raise ValueError(f"{name} of shape {tuple(x.shape)} does not broadcast to {batch}")
+    check_broadcast(name, tuple(x.shape), batch)
     return backend.validate(name, x, count, {}) if validate else x
 
 
@@ -359,7 +368,8 @@ def _check_position(name: str, place: tuple[int, ...], number: int, count: int) 
 
 _MEANT = {
     **dict.fromkeys(("size", "shape", "n", "num_samples"), "sample_shape"),
-    **dict.fromkeys(("seed", "key", "generator", "random_state"), "rng"),
+    **dict.fromkeys(("key", "generator", "random_state"), "rng"),
+    "seed": "rng, or seeds for one of each row",
     "replacement": "replace",
 }
 

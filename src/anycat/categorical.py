@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         FloatT,
         IntDType,
         Integers,
+        IntegersOrNone,
         Numbers,
+        NumbersOrNone,
         NumPyArray,
         NumPyFloat64,
         NumPyFloats,
@@ -435,7 +437,7 @@ class Categorical(Generic[ArrayT]):
     def __len__(self) -> int:
         """Return the length of the first axis of the batch."""
         if not self._batch_shape:
-            raise TypeError("a distribution without a batch has no length")
+            raise TypeError("a distribution without a batch has no length: it is a single row")
         return self._batch_shape[0]
 
     def __iter__(self) -> Iterator[Self]:
@@ -909,17 +911,18 @@ class Categorical(Generic[ArrayT]):
         self,
         *,
         mask: Numbers | None = None,
-        temperature: Numbers | None = None,
-        top_k: Integers | None = None,
-        top_p: Numbers | None = None,
-        min_p: Numbers | None = None,
+        temperature: NumbersOrNone = None,
+        top_k: IntegersOrNone = None,
+        top_p: NumbersOrNone = None,
+        min_p: NumbersOrNone = None,
     ) -> Self:
         """Return a distribution over fewer categories, as in sampling from language models.
 
         The arguments apply in this order, each to the result of the one before. For another order,
         chain calls. Categories rank by probability, and equal ones by position. Apart from a mask,
         each argument keeps some number of the first ranks, at least one, in exact integer
-        arithmetic: the same in every library and on every device.
+        arithmetic: the same in every library and on every device. In a list, None is for rows to
+        which an argument does not apply.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +165,12 @@ def _find_reader(rng: RNG) -> Backend:
             if not hasattr(rng, "shape"):  # an array may be a key or not
                 _READERS[type(rng)] = load(library)
             return load(library)
-    kinds = ", ".join(f"a {library.rng}" for library in LIBRARIES if library.rng)
+    *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
+    hint = ": seeds= takes a seed for each row" if isinstance(rng, Sequence) else ""
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
-        f"numpy.random.default_rng, for example), or {kinds}; got {type(rng).__name__}"
+        f"numpy.random.default_rng, for example), {', '.join(kinds)}, or {last}; "
+        f"got {type(rng).__name__}{hint}"
     )
 
 
