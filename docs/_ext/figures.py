@@ -90,8 +90,8 @@ SHOWN = {
     "1e4 rows x 100 logits": "10 000 rows of 100 logits",
     "64 rows x 128256 logits": "64 rows of 128 256 logits",
     "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
-    "step of a policy, tensors, 64 x 18": "a policy's step, 64 rows of 18, PyTorch",
-    "update with gradient, 4096 x 18": "a policy's gradient, 4096 rows of 18, PyTorch",
+    "step of a policy, tensors, 64 x 18": "policy step, 64 rows of 18, PyTorch",
+    "update with gradient, 4096 x 18": "policy gradient, 4096 rows of 18, PyTorch",
     "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128 256 logits",
     "entropy, 1e5 rows x 10": "entropy, 100 000 rows of 10 logits",
 }
@@ -122,7 +122,7 @@ def speed(theme: Theme) -> Any:
         yticks=range(len(SHOWN)),
         yticklabels=SHOWN.values(),
         title="Time of each library, relative to anycat",
-        xlabel="times as long as anycat (logarithmic; left of the line is faster)",
+        xlabel="times as long as anycat (logarithmic; left of the line: faster than anycat)",
     )
     axes.invert_yaxis()
     axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50, 100], minor=False)
@@ -162,7 +162,7 @@ PANELS: dict[str, tuple[str, dict[str, str], dict[str, tuple[str, str]]]] = {
         {
             "categories: 1e5 draws from one row": ("100 000 draws from one row", K),
             "categories: 2e6 numbers in rows, a draw each": (
-                *("2 million numbers in rows of K:\none draw from each row", K),
+                *("2 million weights in rows of K:\none draw from each row", K),
             ),
         },
     ),
@@ -286,14 +286,14 @@ WEIGHTS = (0.2, 0.35, 0.0, 0.3, 0.15)
 
 
 def draw(theme: Theme) -> Drawing:
-    """Draw how the weights of a row become the boundaries of an integer line."""
+    """Draw how the weights of a row become the boundaries of intervals of integers."""
     ink, soft, colours = theme["ink"], theme["soft"], theme["categories"]
     exponent = int(np.floor(np.log2(max(WEIGHTS))))
     q = [round(w * 2.0 ** (49 - exponent)) for w in WEIGHTS]
     ends = np.cumsum(q).tolist()
     total = ends[-1]
     left, width = 150, 560
-    out = Drawing(760, 408, "Weights become integers, whose sums are boundaries on a line")
+    out = Drawing(760, 408, "Weights become integers, whose sums are boundaries of intervals")
 
     out.text(14, 74, "weights", ink, text_anchor="start", font_weight="bold")
     out.text(14, 92, "floating point", soft, 11.5, text_anchor="start")
@@ -318,7 +318,7 @@ def draw(theme: Theme) -> Drawing:
             out.line(middle, 184, (start + end) / 2, 236, stroke=colours[k], stroke_dasharray="3 4")
             out.rect(start, 240, end - start, 42, colours[k], opacity=0.85)
             out.text((start + end) / 2, 267, str(k), theme["on"], 16, font_weight="bold")
-    out.text(left + 2.5 * step, 192, "no integers", soft, 11.5)
+    out.text(left + 2.5 * step, 192, "empty interval", soft, 11.5)
     for boundary, name in zip((0, *ends), ("0", "C₀", "C₁ = C₂", "", "C₃", "T"), strict=True):
         x = left + width * boundary / total
         out.line(x, 234, x, 292, stroke=ink)

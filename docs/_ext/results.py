@@ -1,4 +1,4 @@
-"""What `benchmarks/results` holds, in the forms that pages and plots show."""
+"""Read `benchmarks/results`, and format its figures for the pages and plots."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ def cases() -> dict[str, tuple[float, Times]]:
 
 
 def ratio(x: float) -> str:
-    return f"{x:.2f}" if x < 0.1 else f"{x:.1f}" if x < 10 else f"{x:.0f}"
+    return f"{x:.1g}" if x < 0.1 else f"{x:.1f}" if x < 10 else f"{x:.0f}"
 
 
 def duration(seconds: float) -> str:
     """Return a time with its unit, to three digits."""
-    scale, unit = next(x for x in ((1, "s"), (1e3, "ms"), (1e6, "µs")) if seconds * x[0] >= 1)
+    units = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+    scale, unit = next(x for x in units if seconds * x[0] >= 1)
     return f"{float(f'{seconds * scale:.3g}'):g} {unit}"
 
 
@@ -66,27 +67,63 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-# What is timed beside truncation and a draw, and how the table calls it.
-BESIDE_TRUNCATION = {
-    "anycat, plain draw": "anycat, no truncation",
-    "anycat, top_p alone": "anycat, `top_p` alone",
-    "anycat, min_p alone": "anycat, `min_p` alone",
-    "numpy, sorted": "NumPy, sorted",
-    "torch, warpers": "PyTorch, as in Transformers",
-    "jax, lax.top_k, jitted": "JAX, `lax.top_k`",
+# For each table: the results, its first column, the names of anycat, and the titles of the others.
+BESIDE: dict[str, tuple[str, str, tuple[str, ...], dict[str, str]]] = {
+    "truncation": (
+        *("language-models", "rows x tokens", ("anycat", "anycat, tensor")),
+        {
+            "anycat, plain draw": "anycat, no truncation",
+            "anycat, top_p alone": "anycat, `top_p` alone",
+            "anycat, min_p alone": "anycat, `min_p` alone",
+            "numpy, sorted": "NumPy, sorted",
+            "torch, warpers": "PyTorch, as in Transformers",
+            "jax, lax.top_k, jitted": "JAX, `lax.top_k`",
+        },
+    ),
+    "distinct": (
+        *("without-replacement", "draws", ("anycat",)),
+        {
+            "anycat, again": "anycat, second call",
+            "numpy": "NumPy",
+            "torch.multinomial": "PyTorch",
+            "jax, Gumbel top-k, jitted": "JAX, Gumbel top-k",
+        },
+    ),
+    "counts": (
+        *("counts", "rows x categories, draws from each", ("anycat",)),
+        {
+            "anycat, sample and bincount": "anycat, `sample` and `bincount`",
+            "numpy, multinomial": "NumPy, `multinomial`",
+            "numpy, choice and bincount": "NumPy, `choice` and `bincount`",
+            "torch, multinomial and bincount": "PyTorch, `multinomial` and `bincount`",
+        },
+    ),
+    "numba": (
+        *("inside-numba", "row", ("anycat",)),
+        {
+            "anycat, prepared": "`draw_prepared`",
+            "cumsum, searchsorted": "`cumsum` and `searchsorted`",
+            "scan": "a loop that subtracts weights",
+        },
+    ),
 }
 
 
-def truncation() -> str:
-    """Return the time of truncation and a draw, and other times divided by it."""
-    medians = record("language-models")["median seconds"]
-    timed = {name for times in medians.values() for name in times}
-    shown = {name: title for name, title in BESIDE_TRUNCATION.items() if name in timed}
-    rows = [["rows x tokens", "anycat", *shown.values()], ["---", *["---:"] * (1 + len(shown))]]
-    for name, times in medians.items():
-        ours = times.get("anycat", times["anycat, tensor"])
-        ratios = (f"{ratio(times[x] / ours)} \u00d7" if x in times else "" for x in shown)
-        rows.append([name, duration(ours), *ratios])
+def against(name: str) -> dict[str, tuple[float, Times]]:
+    """Return for each case of a table the time of anycat, in seconds, and all times."""
+    file, _, ours, _ = BESIDE[name]
+    medians = record(file)["median seconds"]
+    return {case: (next(t[x] for x in ours if x in t), t) for case, t in medians.items()}
+
+
+def beside(name: str) -> str:
+    """Return the time of anycat in each case of a table, and other times divided by it."""
+    file, head, _, others = BESIDE[name]
+    calls = record(file).get("draws", 1)
+    rows = [[head, "anycat", *others.values()], ["---", *["---:"] * (1 + len(others))]]
+    for case, (ours, times) in against(name).items():
+        ratios = (f"{ratio(times[x] / ours)} \u00d7" if x in times else "" for x in others)
+        rows.append([case.replace("e+0", "e"), duration(ours / calls), *ratios])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -110,7 +147,6 @@ def repository() -> str | None:
 def substitutions() -> dict[str, Any]:
     """Return what pages may show as ``{{ name }}``, or ``{{ speedup["case"]["library"] }}``."""
     first = record("first-draw")["median seconds"]
-    models = record("language-models")["median seconds"]
     return {
         "speedup": {
             name: {library: ratio(t / ours) for library, t in others.items()}
@@ -118,12 +154,14 @@ def substitutions() -> dict[str, Any]:
         },
         "time": {name: duration(ours) for name, (ours, _) in cases().items()},
         "first": {name: duration(t) for name, t in first.items()},
-        "truncate": {
-            name: {other: ratio(t / times["anycat"]) for other, t in times.items()}
-            for name, times in models.items()
-            if "anycat" in times
+        "beside": {
+            name: {
+                case: {other: ratio(t / ours) for other, t in times.items()}
+                for case, (ours, times) in against(name).items()
+            }
+            for name in BESIDE
         },
         "table": table(),
-        "truncation": truncation(),
+        **{name: beside(name) for name in BESIDE},
         "machine": machine(),
     }

@@ -1,4 +1,4 @@
-"""One ``Categorical`` distribution for every array."""
+"""One ``Categorical`` distribution for NumPy, CuPy, PyTorch, JAX and Dask arrays."""
 
 from ._progress import progress
 from .categorical import Categorical, kl_divergence

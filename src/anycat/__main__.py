@@ -1,4 +1,4 @@
-"""``python -m anycat``: what works on this machine, shown on the worked example."""
+"""``python -m anycat``: which array libraries work on this machine."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ EXAMPLE = xp.asarray([[[0.25, 0.25, 0.25, 0.25]], [[0.33, 0.33, 0.33, 0.01]]], d
 TIMINGS = 9
 
 DESCRIPTION = """\
-Show which array libraries work with anycat on this machine, by draws from the worked example of its
-README: a line for each library, with its version and whether its draws equal NumPy's, or what to
-install. Then compare the time of draws with that of the usual few lines of NumPy.
+Show which array libraries work with anycat on this machine. There is a line for each library, with
+its version and whether its draws equal NumPy's, or what to install. Then compare the time of a draw
+with that of the usual few lines of NumPy.
 
 The exit status is 1 if any draws differ.
 """
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Draw the worked example with every library that is installed; return 0 if all agree."""
+    """Draw from the example with every installed library; return 0 if all draws are equal."""
     parser = argparse.ArgumentParser(
         prog="python -m anycat",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON, for a report")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
     show = print_json if parser.parse_args(arguments).json else print_text
     dist = anycat.Categorical(EXAMPLE)
     expected = dist.sample(5, rng=0)
@@ -61,17 +61,17 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 def print_json(found: dict[str, Any], dist: anycat.Categorical) -> None:
-    """Print what was found, for a report."""
+    """Print the results for a report."""
     print(json.dumps(found, indent=2))
 
 
 def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
-    """Print what was found, for people."""
+    """Print the results for people."""
     print(f"anycat {found['anycat']}, stream version {found['stream_version']}")
     print(f"Python {found['python']}, {found['cpu']}, {found['threads']} threads")
     print(f"\nprobs   {rows(dist.probs)}\nlogits  {rows(dist.logits)}\n\nsample(5, rng=0)")
     working = {line["library"] for line in found["libraries"] if "equal" in line}
-    told: set[str] = set()
+    missing: set[str] = set()
     for line in found["libraries"]:
         name = line["library"]
         if "equal" in line:
@@ -79,17 +79,17 @@ def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
             print(
                 f"  {name + ' ' + line['version']:<23} {line['memory']:<4} {line['draws']}  {equal}"
             )
-        elif name not in working | told:
-            told.add(name)
+        elif name not in working | missing:
+            missing.add(name)
             print(f"  {name:<28} {line['unavailable']}")
     ours, theirs = found["milliseconds"].values()
-    print("\n10,000 rows of 100 categories, a draw from each:")
-    print(f"  anycat {ours:.1f} ms, by hand (cumsum) {theirs:.1f} ms, medians of {TIMINGS} timings")
-    print(f"  {theirs / ours:.1f} times as fast")
+    print("\nOne draw from each of 10,000 rows of 100 categories:")
+    print(f"  anycat {ours:.1f} ms, NumPy's cumsum {theirs:.1f} ms, medians of {TIMINGS} timings")
+    print(f"  anycat is {theirs / ours:.1f} times as fast")
 
 
 def machine() -> dict[str, Any]:
-    """Return what a report should tell about this machine."""
+    """Return the properties of this machine for a report."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -100,14 +100,14 @@ def machine() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """Return the name of the processor; its architecture if that is all that is known."""
+    """Return the name of the processor, or its architecture if the name is not available."""
     info = Path("/proc/cpuinfo")
     model = re.search("model name\\s*: (.*)", info.read_text()) if info.exists() else None
     return model[1] if model else platform.processor() or platform.machine()
 
 
 def dependencies() -> dict[str, str]:
-    """Return the versions of what anycat needs, unless it runs without being installed."""
+    """Return the versions of anycat's dependencies; none if anycat is not installed."""
     try:
         required = metadata.requires(anycat.__name__) or []
     except metadata.PackageNotFoundError:
@@ -146,7 +146,7 @@ def timings() -> dict[str, float]:
 
 
 def rows(x: Any) -> str:
-    """Return the two rows of the worked example on one line."""
+    """Return the two rows of the example on one line."""
     return "   ".join(" ".join(f"{v:.4f}" for v in row[0]) for row in x)
 
 
@@ -158,7 +158,7 @@ def noise(*shape: int) -> Any:
 
 
 def draw_by_cumsum(p: Any) -> Any:
-    """Draw from each row as is usual without anycat."""
+    """Draw from each row with the usual lines of NumPy."""
     cdf = xp.cumulative_sum(p, axis=-1)
     return xp.sum(cdf < noise(p.shape[0], 1) * cdf[:, -1:], axis=-1)
 

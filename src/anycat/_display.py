@@ -1,4 +1,4 @@
-"""What a distribution looks like: in a terminal, in a notebook, and as a plot."""
+"""Display of a distribution: as text, in a notebook, and as a plot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_BARS = 64  # of a plot: more are drawn as one outline
 
 
 def text(dist: Any, numbers: bool = True) -> str:
-    """Return a line with the parameters if they are few, and else with what they are."""
+    """Return a line with the parameters if they are few, otherwise with their type and shapes."""
     name, form = type(dist).__name__, dist._form.name
     if dist._backend is None:  # JAX has put something in place of the array
         return f"{name}({form}: {dist._param!r})"
@@ -53,7 +53,7 @@ def _list(x: Array) -> str:
 
 
 def _view(dist: Any) -> Array | None:
-    """View the parameters as an array of NumPy, if their values are at hand in CPU memory.
+    """View the parameters as a NumPy array, if their values are available in CPU memory.
 
     They are not if a device or a lazy array would have to compute them, or if they are traced.
     """
@@ -69,7 +69,7 @@ def _view(dist: Any) -> Array | None:
 
 
 def _floats(x: Array) -> Array:
-    """Return numbers in float64. Those of two bytes that NumPy lacks are of bfloat16."""
+    """Return numbers in float64. NumPy views bfloat16 as a void dtype of two bytes."""
     if x.dtype.kind == "V":
         x = (x.view("u2").astype("u4") << 16).view("f4")
     return x.astype("f8")
@@ -95,7 +95,7 @@ _HEIGHT = 40  # of the highest bar, in pixels
 
 
 def html(dist: Any, numbers: bool = True) -> str:
-    """Return the line, and bars for the first rows if their values are at hand."""
+    """Return the line, and bars for the first rows if their values are available."""
     from html import escape  # not before it is needed: it takes a while to import
 
     head = f"<div><code>{escape(text(dist, numbers=False))}</code></div>"

@@ -20,14 +20,14 @@ _bar: ContextVar[Callable[..., Any] | None] = ContextVar("anycat.progress", defa
 
 @contextlib.contextmanager
 def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
-    """Show a progress bar for each draw in this context that takes more than half a second.
+    """Show a progress bar for each call of `sample` that takes more than half a second.
 
     Parameters
     ----------
     bar : callable, optional
-        A function that returns a bar, called as ``bar(total=n, unit="draw", unit_scale=True)``. The
-        default is `tqdm.auto.tqdm`. The bar needs the methods ``update(n)``, which is called after
-        n more draws, and ``close()``.
+        Called as ``bar(total=n, unit="draw", unit_scale=True)``; the default is `tqdm.auto.tqdm`.
+        The bar that it returns needs the methods ``update(n)``, which is called after n more draws,
+        and ``close()``.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
 
     Notes
     -----
-    The context applies to draws in CPU memory from the thread that entered it. Dask has its own
+    The context applies to draws in CPU memory by the thread that entered it. For Dask, use
     ``dask.diagnostics.ProgressBar``.
 
     Examples
@@ -61,12 +61,12 @@ def _tqdm() -> Callable[..., Any]:
 
 
 def ignore(n: int) -> None:
-    """Report draws to nobody."""
+    """Report no draws."""
 
 
 @contextlib.contextmanager
 def report(total: int) -> Iterator[Done]:
-    """Return what is to be called with each number of draws that are done, in any thread."""
+    """Return a function to call with each number of new draws, from any thread."""
     make = _bar.get()
     if make is None:
         yield ignore

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     IntegersOrNone: TypeAlias = Integers | Sequence[int | None] | None
     NumbersOrNone: TypeAlias = Numbers | Sequence[float | None] | None
     ToNumPy: TypeAlias = NDArray[Any] | NumberList | Table
-    """What becomes an array of NumPy, or is one."""
+    """A NumPy array, or what is converted to one."""
 
     ArrayT = TypeVar("ArrayT", bound=Array, covariant=True, default=Any)
     NumPyT = TypeVar("NumPyT", bound=NDArray[Any])
@@ -84,20 +84,20 @@ if TYPE_CHECKING:
     )
 
     class Options(TypedDict, total=False):
-        """How parameters are taken."""
+        """Options of the constructor."""
 
         validate_args: bool | None
         clamp_probs: bool
 
     class Source(TypedDict, total=False):
-        """Which draws a call makes."""
+        """The random numbers of a call."""
 
         rng: RNG
         seeds: Integers | None
         start: Integers
 
     class Draws(Source, total=False):
-        """Which draws `sample` makes."""
+        """The random numbers of `sample`, and whether to draw with replacement."""
 
         replace: bool
 

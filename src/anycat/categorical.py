@@ -1,4 +1,4 @@
-"""The categorical distribution: its public interface and its meaning."""
+"""The categorical distribution."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class cached_parameter(cached_property[T]):
-    """A cached property that is read-only, and does not cache what must not outlive the call."""
+    """A read-only cached property that does not cache values such as tracers."""
 
     @overload
     def __get__(self, dist: None, owner: Any = None) -> Self: ...
@@ -116,22 +116,22 @@ class Categorical(Generic[ArrayT]):
     ----------
     probs : array of shape (..., K), optional
         Probabilities, or weights that need not sum to one. They must be real, finite and
-        non-negative, with a positive sum in each row. Integers and booleans are converted to the
-        library's default floating-point dtype; lists become NumPy arrays.
+        non-negative, with a positive sum in each row. For integers and booleans, results have the
+        library's default floating-point dtype. Lists become NumPy arrays.
     logits : array of shape (..., K), optional
         Log-probabilities in nats, up to an additive constant per row. They must be less than
         infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means True, or
         False under ``python -O``. Without these checks, draws, modes and quantiles of invalid rows
-        are -1, and all other results for them are NaN. Values that JAX traces are never checked,
-        but constants within what it traces are. Where PyTorch compiles, exports or maps, tensors on
-        the CPU are checked when the function runs.
+        are -1, and all other results for them are NaN. Values that JAX traces are never checked;
+        constants in the traced function are. In functions that PyTorch compiles, exports or maps,
+        tensors on the CPU are checked when the function runs.
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
-        PyTorch does. ``eps`` is that of the dtype, or of float32 for narrower dtypes. So `logits`
-        and `log_prob` are at least -15.9, or -36.0 in float64. If False, they are the exact
-        ``-inf`` for a probability of zero. Has no effect if ``logits`` are given.
+        PyTorch does. ``eps`` is the machine epsilon of the dtype, or of float32 for narrower
+        dtypes. So `logits` and `log_prob` are at least -15.9, or -36.0 in float64. If False, they
+        are ``-inf`` for a probability of zero. Has no effect if ``logits`` are given.
 
     Raises
     ------
@@ -143,9 +143,9 @@ class Categorical(Generic[ArrayT]):
 
     Notes
     -----
-    The distribution shares memory with its parameter, like `numpy.asarray`, and assumes that it is
-    not modified. Parameters are normalised only when this is needed, for example by `probs` or
-    `log_prob`. Draws never depend on the rounding of normalised values.
+    The distribution shares memory with its parameter, like `numpy.asarray`; do not modify the
+    parameter. Parameters are normalised only when needed, for example by `probs` or `log_prob`.
+    Draws never depend on the rounding of normalised values.
 
     Objects of a subclass keep their attributes when they are expanded, indexed, copied, pickled, or
     flattened by JAX, which treats the attributes as static data.
@@ -605,12 +605,12 @@ class Categorical(Generic[ArrayT]):
         Parameters
         ----------
         sample_shape : int or tuple of ints
-            Shape of the independent draws of the whole batch; an int is the length of one axis.
+            Shape of the draws from each row; an int is the length of one axis.
         replace : bool, default True
             Whether a category may be drawn more than once. If False, the n draws of a row are
-            different categories: after each draw, the probability of that category becomes 0. Then
-            ``sample_shape`` must be an int or a tuple of one, and each row needs n categories of
-            positive probability. The first draw is the same in either case.
+            different categories: after each draw, the probability of its category becomes 0.
+            ``sample_shape`` must then be an int or a tuple of one int, and each row needs n
+            categories of positive probability. The first draw is the same in both cases.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
             Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
             `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
@@ -619,30 +619,30 @@ class Categorical(Generic[ArrayT]):
             n draws of ``sample(m)``, n <= m. With None, draws from tensors follow
             `torch.manual_seed`; other draws are not reproducible.
         seeds : array of integers from 0 to 2**64 - 1, or int, optional
-            A seed for each row, in place of ``rng``. Must broadcast to `batch_shape`. The draws of
+            A seed for each row, instead of ``rng``. Must broadcast to `batch_shape`. The draws of
             a row then depend only on its seed, position and parameters, not on the rest of the
-            batch. Give each row a different seed: rows with equal seeds make equal choices.
+            batch. Give each row a different seed: rows with equal seeds use equal random words.
         start : int, or array of integers, default 0
-            The position of the first draw, so that ``sample(n, start=m)`` returns the last n draws
-            of ``sample(m + n)``. With ``seeds``, it may be an array that broadcasts to
-            `batch_shape`, a position for each row. With ``replace=False``, categories from before
+            The position of the first draw: ``sample(n, start=m)`` returns the last n draws
+            of ``sample(m + n)``. With ``seeds``, this may be an array that broadcasts to
+            `batch_shape`, a position for each row. With ``replace=False``, categories drawn before
             ``start`` may be drawn again.
         dtype : integer dtype, optional
-            Dtype of the result, signed with ``replace=False``. The default is the library's index
-            dtype.
+            Dtype of the result; with ``replace=False``, a signed one. The default is the library's
+            index dtype.
 
         Returns
         -------
         array of shape ``sample_shape + batch_shape``
             Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
-            -1, and so are draws without replacement for which a row has too few categories. Both
+            -1, and so are draws without replacement from a row with no categories left. Both
             occur only with ``validate_args=False``, or if values are traced, as under `jax.jit`.
 
         Raises
         ------
         TypeError
             If ``replace``, ``rng`` or ``dtype`` has an unsupported type, or if ``seeds`` or
-            ``start`` are not integers, or in an array of another library.
+            ``start`` are not integers, or are arrays of another library, except NumPy's.
         ValueError
             If ``sample_shape`` is negative or too large, or if ``dtype`` cannot represent all
             categories, or -1 where it may occur; if both ``rng`` and ``seeds`` are given; if
@@ -652,7 +652,7 @@ class Categorical(Generic[ArrayT]):
 
         Notes
         -----
-        The page "Draw specification" of the documentation specifies draws bit for bit.
+        The documentation's page "Draw specification" specifies draws bit for bit.
 
         Examples
         --------
@@ -663,7 +663,7 @@ class Categorical(Generic[ArrayT]):
         >>> bool((a[2:] == dist.sample((3,), rng=7, start=2)).all())
         True
 
-        A row with a seed of its own draws the same in any batch:
+        With its own seed, a row gets the same draws in any batch:
 
         >>> dist = Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
         >>> both, second = dist.sample((5,), seeds=[7, 8]), dist[1].sample((5,), seeds=8)
@@ -738,17 +738,17 @@ class Categorical(Generic[ArrayT]):
         Parameters
         ----------
         n : int
-            Number of draws from each row, ``2**40`` for example.
+            Number of draws from each row. It may be as large as ``2**40``.
         rng, seeds, start
             See `sample`.
         dtype : integer dtype, optional
-            Dtype of the result. The default is int64, or the widest that the library has.
+            Dtype of the result. The default is int64, or the library's widest integer dtype.
 
         Returns
         -------
         array of shape ``param_shape``
             For each row, the counts of the draws of ``sample(n, ...)`` with the same arguments,
-            which sum to n. Those of invalid rows are -1. These occur only with
+            which sum to n. Counts of invalid rows are -1, which occurs only with
             ``validate_args=False`` or if values are traced, as under `jax.jit`.
 
         Raises
@@ -866,7 +866,7 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         value, log_prob : arrays of shape ``sample_shape + batch_shape``
-            What `sample` returns, and what `log_prob` returns for it.
+            The draws of `sample`, and their `log_prob`.
 
         Examples
         --------
@@ -919,18 +919,17 @@ class Categorical(Generic[ArrayT]):
         """Return a distribution over fewer categories, as in sampling from language models.
 
         The arguments apply in this order, each to the result of the one before. For another order,
-        chain calls. Categories rank by probability, and equal ones by position. Apart from a mask,
-        each argument keeps some number of the first ranks, at least one, in exact integer
-        arithmetic: the same in every library and on every device. In a list, None is for rows to
-        which an argument does not apply.
+        chain calls. Categories rank by probability, and equal ones by index. Each argument except
+        the mask keeps at least one category. The same categories remain in every library and on
+        every device. In a list, None is for rows to which an argument does not apply.
 
         Parameters
         ----------
         mask : array of bool, or of int32 or uint32, optional
-            Which categories are allowed, of shape ``(..., K)``. Or packed, of shape
-            ``(..., ceil(K / 32))``: category k is bit ``k % 32`` of word ``k // 32``.
+            Which categories are allowed: bools of shape ``(..., K)``, or packed words of shape
+            ``(..., ceil(K / 32))``, where category k is bit ``k % 32`` of word ``k // 32``.
         temperature : number or array of numbers, optional
-            Divides the logits. 0 keeps the most probable category only. Only for a distribution
+            Divides the logits. 0 keeps only the most probable category. Only for a distribution
             given by ``logits``.
         top_k : int or array of ints, optional
             Keeps the ``top_k`` most probable categories.
@@ -943,9 +942,9 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         Categorical
-            Its parameters are 0, or ``-inf``, for categories that are removed, and unchanged for
-            others, unless there is a temperature: then they are ``(logits - max) / temperature``.
-            Integer logits become float64. Probabilities are not clamped.
+            Its parameters are 0, or ``-inf`` for logits, for removed categories. For the others,
+            they are unchanged, or ``(logits - max) / temperature``. Integer logits become float64,
+            or float32 if the library has no float64. Probabilities are not clamped.
 
         Raises
         ------
@@ -957,7 +956,7 @@ class Categorical(Generic[ArrayT]):
 
         Notes
         -----
-        The page "Draw specification" of the documentation specifies what is kept.
+        The documentation's page "Draw specification" specifies which categories remain.
 
         Examples
         --------
@@ -1075,7 +1074,7 @@ class Categorical(Generic[ArrayT]):
         return self._to_dtype(found)
 
     def _checks_now(self, name: str, x: Array) -> bool:
-        """Tell whether to check an argument; if its values are unknown yet, have it done later."""
+        """Return whether to check an argument now; if it has no values yet, check it later."""
         if not self._validate or self._backend.has_values(x):
             return self._validate
         self._backend.check_later(name, x, self.num_categories)
@@ -1122,7 +1121,7 @@ class Categorical(Generic[ArrayT]):
         Parameters
         ----------
         value : array of real numbers
-            Must broadcast with `batch_shape`. The result is 0 for ``value < 0`` and 1 for
+            Must broadcast with `batch_shape`. The result is 0 for ``value < 0``, and 1 for
             ``value >= K - 1``.
 
         Returns
@@ -1239,7 +1238,7 @@ class Categorical(Generic[ArrayT]):
 
     @rowwise
     def perplexity(self) -> ArrayT:
-        """Return the perplexity, ``exp(entropy)``: K if uniform, 1 if deterministic.
+        """Return the perplexity, ``exp(entropy)``: from 1 (deterministic) to K (uniform).
 
         Returns
         -------
@@ -1282,7 +1281,7 @@ class Categorical(Generic[ArrayT]):
     def mode(self) -> Any:
         """Most probable category of each distribution, the first one in case of ties.
 
-        It is -1 if the row is invalid.
+        Without checks, the mode of an invalid row is -1.
 
         Examples
         --------
@@ -1313,10 +1312,11 @@ class Categorical(Generic[ArrayT]):
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to plot. The default makes a figure.
+            Where to plot. The default is a new figure.
         **style
-            Options of `matplotlib.axes.Axes.bar`, or of `matplotlib.axes.Axes.imshow` for a batch,
-            whose rows are in C order.
+            Options of `matplotlib.axes.Axes.bar` for one row of up to 64 categories, of
+            `matplotlib.axes.Axes.stairs` for a longer row, or of `matplotlib.axes.Axes.imshow` for
+            a batch.
 
         Returns
         -------
@@ -1329,7 +1329,8 @@ class Categorical(Generic[ArrayT]):
 
         Notes
         -----
-        Probabilities on a device are copied to the CPU, and lazy ones computed.
+        Arrays on other devices are copied to the CPU, and lazy arrays are computed. The rows of a
+        batch are in C order.
 
         Examples
         --------

@@ -6,29 +6,30 @@ __all__ = ["cuda_source"]
 
 
 def cuda_source() -> str:
-    """Return CUDA C++ source of functions that draw inside your own kernels.
+    """Return the CUDA C++ source of functions that draw inside your own kernels.
 
-    Put it before your kernel, and compile both by ``cupy.RawKernel``, or by NVRTC or nvcc, as C++14
-    or later. One thread makes each draw, with these functions of the namespace ``anycat``:
+    Put the source before your kernel, and compile both as C++14 or later, with ``cupy.RawKernel``,
+    NVRTC or nvcc. A single thread makes each draw, with these functions of the namespace
+    ``anycat``:
 
     ``draw(probs, size, key, i, stride=1)``, ``draw_logits(logits, size, key, i, stride=1)``
-        Draw from a row of ``float`` or ``double``, of any size, in any memory. It is read three
-        times, or nine times if it has more than 4096 categories. Element ``k`` is at
+        Draw from a row of ``float`` or ``double``, of any size, in any memory. The row is read
+        three times, or nine times if it has more than 4096 categories. Element ``k`` is at
         ``k * stride``.
     ``draw_prepared(cdf, size, key, i)``
-        Draw from a row that is prepared: ``cdf`` is an array on the GPU, copied from
+        Draw from a prepared row: ``cdf`` is an array on the GPU, copied from
         ``anycat.numba.prepare(row).cdf``.
 
     The key is a pointer to four ``unsigned long long`` that are copied from
     ``anycat.numba.key(rng)``, and ``i`` is the draw index. The functions return a ``long long``:
-    what ``Categorical(row).sample(n, rng=rng)[i]`` is, or -1 if the row is invalid.
+    ``Categorical(row).sample(n, rng=rng)[i]``, or -1 if the row is invalid.
 
-    Neither CuPy nor a GPU is needed to call this function.
+    This function needs neither CuPy nor a GPU.
 
     Returns
     -------
     str
-        The source, without any ``#include`` of other files.
+        The source, which includes no other files.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Draws inside functions that users compile with Numba.
 
-Importing this module loads Numba. The functions, all but `key`, can be called in functions compiled
-by `numba.njit`, with any of its options, and in Python as well.
+Importing this module loads Numba. All functions except `key` work inside functions that
+`numba.njit` compiles, with any of its options; all functions work in Python.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def key(rng: RNG = None) -> Key:
     Parameters
     ----------
     rng : None, int, SeedSequence, BitGenerator or Generator, optional
-        As in `Categorical.sample`: a generator is advanced by 128 bits, and None is fresh entropy.
-        The generators and keys of other libraries are accepted too.
+        As in `Categorical.sample`: a generator advances by 128 bits, and None takes bits from the
+        operating system. The generators and keys of other libraries are accepted too.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def key(rng: RNG = None) -> Key:
     Raises
     ------
     TypeError
-        If ``rng`` has an unsupported type, or is traced and so has no value.
+        If ``rng`` has an unsupported type, or is traced.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def draw(probs: Row, key: Key, i: int) -> int:
     Parameters
     ----------
     probs : array of shape (K,), float32 or float64
-        Probabilities, or weights that need not sum to one. It may be a view of any strides.
+        Probabilities, or weights that need not sum to one; a view with any strides.
     key : array of shape (4,), uint64
         From `key`.
     i : int
@@ -109,7 +109,7 @@ def draw_logits(logits: Row, key: Key, i: int) -> int:
     Parameters
     ----------
     logits : array of shape (K,), float32 or float64
-        Log-probabilities in nats, up to an additive constant. It may be a view of any strides.
+        Log-probabilities in nats, up to an additive constant; a view with any strides.
     key : array of shape (4,), uint64
         From `key`.
     i : int
@@ -138,8 +138,8 @@ def draw_logits(logits: Row, key: Key, i: int) -> int:
 def prepare(probs: Row) -> Table:
     """Prepare one row of probabilities for many draws.
 
-    It takes as long as some tens of draws by `draw`, and the table has about 12 bytes for each
-    category. A draw from it takes the same short time whatever K is.
+    This takes as long as a few dozen calls of `draw`, and the table about 12 bytes per category. A
+    draw from the table takes the same short time for any K.
 
     Parameters
     ----------
@@ -149,7 +149,8 @@ def prepare(probs: Row) -> Table:
     Returns
     -------
     Table
-        What `draw_prepared` draws from, a named tuple of arrays. It does not change with the row.
+        The argument of `draw_prepared`, a named tuple of arrays. Later changes of the row do not
+        affect it.
 
     Examples
     --------
@@ -182,7 +183,7 @@ def prepare_logits(logits: Row) -> Table:
     Returns
     -------
     Table
-        What `draw_prepared` draws from: see `prepare`.
+        The argument of `draw_prepared`: see `prepare`.
 
     Examples
     --------
@@ -198,7 +199,7 @@ def prepare_logits(logits: Row) -> Table:
 
 
 def draw_prepared(table: Table, key: Key, i: int) -> int:
-    """Draw from a row that is prepared.
+    """Draw from a prepared row.
 
     Parameters
     ----------
@@ -212,7 +213,7 @@ def draw_prepared(table: Table, key: Key, i: int) -> int:
     Returns
     -------
     int
-        What `draw` or `draw_logits` returns for the row.
+        The same category that `draw` or `draw_logits` returns for the row.
 
     Examples
     --------

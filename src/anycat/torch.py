@@ -1,4 +1,4 @@
-"""The distribution as one of `torch.distributions`: changing an import is all."""
+"""A drop-in replacement for `torch.distributions.Categorical`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class parameter(cached_parameter[T]):
 
 
 class hidden:
-    """A property of anycat that PyTorch's class has not: an attribute of the object may hide it."""
+    """A property that PyTorch's class lacks; an attribute of the object may hide it."""
 
     def __init__(self, member: Any) -> None:
         self.function = member.fget
@@ -53,9 +53,10 @@ class hidden:
 class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # type: ignore[misc]
     """`anycat.Categorical` as a `torch.distributions.Categorical`.
 
-    It takes the place of PyTorch's own class: in `torch.distributions.MixtureSameFamily`,
-    `torch.distributions.Independent` and `torch.distributions.kl_divergence`, and as a base class.
-    Draws, values and gradients are those of `anycat.Categorical`.
+    This class is a drop-in replacement for PyTorch's own class, for example in
+    `torch.distributions.MixtureSameFamily`, `torch.distributions.Independent` and
+    `torch.distributions.kl_divergence`, and as a base class. Draws, values and gradients are those
+    of `anycat.Categorical`.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     logits : tensor of shape (..., K), optional
         Log-probabilities in nats, up to an additive constant per row.
     validate_args : bool, optional
-        Whether to check the values of parameters and arguments. The default, None, means what
-        `torch.distributions.Distribution.set_default_validate_args` has set.
+        Whether to check the values of parameters and arguments. The default, None, means the
+        setting of `torch.distributions.Distribution.set_default_validate_args`.
     clamp_probs : bool, default True
         Whether to clamp probabilities before taking their logarithm, as PyTorch does.
 
@@ -80,9 +81,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     Notes
     -----
-    As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws
-    and their probabilities follow `probs`, while `log_prob`, `entropy` and `mode` are computed by
-    PyTorch from what it takes for them.
+    As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws,
+    `prob`, `cdf` and `icdf` follow `probs`, and PyTorch's own code computes `log_prob`, `entropy`
+    and `mode`.
 
     Examples
     --------
@@ -99,7 +100,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     """
 
     _overridden = False
-    """Whether `probs` or `logits` may not be those of the parameter."""
+    """Whether `probs` or `logits` may differ from those of the parameter."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
