@@ -160,7 +160,7 @@ def plot(dist: Any, ax: Any = None, **style: Any) -> Any:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if probs.ndim == 1:
         _plot_row(ax, probs, style)
-        ax.set(ylabel="probability", ylim=(0, None), title=f"Distribution over {categories}")
+        ax.set(ylabel="probability", title=f"Distribution over {categories}")
         return ax
     style = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, **style}
     image = ax.imshow(probs.reshape(rows, size), **style)
