@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,11 @@ import results
 from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
 from anycat import Categorical
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+import particle_filter
+import spins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +75,7 @@ def style(theme: Theme) -> dict[str, Any]:
         "xtick.labelcolor": ink,
         "ytick.labelcolor": ink,
         "grid.color": theme["grid"],
+        "axes.prop_cycle": plt.cycler(color=theme["categories"]),
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
@@ -236,6 +244,67 @@ def scaling(name: str, theme: Theme) -> Any:
     return figure
 
 
+# --- plots of examples --------------------------------------------------------------------------
+
+
+@functools.cache
+def tracked() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    states, observed = particle_filter.simulate(50, rng)
+    return states, particle_filter.track(observed, 10_000, rng)
+
+
+def particles(theme: Theme) -> Any:
+    """Plot the particles of the example, and the state that they track."""
+    figure = plt.figure(figsize=(8.4, 4.4), layout="constrained")
+    particle_filter.plot(figure.subplots(), *tracked())
+    return figure
+
+
+COUPLINGS = 0.8, 1.0, 1.2
+
+
+@functools.cache
+def grids() -> Any:
+    return spins.simulate(COUPLINGS, 100, 200, 0)
+
+
+def potts(theme: Theme) -> Any:
+    """Plot the grids of the example."""
+    figure, axes = plt.subplots(1, len(COUPLINGS), figsize=(8.4, 3.2), layout="constrained")
+    spins.plot(axes, grids(), COUPLINGS)
+    for ax in axes:
+        ax.grid(visible=False)
+    return figure
+
+
+FILTERS: dict[str, dict[str, float]] = {
+    "(no arguments)": {},
+    "temperature=0.5": {"temperature": 0.5},
+    "temperature=2": {"temperature": 2},
+    "top_k=5": {"top_k": 5},
+    "top_p=0.8": {"top_p": 0.8},
+    "min_p=0.2": {"min_p": 0.2},
+}
+
+
+def filters(theme: Theme) -> Any:
+    """Plot what the arguments of truncate make of a distribution."""
+    model = Categorical(logits=np.log(0.8) * np.arange(15))
+    figure, axes = plt.subplots(
+        *(2, 3), figsize=(8.4, 4.4), layout="constrained", sharex=True, sharey=True
+    )
+    for ax, (title, arguments) in zip(axes.flat, FILTERS.items(), strict=True):
+        model.truncate(**arguments).plot(ax, label="after truncate")
+        ax.stairs(model.probs, np.arange(16) - 0.5, color="C1", linewidth=1.5, label="before")
+        ax.set_title(title)
+        ax.label_outer()
+        ax.grid(visible=False, axis="x")
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
 # --- drawings ----------------------------------------------------------------------------------
 
 
@@ -361,6 +430,9 @@ def front(theme: Theme) -> Drawing:
 PLOTS: dict[str, Callable[[Theme], Any]] = {
     "speed": speed,
     **{name: lambda theme, name=name: scaling(name, theme) for name in PANELS},
+    "particles": particles,
+    "potts": potts,
+    "filters": filters,
 }
 DRAWINGS = {"draw": draw, "front": front}
 
