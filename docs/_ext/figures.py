@@ -94,14 +94,14 @@ SHOWN = {
     "one row, K = 6, 1e6 draws": "a million draws from 6 categories",
     "one row, K = 1000, 1e6 draws": "a million draws from 1000 categories",
     "the same, set-up included": "a million draws from a million categories",
-    "1e5 rows x 10 probs": "100 000 rows of 10 probabilities",
-    "1e4 rows x 100 logits": "10 000 rows of 100 logits",
-    "64 rows x 128256 logits": "64 rows of 128 256 logits",
+    "1e5 rows x 10 probs": "100,000 rows of 10 probabilities",
+    "1e4 rows x 100 logits": "10,000 rows of 100 logits",
+    "64 rows x 128256 logits": "64 rows of 128,256 logits",
     "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
     "step of a policy, tensors, 64 x 18": "a policy's step, 64 rows of 18, PyTorch",
     "update with gradient, 4096 x 18": "a policy's gradient, 4096 rows of 18, PyTorch",
-    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128 256 logits",
-    "entropy, 1e5 rows x 10": "entropy, 100 000 rows of 10 logits",
+    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128,256 logits",
+    "entropy, 1e5 rows x 10": "entropy, 100,000 rows of 10 logits",
 }
 
 
@@ -121,7 +121,9 @@ def speed(theme: Theme) -> Any:
             axes.plot(
                 *(time / ours, place, STYLES[library][1]),
                 color=colour(theme, library),
-                markersize=7,
+                markersize=7.5,
+                fillstyle="none" if library == "PyTorch" else "full",  # so that it hides no other
+                markeredgewidth=2 if library == "PyTorch" else 0,
                 label=library,
             )
     axes.axvline(1, color=theme["anycat"], linewidth=2.5, label="anycat")
@@ -168,7 +170,7 @@ PANELS: dict[str, tuple[str, dict[str, str], dict[str, tuple[str, str]]]] = {
     "categories": (
         *("scaling", DTYPES),
         {
-            "categories: 1e5 draws from one row": ("100 000 draws from one row", K),
+            "categories: 1e5 draws from one row": ("100,000 draws from one row", K),
             "categories: 2e6 numbers in rows, a draw each": (
                 *("2 million numbers in rows of K:\none draw from each row", K),
             ),
@@ -305,6 +307,18 @@ def filters(theme: Theme) -> Any:
     return figure
 
 
+def plots(theme: Theme) -> Any:
+    """Plot a distribution, and a batch."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
+    Categorical([1, 2, 4, 3, 2, 1]).plot(axes[0])
+    axes[0].grid(visible=False, axis="x")
+    rows, categories = np.ogrid[:40, :30]
+    logits = -((categories - 15 - 10 * np.sin(rows / 7)) ** 2) / (4 + rows)
+    Categorical(logits=logits).plot(axes[1])
+    axes[1].grid(visible=False)
+    return figure
+
+
 # --- drawings ----------------------------------------------------------------------------------
 
 
@@ -433,6 +447,7 @@ PLOTS: dict[str, Callable[[Theme], Any]] = {
     "particles": particles,
     "potts": potts,
     "filters": filters,
+    "plots": plots,
 }
 DRAWINGS = {"draw": draw, "front": front}
 

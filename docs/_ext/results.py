@@ -1,4 +1,4 @@
-"""What `benchmarks/results` holds, in the forms that pages and plots show."""
+"""What pages and plots show: `benchmarks/results` in several forms, and what a notebook shows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from anycat import Categorical
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -126,4 +128,5 @@ def substitutions() -> dict[str, Any]:
         "table": table(),
         "truncation": truncation(),
         "machine": machine(),
+        "notebook": Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])._repr_html_(),
     }
