@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).with_name("_ext")))
 
 import figures
 import results
+from docutils import nodes
 
 import anycat
 
@@ -34,12 +35,12 @@ myst_heading_anchors = 3  # links may name a heading
 myst_substitutions = results.substitutions()
 
 autodoc_mock_imports = ["torch"]  # of anycat.torch; on Linux it may bring 5 GB of CUDA
-autodoc_typehints = "signature"
+autodoc_typehints = "none"  # the docstrings have them, and signatures of overloads are long
 autodoc_preserve_defaults = True
 autosummary_generate = False
 numpydoc_show_class_members = False  # api.md lists them
 maximum_signature_line_length = 80
-python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -61,7 +62,7 @@ if repository := results.repository():
 
 def hide_catch_alls(app, what, name, obj, options, signature, returns):
     """Leave out the parameters that only serve to report unknown arguments."""
-    for text in ("*more: Never, ", ", **unknown: Never", "*more, ", ", **unknown"):
+    for text in ("*more, ", ", **unknown"):
         signature = signature and signature.replace(text, "*, " if text[0] == "*" else "")
     return signature, returns
 
@@ -71,7 +72,15 @@ def link_to_pages(app, path, parent, content):
     content[0] = content[0].replace("](CONTRIBUTING.md", "](contributing.md")
 
 
+def let_figures_scroll(app, doctree):
+    """Put each plot into an element that scrolls where the screen is too narrow for its text."""
+    for image in list(doctree.findall(nodes.image)):
+        if "/figures/" in image["uri"]:
+            image.replace_self(nodes.container("", image.deepcopy(), classes=["figure"]))
+
+
 def setup(app):
     app.connect("include-read", link_to_pages)
     app.connect("builder-inited", lambda app: figures.make())
     app.connect("autodoc-process-signature", hide_catch_alls)
+    app.connect("doctree-read", let_figures_scroll)

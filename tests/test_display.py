@@ -274,6 +274,23 @@ def test_a_plot_of_many_categories_is_one_outline(pyplot: Any) -> None:
     assert (edges[0], edges[-1]) == (-0.5, 9999.5)
 
 
+def test_a_plot_of_one_row_and_category(pyplot: Any) -> None:
+    ax = Categorical([[2.0]]).plot()
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        assert [tick for tick in axis.get_majorticklocs() if low <= tick <= high] == [0]
+    assert ax.get_title() == "1 distribution over 1 category"
+
+
+@pytest.mark.parametrize("size", [4, 100])
+def test_plots_into_the_same_axes_are_not_clipped(size: int, pyplot: Any) -> None:
+    ax = Categorical(np.ones(size)).plot()
+    Categorical(np.arange(size)).plot(ax)
+    low, high = ax.get_ylim()
+    assert low == 0
+    assert 2 / size < high < 2.2 / size
+
+
 def test_a_plot_of_a_batch(pyplot: Any) -> None:
     _, ax = pyplot.subplots()
     assert Categorical(ROWS).plot(ax, cmap="magma") is ax

@@ -209,7 +209,7 @@ def faults_of_layout(text: str) -> list[str]:
     return faults
 
 
-@each_page
+@pytest.mark.parametrize("page", FILES, ids=lambda page: page.stem)
 def test_code_is_not_clipped(page: Path) -> None:
     assert faults_of_layout(page.read_text(encoding="utf-8")) == []
 

@@ -262,3 +262,58 @@ def test_prints_the_same_topics_twice(topics, capsys):
     assert printed[0][:-1] == printed[1][:-1]
     assert len(printed[0]) == 7
     assert "by cumsum and searchsorted" in printed[0][-1]
+
+
+@pytest.fixture(scope="module")
+def particle_filter() -> ModuleType:
+    return load("particle_filter")
+
+
+def test_particles_cover_the_state(particle_filter):
+    rng = np.random.default_rng(0)
+    states, observed = particle_filter.simulate(1_000, rng)
+    particles = particle_filter.track(observed, 1_000, rng)
+    shares = [particle_filter.covered(states, particles, share) for share in (0.5, 0.9)]
+    assert shares == pytest.approx([0.5, 0.9], abs=0.06)
+    assert particle_filter.covered(states, particles[::-1]) < 0.6
+
+
+@pytest.fixture(scope="module")
+def spins() -> ModuleType:
+    return load("spins")
+
+
+def test_neighbours_are_counted(spins):
+    grid = np.array([[[0, 1, 2, 0], [1, 1, 2, 0], [0, 0, 0, 0], [2, 2, 1, 0]]])
+    logits = spins.logits(np.concatenate([grid, grid]), [1.0, 2.0])
+    assert logits.shape == (2, 4, 4, 3)
+    np.testing.assert_array_equal(logits[0, 1, 1], [1, 2, 1])
+    np.testing.assert_array_equal(logits[1, 0, 0], [2, 4, 2])  # two of them at other edges
+
+
+def test_order_grows_with_the_coupling(spins):
+    grids = spins.simulate([0, 0.8, 1.2], 40, 60, 0)
+    independent, low, high = spins.order(grids)
+    assert independent == pytest.approx(1 / 3, abs=0.05)
+    assert low < 0.7 < 0.8 < high
+
+
+def test_prints_and_plots_the_grids(spins, tmp_path, capsys):
+    arguments = ["--couplings", "0.5", "1.5", "--size", "8", "--sweeps", "5"]
+    spins.main(arguments)
+    printed = capsys.readouterr().out
+    assert printed.startswith("coupling 0.5: ")
+    assert printed.count("of neighbours are equal") == 2
+    pytest.importorskip("matplotlib")
+    spins.main([*arguments, "--plot", str(tmp_path / "spins.svg")])
+    assert capsys.readouterr().out == printed
+    assert (tmp_path / "spins.svg").read_text().count("<image") == 2
+
+
+def test_prints_and_plots_the_particles(particle_filter, tmp_path, capsys):
+    arguments = ["--particles", "500", "--steps", "20"]
+    particle_filter.main(arguments)
+    assert "central 90 % of the particles" in capsys.readouterr().out
+    pytest.importorskip("matplotlib")
+    particle_filter.main([*arguments, "--plot", str(tmp_path / "filter.svg")])
+    assert (tmp_path / "filter.svg").read_text().count("<image") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,11 @@ import results
 from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
 from anycat import Categorical
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+import particle_filter
+import spins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +75,7 @@ def style(theme: Theme) -> dict[str, Any]:
         "xtick.labelcolor": ink,
         "ytick.labelcolor": ink,
         "grid.color": theme["grid"],
+        "axes.prop_cycle": plt.cycler(color=theme["categories"]),
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
@@ -86,14 +94,14 @@ SHOWN = {
     "one row, K = 6, 1e6 draws": "a million draws from 6 categories",
     "one row, K = 1000, 1e6 draws": "a million draws from 1000 categories",
     "the same, set-up included": "a million draws from a million categories",
-    "1e5 rows x 10 probs": "100 000 rows of 10 probabilities",
-    "1e4 rows x 100 logits": "10 000 rows of 100 logits",
-    "64 rows x 128256 logits": "64 rows of 128 256 logits",
+    "1e5 rows x 10 probs": "100,000 rows of 10 probabilities",
+    "1e4 rows x 100 logits": "10,000 rows of 100 logits",
+    "64 rows x 128256 logits": "64 rows of 128,256 logits",
     "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
     "step of a policy, tensors, 64 x 18": "policy step, 64 rows of 18, PyTorch",
     "update with gradient, 4096 x 18": "policy gradient, 4096 rows of 18, PyTorch",
-    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128 256 logits",
-    "entropy, 1e5 rows x 10": "entropy, 100 000 rows of 10 logits",
+    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128,256 logits",
+    "entropy, 1e5 rows x 10": "entropy, 100,000 rows of 10 logits",
 }
 
 
@@ -113,7 +121,9 @@ def speed(theme: Theme) -> Any:
             axes.plot(
                 *(time / ours, place, STYLES[library][1]),
                 color=colour(theme, library),
-                markersize=7,
+                markersize=7.5,
+                fillstyle="none" if library == "PyTorch" else "full",  # so that it hides no other
+                markeredgewidth=2 if library == "PyTorch" else 0,
                 label=library,
             )
     axes.axvline(1, color=theme["anycat"], linewidth=2.5, label="anycat")
@@ -160,7 +170,7 @@ PANELS: dict[str, tuple[str, dict[str, str], dict[str, tuple[str, str]]]] = {
     "categories": (
         *("scaling", DTYPES),
         {
-            "categories: 1e5 draws from one row": ("100 000 draws from one row", K),
+            "categories: 1e5 draws from one row": ("100,000 draws from one row", K),
             "categories: 2e6 numbers in rows, a draw each": (
                 *("2 million weights in rows of K:\none draw from each row", K),
             ),
@@ -233,6 +243,79 @@ def scaling(name: str, theme: Theme) -> Any:
     axes.flat[0].set_ylabel(TIME)
     handles = axes.flat[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+# --- plots of examples --------------------------------------------------------------------------
+
+
+@functools.cache
+def tracked() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    states, observed = particle_filter.simulate(50, rng)
+    return states, particle_filter.track(observed, 10_000, rng)
+
+
+def particles(theme: Theme) -> Any:
+    """Plot the particles of the example, and the state that they track."""
+    figure = plt.figure(figsize=(8.4, 4.4), layout="constrained")
+    particle_filter.plot(figure.subplots(), *tracked())
+    return figure
+
+
+COUPLINGS = 0.8, 1.0, 1.2
+
+
+@functools.cache
+def grids() -> Any:
+    return spins.simulate(COUPLINGS, 100, 200, 0)
+
+
+def potts(theme: Theme) -> Any:
+    """Plot the grids of the example."""
+    figure, axes = plt.subplots(1, len(COUPLINGS), figsize=(8.4, 3.2), layout="constrained")
+    spins.plot(axes, grids(), COUPLINGS)
+    for ax in axes:
+        ax.grid(visible=False)
+    return figure
+
+
+FILTERS: dict[str, dict[str, float]] = {
+    "(no arguments)": {},
+    "temperature=0.5": {"temperature": 0.5},
+    "temperature=2": {"temperature": 2},
+    "top_k=5": {"top_k": 5},
+    "top_p=0.8": {"top_p": 0.8},
+    "min_p=0.2": {"min_p": 0.2},
+}
+
+
+def filters(theme: Theme) -> Any:
+    """Plot what the arguments of truncate make of a distribution."""
+    model = Categorical(logits=np.log(0.8) * np.arange(15))
+    figure, axes = plt.subplots(
+        *(2, 3), figsize=(8.4, 4.4), layout="constrained", sharex=True, sharey=True
+    )
+    for ax, (title, arguments) in zip(axes.flat, FILTERS.items(), strict=True):
+        model.truncate(**arguments).plot(ax, label="after truncate")
+        ax.stairs(model.probs, np.arange(16) - 0.5, color="C1", linewidth=1.5, label="before")
+        ax.set_title(title)
+        ax.label_outer()
+        ax.grid(visible=False, axis="x")
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def plots(theme: Theme) -> Any:
+    """Plot a distribution, and a batch."""
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
+    Categorical([1, 2, 4, 3, 2, 1]).plot(axes[0])
+    axes[0].grid(visible=False, axis="x")
+    rows, categories = np.ogrid[:40, :30]
+    logits = -((categories - 15 - 10 * np.sin(rows / 7)) ** 2) / (4 + rows)
+    Categorical(logits=logits).plot(axes[1])
+    axes[1].grid(visible=False)
     return figure
 
 
@@ -361,6 +444,10 @@ def front(theme: Theme) -> Drawing:
 PLOTS: dict[str, Callable[[Theme], Any]] = {
     "speed": speed,
     **{name: lambda theme, name=name: scaling(name, theme) for name in PANELS},
+    "particles": particles,
+    "potts": potts,
+    "filters": filters,
+    "plots": plots,
 }
 DRAWINGS = {"draw": draw, "front": front}
 

@@ -1,4 +1,4 @@
-"""Read `benchmarks/results`, and format its figures for the pages and plots."""
+"""Read `benchmarks/results`, and format its figures, and a notebook's output, for the pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from anycat import Categorical
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -164,4 +166,5 @@ def substitutions() -> dict[str, Any]:
         "table": table(),
         **{name: beside(name) for name in BESIDE},
         "machine": machine(),
+        "notebook": Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])._repr_html_(),
     }

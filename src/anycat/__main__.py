@@ -30,11 +30,12 @@ EXAMPLE = xp.asarray([[[0.25, 0.25, 0.25, 0.25]], [[0.33, 0.33, 0.33, 0.01]]], d
 TIMINGS = 9
 
 DESCRIPTION = """\
-Show which array libraries work with anycat on this machine. There is a line for each library, with
-its version and whether its draws equal NumPy's, or what to install. Then compare the time of a draw
-with that of the usual few lines of NumPy.
+Show which array libraries work with anycat on this machine. Each library draws
+from the same two distributions. Its line shows its version, the draws, and
+whether they equal NumPy's, or else what to install. The last lines compare the
+time of a draw with that of a few lines of plain NumPy.
 
-The exit status is 1 if any draws differ.
+The exit status is 1 if any draws differ, and 0 otherwise.
 """
 
 
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON with more details, for a bug report"
+    )
     show = print_json if parser.parse_args(arguments).json else print_text
     dist = anycat.Categorical(EXAMPLE)
     expected = dist.sample(5, rng=0)
@@ -69,7 +72,9 @@ def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
     """Print the results for people."""
     print(f"anycat {found['anycat']}, stream version {found['stream_version']}")
     print(f"Python {found['python']}, {found['cpu']}, {found['threads']} threads")
-    print(f"\nprobs   {rows(dist.probs)}\nlogits  {rows(dist.logits)}\n\nsample(5, rng=0)")
+    print("\nTwo distributions over 4 categories:")
+    print(f"  probs   {rows(dist.probs)}\n  logits  {rows(dist.logits)}")
+    print("\nFive draws from each, sample(5, rng=0), compared with those of NumPy:")
     working = {line["library"] for line in found["libraries"] if "equal" in line}
     missing: set[str] = set()
     for line in found["libraries"]:
@@ -81,11 +86,18 @@ def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
             )
         elif name not in working | missing:
             missing.add(name)
-            print(f"  {name:<28} {line['unavailable']}")
-    ours, theirs = found["milliseconds"].values()
-    print("\nOne draw from each of 10,000 rows of 100 categories:")
-    print(f"  anycat {ours:.1f} ms, NumPy's cumsum {theirs:.1f} ms, medians of {TIMINGS} timings")
-    print(f"  anycat is {theirs / ours:.1f} times as fast")
+            print(f"  {name:<23} {in_lines(line['unavailable'])}")
+    (ours, mine), (theirs, other) = found["milliseconds"].items()
+    print(f"\nA draw from each of 10,000 rows of 100 categories, medians of {TIMINGS} timings:")
+    print(f"  {ours:<23} {mine:.1f} ms\n  {theirs:<23} {other:.1f} ms,", end=" ")
+    print(f"{other / mine:.1f} times as long")
+
+
+def in_lines(reason: str) -> str:
+    """Return why a library is unavailable; if it is long, with each command on its own line."""
+    if len(reason) < 70:
+        return reason
+    return re.sub("[:,]? (pip install( '[^']*')+),?", ":\n      \\1\n   ", reason).rstrip()
 
 
 def machine() -> dict[str, Any]:
@@ -141,7 +153,7 @@ def timings() -> dict[str, float]:
     many = anycat.Categorical(p)
     return {
         "anycat": median(lambda: many.sample(rng=0)),
-        "by hand (cumsum)": median(lambda: draw_by_cumsum(p)),
+        "NumPy, by cumsum": median(lambda: draw_by_cumsum(p)),
     }
 
 
@@ -171,7 +183,7 @@ def median(function: Callable[[], object]) -> float:
         start = time.perf_counter()
         function()
         durations.append(time.perf_counter() - start)
-    return statistics.median(durations) * 1e3
+    return round(statistics.median(durations) * 1e3, 4)
 
 
 if __name__ == "__main__":

@@ -157,17 +157,19 @@ def plot(dist: Any, ax: Any = None, **style: Any) -> Any:
     size, rows = probs.shape[-1], math.prod(probs.shape[:-1])
     categories = f"{size:,} categor{'y' if size == 1 else 'ies'}"
     ax.set_xlabel("category")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ticks: dict[str, Any] = {"integer": True, "steps": [1, 2, 5, 10], "min_n_ticks": 1}
+    ax.xaxis.set_major_locator(MaxNLocator(**ticks))
     if probs.ndim == 1:
         _plot_row(ax, probs, style)
-        ax.set(ylabel="probability", ylim=(0, None), title=f"Distribution over {categories}")
+        ax.set(ylabel="probability", title=f"Distribution over {categories}")
         return ax
     style = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, **style}
     image = ax.imshow(probs.reshape(rows, size), **style)
     ax.figure.colorbar(image, ax=ax, label="probability")
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(**ticks))
     axes = "" if probs.ndim == 2 else f" of the batch {tuple(probs.shape[:-1])}, in C order"
-    ax.set(ylabel=f"row{axes}", title=f"{rows:,} distributions over {categories}")
+    title = f"{rows:,} distribution{'s' * (rows != 1)} over {categories}"
+    ax.set(ylabel=f"row{axes}", title=title)
     return ax
 
 

@@ -44,8 +44,8 @@ def _problems() -> Iterator[str]:
     elif driver < built:
         other = f", or replace CuPy: pip uninstall cupy-cuda{built}x, then {_install(driver)}"
         yield (
-            f"CuPy is built for CUDA {built}, but the driver knows CUDA {driver} at most: update "
-            f"the driver{other if driver >= 12 else ''}"
+            f"CuPy is built for CUDA {built}, but the driver supports CUDA {driver} at most: "
+            f"update the driver{other if driver >= 12 else ''}"
         )
     try:
         runtime.getDeviceCount()
