@@ -224,4 +224,4 @@ def benchmarks(session: nox.Session) -> None:
         session.run("python", "benchmarks/inside_numba.py")
         session.run("python", "benchmarks/without_replacement.py")
         session.run("python", "benchmarks/counts.py")
-        session.run("python", "benchmarks/readme.py")
+        session.run("python", "docs/_ext/results.py")

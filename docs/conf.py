@@ -11,6 +11,8 @@ from docutils import nodes
 
 import anycat
 
+NOTEBOOK = anycat.Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+
 project = "anycat"
 author = "The anycat developers"
 copyright = f"2026, {author}"
@@ -32,7 +34,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!anycat\.(Categorical|kl_divergence|progre
 
 myst_enable_extensions = ["colon_fence", "substitution"]
 myst_heading_anchors = 3  # links may name a heading
-myst_substitutions = results.substitutions()
+myst_substitutions = {"notebook": NOTEBOOK._repr_html_()}
 
 autodoc_mock_imports = ["torch"]  # of anycat.torch; on Linux it may bring 5 GB of CUDA
 autodoc_typehints = "none"  # the docstrings have them, and signatures of overloads are long

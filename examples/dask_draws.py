@@ -1,7 +1,8 @@
 """Count ten billion draws, or as many of them as you have time for, on a Dask cluster.
 
-All draws form one lazy Dask array of 80 GB. No process ever holds more than a few of its chunks.
-The first n draws are the same for any total, whichever worker makes them::
+It needs ``pip install distributed``. All draws form one lazy Dask array of 80 GB. No process ever
+holds more than a few of its chunks. The first n draws are the same for any total, whichever worker
+makes them::
 
     python examples/dask_draws.py --draws 1e9 --seed 1
 """

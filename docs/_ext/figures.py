@@ -90,20 +90,6 @@ def style(theme: Theme) -> dict[str, Any]:
 
 # --- plots of benchmark results ---------------------------------------------------------------
 
-SHOWN = {
-    "one row, K = 6, 1e6 draws": "a million draws from 6 categories",
-    "one row, K = 1000, 1e6 draws": "a million draws from 1000 categories",
-    "the same, set-up included": "a million draws from a million categories",
-    "1e5 rows x 10 probs": "100,000 rows of 10 probabilities",
-    "1e4 rows x 100 logits": "10,000 rows of 100 logits",
-    "64 rows x 128256 logits": "64 rows of 128,256 logits",
-    "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
-    "step of a policy, tensors, 64 x 18": "policy step, 64 rows of 18, PyTorch",
-    "update with gradient, 4096 x 18": "policy gradient, 4096 rows of 18, PyTorch",
-    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128,256 logits",
-    "entropy, 1e5 rows x 10": "entropy, 100,000 rows of 10 logits",
-}
-
 
 def colour(theme: Theme, library: str) -> str:
     number = STYLES[library][0]
@@ -114,7 +100,7 @@ def speed(theme: Theme) -> Any:
     """Plot the time of each library in some cases, relative to that of anycat."""
     found = results.cases()
     figure, axes = plt.subplots(figsize=(8.4, 5.2), layout="constrained")
-    for place, name in enumerate(SHOWN):
+    for place, name in enumerate(results.SHOWN):
         ours, others = found[name]
         axes.plot([1, max(others.values()) / ours], [place] * 2, color=theme["grid"], zorder=1)
         for library, time in others.items():
@@ -129,8 +115,8 @@ def speed(theme: Theme) -> Any:
     axes.axvline(1, color=theme["anycat"], linewidth=2.5, label="anycat")
     axes.set(
         xscale="log",
-        yticks=range(len(SHOWN)),
-        yticklabels=SHOWN.values(),
+        yticks=range(len(results.SHOWN)),
+        yticklabels=results.SHOWN.values(),
         title="Time of each library, relative to anycat",
         xlabel="times as long as anycat (logarithmic; left of the line: faster than anycat)",
     )

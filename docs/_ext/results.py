@@ -1,14 +1,19 @@
-"""Read `benchmarks/results`, and format its figures, and a notebook's output, for the pages."""
+"""Put the figures of `benchmarks/results` into README.md and the pages.
+
+``python docs/_ext/results.py`` updates what stands between ``<!-- = expression -->`` and
+``<!-- end -->``; see `values` for the names. So pages can be read as they are, and a test tells
+whether a figure differs from its file.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
-
-from anycat import Categorical
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -57,6 +62,38 @@ def duration(seconds: float) -> str:
     units = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
     scale, unit = next(x for x in units if seconds * x[0] >= 1)
     return f"{float(f'{seconds * scale:.3g}'):g} {unit}"
+
+
+# The cases of the README and of the plot, in other words.
+SHOWN = {
+    "one row, K = 6, 1e6 draws": "a million draws from 6 categories",
+    "one row, K = 1000, 1e6 draws": "a million draws from 1000 categories",
+    "the same, set-up included": "a million draws from a million categories",
+    "1e5 rows x 10 probs": "100,000 rows of 10 probabilities",
+    "1e4 rows x 100 logits": "10,000 rows of 100 logits",
+    "64 rows x 128256 logits": "64 rows of 128,256 logits",
+    "make and draw once, K = 6": "one row of 6 probabilities, NumPy",
+    "make and draw, NumPy, 64 x 18": "64 rows of 18 probabilities, NumPy",
+    "step of a policy, tensors, 64 x 18": "policy step, 64 rows of 18, PyTorch",
+    "update with gradient, 4096 x 18": "policy gradient, 4096 rows of 18, PyTorch",
+    "log_prob, 64 rows x 128256": "log_prob, 64 rows of 128,256 logits",
+    "entropy, 1e5 rows x 10": "entropy, 100,000 rows of 10 logits",
+}
+
+
+def summary() -> str:
+    """Return how many times as long the fastest alternative takes in each case, and PyTorch."""
+    rows = [
+        ["one draw from each row, if not stated", "fastest alternative", "PyTorch"],
+        ["---", "---:", "---:"],
+    ]
+    found = cases()
+    for name, title in SHOWN.items():
+        ours, others = found[name]
+        library = min(others, key=others.__getitem__)
+        torch = f"{ratio(others['PyTorch'] / ours)} \u00d7"
+        rows.append([title, f"{library}: {ratio(others[library] / ours)} \u00d7", torch])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table() -> str:
@@ -146,15 +183,19 @@ def repository() -> str | None:
     return next((urls[x] for x in ("repository", "source", "homepage") if x in urls), None)
 
 
-def substitutions() -> dict[str, Any]:
-    """Return what pages may show as ``{{ name }}``, or ``{{ speedup["case"]["library"] }}``."""
+@functools.cache
+def values() -> dict[str, Any]:
+    """Return what expressions in pages may name, as in ``speedup["case"]["library"]``."""
     first = record("first-draw")["median seconds"]
     return {
         "speedup": {
             name: {library: ratio(t / ours) for library, t in others.items()}
             for name, (ours, others) in cases().items()
         },
-        "time": {name: duration(ours) for name, (ours, _) in cases().items()},
+        "time": {
+            case: {name: duration(t) for name, t in times.items()}
+            for case, times in record("cpu")["median seconds"].items()
+        },
         "first": {name: duration(t) for name, t in first.items()},
         "beside": {
             name: {
@@ -163,8 +204,30 @@ def substitutions() -> dict[str, Any]:
             }
             for name in BESIDE
         },
+        "summary": summary(),
         "table": table(),
         **{name: beside(name) for name in BESIDE},
         "machine": machine(),
-        "notebook": Categorical([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])._repr_html_(),
     }
+
+
+FIGURE = re.compile("(<!-- = (.*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def updated(text: str) -> str:
+    """Return a page with its figures as they are in the files."""
+
+    def fill(found: re.Match[str]) -> str:
+        shown = eval(found[2], {}, values())
+        return found[1] + (f"\n\n{shown}\n\n" if "\n" in shown else shown) + found[4]
+
+    return FIGURE.sub(fill, text)
+
+
+def main() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
