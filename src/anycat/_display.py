@@ -111,7 +111,8 @@ def html(dist: Any, numbers: bool = True) -> str:
     notes = [f"The {BARS} most probable categories."] if size > BARS else []
     if left := math.prod(batch) - len(places):
         notes.append(f"{left:,} more row{'s' * (left > 1)}.")
-    return f"{head}{charts}<div {_SMALL}>{' '.join(notes)}</div>"
+    foot = f"<div {_SMALL}>{' '.join(notes)}</div>" if notes else ""
+    return f"{head}{charts}{foot}"
 
 
 def _probs(form: Any, row: Array) -> Array:
