@@ -519,3 +519,10 @@ def test_a_killed_worker_changes_nothing(client: Any) -> None:
     found = client.compute(blocks).result(timeout=60)
     assert pid not in client.run(os.getpid).values()
     assert_array_equal(found, Categorical(params).sample(10**6, rng=np.random.default_rng(8)))
+
+
+def test_more_draws_than_an_array_can_hold() -> None:
+    dist = Categorical(da.ones(3))
+    for n in (2**60, 2**64):
+        with pytest.raises(ValueError, match=r"^sample_shape asks for more than an"):
+            dist.sample(n, rng=0)

@@ -34,7 +34,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical([1, 2**64]),
         TypeError,
-        "probs must hold real numbers; got dtype object, as for integers of more than 64 bits",
+        "probs must hold real numbers; got dtype object: convert it to float64 first",
     ),
     (
         lambda: Categorical([0.5, None]),
@@ -76,7 +76,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical([[1, 1], [0, 0]]),
         ValueError,
-        f"probs must not all be zero in a row; all of probs[1] are. {UNCHECKED}",
+        f"probs must not all be zero in a row; all of probs[1] are: if exp rounds "
+        f"them to zero, pass its argument as logits=. {UNCHECKED}",
     ),
     (
         lambda: Categorical(logits=[-INF, -INF]),

@@ -389,6 +389,37 @@ def test_arguments_out_of_range() -> None:
     assert np.isnan(dist.entropy()).tolist() == [True, True, True, False]
 
 
+LEAVES_NONE = (
+    "mask must allow a category of positive probability in each row; it allows none in row"
+)
+
+
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_dask_checks_masks_when_it_computes(form: str) -> None:
+    da = pytest.importorskip("dask.array")
+    x, mask = np.ones((6, 4)), np.ones((6, 4), bool)
+    mask[4] = False
+    dist = Categorical(**{form: da.from_array(x, chunks=(2, 2))})
+    for lazy in (mask.tolist(), da.from_array(mask, chunks=(3, 4))):
+        with pytest.raises(ValueError, match=rf"{LEAVES_NONE} \[0\](?s:.)*begins at \(4,\)"):
+            dist.truncate(mask=lazy, top_k=2).sample(rng=0).compute()
+
+
+@pytest.mark.parametrize("form", ["probs", "logits"])
+def test_pytorch_checks_masks_where_it_compiles_and_maps(form: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def draw(x: Any, mask: Any) -> Any:
+        return Categorical(**{form: x}).truncate(mask=mask).sample(rng=0)
+
+    x, mask = torch.ones(2, 3), torch.tensor([[True, True, False], [False, False, False]])
+    compiled = torch.compile(draw, fullgraph=True, backend="eager")
+    for function in (compiled, torch.func.vmap(draw, randomness="different")):
+        assert function(x, mask[:1].expand(2, 3)).max() < 2
+        with pytest.raises(ValueError, match=LEAVES_NONE):
+            function(x, mask)
+
+
 @each_library
 def test_none_in_a_list_is_for_rows_without_an_argument(library: str) -> None:
     x = np.random.default_rng(0).standard_normal((4, 50), np.float32)

@@ -101,6 +101,8 @@ def table() -> str:
     head = ["benchmark case", "anycat", *LIBRARIES]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, (ours, others) in cases().items():
+        if name.startswith("the same, ") and "over NumPy" in name:  # another ratio of one case
+            continue
         shown = (f"{ratio(others[x] / ours)} \u00d7" if x in others else "" for x in LIBRARIES)
         rows.append([name, duration(ours), *shown])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _validation
 from ._backends import base, registry
 from ._backends.base import is_number
-from ._parameters import LOGITS
+from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,10 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     if x is None:
         return None
     if name == "temperature" and dist._form is not LOGITS:
-        raise ValueError("temperature applies to logits; this distribution is given by probs")
+        raise ValueError(
+            "temperature applies to logits; this distribution is given by probs: "
+            "use logits=log(probs)"
+        )
     # A number, which keeps all of its digits. (To compare types is the faster test.)
     if type(x) in (int, float) or (isinstance(x, Real) and not isinstance(x, bool)):
         integral = type(x) is int or isinstance(x, Integral)
@@ -105,17 +108,32 @@ def masked(dist: Any, mask: Any) -> Array:
         )
     _validation.check_broadcast("mask", tuple(mask.shape[:-1]), dist.batch_shape)
     param = xp.where(mask, param, xp.asarray(lowest(dist._form), dtype=param.dtype))
-    if dist._validate and backend.has_values(param):
-        with backend.eagerly(), backend.errstate():
-            good = dist._form.valid(xp, backend.detach(param))
-            if not xp.all(good):
-                place = _validation.first_place(xp, good)
-                row = f" in row {_validation.index_of(place)}" if place else ""
-                raise ValueError(
-                    "mask must allow a category of positive probability in each row; it allows "
-                    f"none{row}"
-                )
-    return param
+    return backend.validate_rows(_masked(dist._form), param, {}) if dist._validate else param
+
+
+def _masked(form: Form) -> str:
+    return f"masked {form.name}"
+
+
+def _check_masked(form: Form, x: Array) -> None:
+    """Check that a mask has left something of each row."""
+    backend = registry.backend_of(x)
+    with backend.eagerly(), backend.errstate():
+        good = form.valid(backend.xp, backend.detach(x))
+        if not backend.xp.all(good):
+            place = _validation.first_place(backend.xp, good)
+            row = f" in row {_validation.index_of(place)}" if place else ""
+            raise ValueError(
+                "mask must allow a category of positive probability in each row; it allows none"
+                f"{row}"
+            )
+
+
+def _check_of_masked(form: Form) -> Callable[[Array, int, dict[str, Any]], None]:
+    return lambda x, _, __: _check_masked(form, x)
+
+
+base.CHECKS.update({_masked(form): _check_of_masked(form) for form in FORMS.values()})
 
 
 def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
@@ -123,13 +141,14 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
     xp = backend.xp
     count = -(-n // _WORD)
     if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
+        hint = ": compare it with 0 to make it bool" if words.ndim and words.shape[-1] == n else ""
         raise ValueError(
             f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; "
-            f"got {words.dtype} of shape {tuple(words.shape)}: compare it with 0 to make it bool"
+            f"got {words.dtype} of shape {tuple(words.shape)}{hint}"
         )
-    k = backend.arange(n, like)
-    shifts = xp.astype(k % _WORD, words.dtype)
-    return (xp.take(words, k // _WORD, axis=-1) >> shifts) % 2 != 0
+    bits = xp.asarray(1, dtype=words.dtype) << xp.astype(backend.arange(_WORD, like), words.dtype)
+    found = xp.expand_dims(words, axis=-1) & bits != 0
+    return xp.reshape(found, (*words.shape[:-1], count * _WORD))[..., :n]
 
 
 def lowest(form: Form) -> float:

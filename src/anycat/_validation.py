@@ -53,7 +53,7 @@ def _object_hint(name: str, x: Array) -> str:
     for index in itertools.product(*map(range, x.shape)):
         if not isinstance(x[index], numbers.Real):
             return f": {name}{index_of(index)} is {x[index]!r}"
-    return ", as for integers of more than 64 bits"
+    return ": convert it to float64 first"
 
 
 def _from_object(name: str, x: Any, like: Array | None) -> Array:
@@ -147,7 +147,10 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
     if name == "logits":
         problem = f"logits must not all be -inf in a row; all of logits{index_of(place)} are"
     elif not xp.any(row > 0):
-        problem = f"probs must not all be zero in a row; all of probs{index_of(place)} are"
+        problem = (
+            f"probs must not all be zero in a row; all of probs{index_of(place)} are: if exp "
+            "rounds them to zero, pass its argument as logits="
+        )
     else:
         raise ValueError(
             f"probs must have a finite sum in each row; that of probs{index_of(place)} is infinite "

@@ -738,7 +738,7 @@ class Categorical(Generic[ArrayT]):
         Parameters
         ----------
         n : int
-            Number of draws from each row. It may be as large as ``2**40``.
+            Number of draws from each row. It does not change the memory that is needed.
         rng, seeds, start
             See `sample`.
         dtype : integer dtype, optional
@@ -794,6 +794,9 @@ class Categorical(Generic[ArrayT]):
             _validation.check_size("sample_shape", block.output_shape(size), dtype.itemsize)
             if kind == COUNTS:  # which are not limited by memory
                 _validation.check_first(0, math.prod(self._batch_shape), math.prod(shape))
+        elif not backend.is_traced(self._param):  # an axis of the batch may have no size yet
+            known = tuple(n for n in shape if type(n) is int)
+            _validation.check_size("sample_shape", known, dtype.itemsize)
         reader = backend if rng is None else registry.reader_of(rng)
         bits = self._random_bits(rng, reader, seeds, start, shape)
         block = block._replace(first=bits.first)

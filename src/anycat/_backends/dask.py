@@ -185,7 +185,9 @@ def _chunks(given: Chunks, shape: Shape, dtype: np.dtype[Any]) -> Chunks:
 
 def _check(name: str, limit: int, block: Block, x: Array) -> Array:
     start = block.start
-    with _located(start[:-1] if name in FORMS else start[1:] if name == "replace" else start):
+    with _located(
+        start[:-1] if name.endswith(tuple(FORMS)) else start[1:] if name == "replace" else start
+    ):
         CHECKS[name](x, limit, {})
     return x
 

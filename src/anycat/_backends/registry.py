@@ -166,7 +166,8 @@ def _find_reader(rng: RNG) -> Backend:
                 _READERS[type(rng)] = load(library)
             return load(library)
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
-    hint = ": seeds= takes a seed for each row" if isinstance(rng, Sequence) else ""
+    many = isinstance(rng, Sequence) or hasattr(rng, "shape")
+    hint = ": seeds= takes arrays, with a seed for each row" if many else ""
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
         f"numpy.random.default_rng, for example), {', '.join(kinds)}, or {last}; "
