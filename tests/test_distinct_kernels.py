@@ -195,6 +195,24 @@ def test_tiles_that_are_far_apart(form: str) -> None:
     np.testing.assert_array_equal(found[n // 2 :], -1)
 
 
+def test_a_guess_of_another_tile_is_refused() -> None:
+    """Even if the target, shifted to the scale of that tile, would wrap to a place in the block."""
+    within = njit(distinct_long.within_block.py_func)
+    shift, block_sum, total = 16, 1 << 55, 1 << 62
+    left = distinct.Left.of_all(2 * TILE)
+    records = left.records.reshape(-1, int(distinct_long.FIELDS))
+    records[:, int(distinct_long.EXPONENT)] = -shift, 0
+    left.block_cdf[:] = block_sum
+    left.tree[:] = total
+    left.tree[0] = part = block_sum >> shift
+    left.numbers[int(distinct_long.TOTAL)] = total
+    zero = np.uint64(0)
+    for target, inside in ((0, True), (part - 1, True), (part, False), (1 << 48, False)):
+        word = np.uint64(target * 2**64 // total)
+        sums = left.records, left.block_cdf, left.tree, left.numbers
+        assert within(word, zero, zero, zero, *sums)[1] == inside, target
+
+
 @pytest.mark.parametrize("value", [1.0, 1 - 2.0**-53, 1 - 2.0**-24])
 def test_headroom_that_falls(value: float) -> None:
     """The bits of the upper bound fall from 62 with each halving of what is left."""

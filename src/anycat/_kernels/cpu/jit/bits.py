@@ -58,6 +58,24 @@ def multiply_high(context, word, total):
 
 
 @intrinsic
+def prefetch(context, x, i):
+    """Have the processor load ``x[i]``, of a contiguous array, into its cache."""
+
+    def codegen(context, builder, signature, args):
+        if not isinstance(x, types.Array):  # it has no address
+            return context.get_dummy_value()
+        data = context.make_array(x)(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
+        options = [ir.Constant(ir.IntType(32), option) for option in (0, 3, 1)]  # read, keep, data
+        function = ir.FunctionType(ir.VoidType(), [y.type for y in (address, *options)])
+        function = cgutils.get_or_insert_function(builder.module, function, "llvm.prefetch.p0i8")
+        builder.call(function, [address, *options])
+        return context.get_dummy_value()
+
+    return types.void(x, i), codegen
+
+
+@intrinsic
 def borrowed(context, x):
     """Return a vector without its reference count, which costs more than a short row.
 

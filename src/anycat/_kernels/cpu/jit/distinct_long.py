@@ -17,6 +17,9 @@ What is left of a row is described by these arrays, which are kept up to date:
 ``numbers``
     Of the row as a whole: see the names of the entries.
 
+A draw changes few sums, so the next one's block is searched before it is made, and prefetched. The
+sums then tell whether it was the right one.
+
 A tile is measured again where its last leader is removed. All shifts change where the exponent or
 the headroom of the row does: that is one pass over the records. All tiles are measured again where
 the offset of logits changes: beyond 2**20, with each removal of the largest of all. Those that are
@@ -26,7 +29,7 @@ the largest.
 
 import numpy as np
 
-from .bits import bit_length, ceil_log2, multiply_high
+from .bits import bit_length, ceil_log2, multiply_high, prefetch
 from .constants import BLOCK, CHILDREN, ONE, THREE, TILE, WORD_BUFFER, ZERO
 from .distinct import (
     BLOCKS,
@@ -51,6 +54,7 @@ from .weights import (
 
 SERIAL_TILES = np.uint64(64)  # of rows that a kernel measures by itself
 TILE_COST = 20  # to measure a tile takes as long as so many draws
+CACHE_LINE = np.uint64(8)  # float64 in it
 NEGLIGIBLE_LOGIT = -45.0  # below the largest of the row, a tile's integers are shifted to 0
 BEYOND_BOUNDS = (1 << 63) - 1
 
@@ -236,32 +240,68 @@ def find_max(x, begin, end, logits, values, tile_max, records, removed):
     return top
 
 
+@uncounted
+def sum_before(tree, entry):
+    """Return the running sum of the entries of a node that come before one of them."""
+    return tree[entry - ONE] if entry % CHILDREN else ZERO
+
+
 @uncounted(forceinline=True)
-def take(
-    x, begin, end, logits, word, first, values, weights,
-    tile_max, records, block_cdf, removed, tree, numbers,
-):  # fmt: skip
-    """Draw a category of a row, and remove it."""
-    total, tiles = np.uint64(numbers[TOTAL]), tile_count(end - begin)
-    if total == ZERO:
-        return np.int64(-1)
-    target, node = multiply_high(word, total), ZERO
+def tile_shift(records, j, numbers):
+    """Return the shift of tile ``j``."""
+    return shift_of(records[j * FIELDS + EXPONENT], numbers[HEADROOM], numbers)
+
+
+@uncounted(forceinline=True)
+def locate(word, size, first, records, block_cdf, tree, numbers):
+    """Return the tile and the block of a row in which a random word draws."""
+    target, node = multiply_high(word, np.uint64(numbers[TOTAL])), ZERO
     while True:
         base = node * CHILDREN
         i = min(count_up_to(tree, base, CHILDREN, target), CHILDREN - ONE)
-        target -= tree[base + i - ONE] if i else ZERO
+        target -= sum_before(tree, base + i)
         if node >= first:
             break
         node = base + i + ONE
-    j = min(base + i - first * CHILDREN, tiles - ONE)
-    record, low = j * FIELDS, begin + j * TILE
+    j = min(base + i - first * CHILDREN, tile_count(size) - ONE)
+    blocks = (min(TILE, size - j * TILE) + BLOCK - ONE) // BLOCK
+    target = ((target + ONE) << tile_shift(records, j, numbers)) - ONE
+    return j, min(count_up_to(block_cdf, j * BLOCKS, BLOCKS, target), blocks - ONE)
+
+
+@uncounted(forceinline=True)
+def within_block(word, j, b, first, records, block_cdf, tree, numbers):
+    """Return what remains of a random word's target in a block, and whether it lies there."""
+    target, entry = multiply_high(word, np.uint64(numbers[TOTAL])), first * CHILDREN + j
+    part = tree[entry] - sum_before(tree, entry)
+    while True:
+        target -= sum_before(tree, entry)
+        if entry < CHILDREN:
+            break
+        entry = entry // CHILDREN - ONE
+    found = target < part
+    target = ((target + ONE) << tile_shift(records, j, numbers)) - ONE
+    before = block_cdf[j * BLOCKS + b - ONE] if b else ZERO
+    target -= before
+    return target, found & (target < block_cdf[j * BLOCKS + b] - before)
+
+
+@uncounted(forceinline=True)
+def take(
+    x, begin, end, logits, word, guess, first, values, weights,
+    tile_max, records, block_cdf, removed, tree, numbers,
+):  # fmt: skip
+    """Draw a category of a row, and remove it; ``guess`` is a tile and a block to try first."""
+    tiles, (j, b) = tile_count(end - begin), guess
+    if numbers[TOTAL] == 0:
+        return np.int64(-1)
+    target, found = within_block(word, j, b, first, records, block_cdf, tree, numbers)
+    if not found:
+        j, b = locate(word, end - begin, first, records, block_cdf, tree, numbers)
+        target, _ = within_block(word, j, b, first, records, block_cdf, tree, numbers)
+    record, base, low = j * FIELDS, j * BLOCKS, begin + j * TILE + b * BLOCK
     exponent, was = records[record + EXPONENT], records[record + SUM]
-    shift = shift_of(exponent, numbers[HEADROOM], numbers)
-    target, base = ((target + ONE) << shift) - ONE, j * BLOCKS
-    blocks = (min(TILE, end - low) + BLOCK - ONE) // BLOCK
-    b = min(count_up_to(block_cdf, base, BLOCKS, target), blocks - ONE)
-    target -= block_cdf[base + b - ONE] if b else ZERO
-    low += b * BLOCK
+    shift = tile_shift(records, j, numbers)
     n, row_max, top = min(BLOCK, end - low), tile_max[tiles], tile_max[j]
     offset, line = logit_offset(row_max, logits), offset_line(row_max, logits)
     copy_left(x, low, n, logits, removed[base + b], values, ZERO)
@@ -345,9 +385,15 @@ def draw_distinct_long_rows(
         index = grid_point(counter_strides, r, ZERO, first)
         position = grid_point(out_strides, r, ZERO, first)
         skip = fill_random_words(random_words, n, key, index, counter_strides[THREE])
+        following = ZERO, ZERO
         while i < n and numbers[STAGE] == READY:
+            guess, word = following, random_words[skip + i + ONE]
+            following = locate(word, size, leaf, records, block_cdf, tree, numbers)
+            low = begin + following[0] * TILE + following[1] * BLOCK
+            for k in range(low, low + BLOCK, CACHE_LINE):
+                prefetch(x, k)
             out[position + i * out_strides[THREE]] = take(
-                x, begin, end, logits, random_words[skip + i], leaf, values, weights,
+                x, begin, end, logits, random_words[skip + i], guess, leaf, values, weights,
                 tile_max, records, block_cdf, removed, tree, numbers,
             )  # fmt: skip
             i += ONE
