@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +165,7 @@ def _find_reader(rng: RNG) -> Backend:
                 _READERS[type(rng)] = load(library)
             return load(library)
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
-    many = isinstance(rng, Sequence) or hasattr(rng, "shape")
+    many = isinstance(rng, (list, tuple)) or hasattr(rng, "shape")
     hint = ": seeds= takes arrays, with a seed for each row" if many else ""
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
