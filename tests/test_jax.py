@@ -554,7 +554,8 @@ def test_many_raw_keys(shape: tuple[int, ...], x: Any) -> None:
 @narrow
 @pytest.mark.parametrize("rng", [jnp.ones(3), jnp.ones((2, 2), np.int32), jnp.asarray(1.5)])
 def test_arrays_that_are_no_key(rng: Any) -> None:
-    with pytest.raises(TypeError, match=r"rng must be None, .*, or a key of jax\.random; got .*: seeds= takes arrays"):
+    message = r"rng must be None, .*, or a key of jax\.random; got .*: seeds= takes arrays"
+    with pytest.raises(TypeError, match=message):
         make("probs", X).sample(rng=rng)
 
 
