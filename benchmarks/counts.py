@@ -9,13 +9,12 @@ counts are those of no draws that could be repeated elsewhere. Writes ``counts.j
 
 from __future__ import annotations
 
-import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import record
 from regimes import optional
-from run import RESULTS, Times, compete, machine
+from run import Times, compete
 
 from anycat import Categorical
 
@@ -83,33 +82,17 @@ def by_torch(torch: Any, probs: Any, n: int) -> Any:
 
 def table(results: dict[str, Times]) -> str:
     """Return the ratios of the other times to the time of anycat."""
-    names = list(dict.fromkeys(name for times in results.values() for name in times))
-    others = [name for name in names if name != OURS]
-    lines = [
-        "rows x categories, draws of each",
-        "anycat, ms",
-        *(f"{name}, over it" for name in others),
-    ]
-    rows = [lines, ["---"] * len(lines)]
-    for case, times in results.items():
-        ours = times[OURS]
-        ratios = (f"{times[name] / ours:.3g}" if name in times else "" for name in others)
-        rows.append([case, f"{ours * 1e3:.3g}", *ratios])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    head = "rows x categories, draws of each", "anycat, ms"
+    return record.ratios(results, head, digits=(".3g", ".3g"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="time for each case")
-    seconds = parser.parse_args().seconds
-    results = {}
-    for rows, size, n in CASES:
-        results[f"{rows} x {size}, {n:.0e}"] = compete(cases(rows, size, n), seconds)
-        print(table(results))
-    RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), "median seconds": results}
-    (RESULTS / "counts.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "counts.md").write_text(table(results))
+    seconds = record.seconds_for_each_case(__doc__)
+    results = {
+        f"{rows} x {size}, {n:.0e}": compete(cases(rows, size, n), seconds)
+        for rows, size, n in CASES
+    }
+    record.write("counts", results, table(results))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ scan that subtracts weights until the rest is negative. Writes ``inside-numba.js
 
 from __future__ import annotations
 
-import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import record
 from numba import njit
-from run import RESULTS, Times, compete, machine
+from run import Times, compete
 
 import anycat.numba
 
@@ -107,20 +106,12 @@ def cases(form: str, dtype: str, size: int, loops: dict[str, Any]) -> dict[str, 
 
 def table(results: dict[str, Times]) -> str:
     """Return the ratios of the other times to the time of anycat."""
-    names = list(dict.fromkeys(name for times in results.values() for name in times))
-    names.remove(OURS)
-    lines = ["row", "anycat, ns for a draw", *(f"{name}, over it" for name in names)]
-    shown = [lines, ["---"] * len(lines)]
-    for case, times in results.items():
-        ratios = (f"{times[name] / times[OURS]:.2f}" if name in times else "" for name in names)
-        shown.append([case, f"{times[OURS] / DRAWS * 1e9:.0f}", *ratios])
-    return "".join(f"| {' | '.join(row)} |\n" for row in shown)
+    head = "row", "anycat, ns for a draw"
+    return record.ratios(results, head, scale=1e9 / DRAWS, digits=(".0f", ".2f"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=2.0, help="time for each case")
-    seconds = parser.parse_args().seconds
+    seconds = record.seconds_for_each_case(__doc__, 2.0)
     results = {}
     for form, functions in FUNCTIONS.items():
         loops = {name: loop(choose) for name, choose in functions.items()}
@@ -128,11 +119,7 @@ def main() -> None:
             for size in SIZES:
                 case = cases(form, dtype, size, loops)
                 results[f"{size} {form}, {dtype}"] = compete(case, seconds)
-    RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), "draws": DRAWS, "median seconds": results}
-    (RESULTS / "inside-numba.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "inside-numba.md").write_text(table(results))
-    print(table(results))
+    record.write("inside-numba", results, table(results), draws=DRAWS)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ times are medians; quote ratios.
 
 from __future__ import annotations
 
-import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import record
 from regimes import optional
-from run import RESULTS, Times, compete, machine
+from run import Times, compete
 
 from anycat import Categorical
 
@@ -100,31 +99,18 @@ def by_jax(jax: Any) -> Any:
 
 
 def table(results: dict[str, Times]) -> str:
-    """Return the ratios of the other times to the time of anycat, or anycat's tensors."""
-    names = list(dict.fromkeys(name for times in results.values() for name in times))
-    lines = ["rows x tokens", "anycat, ms", *(f"{name}, over it" for name in names)]
-    rows = [lines, ["---"] * len(lines)]
-    for case, times in results.items():
-        ours = times[OURS if OURS in times else TENSOR]
-        ratios = (f"{times[name] / ours:.2f}" if name in times else "" for name in names)
-        rows.append([case, f"{ours * 1e3:.3g}", *ratios])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    """Return the ratios of all times to the time of anycat, or anycat's tensors."""
+    return record.ratios(results, ("rows x tokens", "anycat, ms"), (OURS, TENSOR))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="time for each case")
-    seconds = parser.parse_args().seconds
+    seconds = record.seconds_for_each_case(__doc__)
     results = {
         f"{shape[0]} x {shape[1]} {dtype}": compete(cases(shape, dtype), seconds)
         for dtype in DTYPES
         for shape in SHAPES
     }
-    RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), "top_k": K, "top_p": P, "median seconds": results}
-    (RESULTS / "language-models.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "language-models.md").write_text(table(results))
-    print(table(results))
+    record.write("language-models", results, table(results), top_k=K, top_p=P)
 
 
 if __name__ == "__main__":

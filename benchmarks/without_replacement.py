@@ -15,14 +15,13 @@ Where all is in L1 and L2, that is about 60 ns on a core at 4 GHz.
 
 from __future__ import annotations
 
-import argparse
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import record
 from regimes import optional
-from run import RESULTS, Times, compete, machine
+from run import Times, compete
 
 from anycat import Categorical
 
@@ -100,27 +99,13 @@ def by_jax(jax: Any, n: int) -> Any:
 
 def table(results: dict[str, Times]) -> str:
     """Return the ratios of the other times to the time of anycat."""
-    names = list(dict.fromkeys(name for times in results.values() for name in times))
-    names.remove(OURS)
-    lines = ["draws", "anycat, ms", *(f"{name}, over it" for name in names)]
-    rows = [lines, ["---"] * len(lines)]
-    for case, times in results.items():
-        ours = times[OURS]
-        ratios = (f"{times[name] / ours:.2f}" if name in times else "" for name in names)
-        rows.append([case, f"{ours * 1e3:.3g}", *ratios])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return record.ratios(results, ("draws", "anycat, ms"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="time for each case")
-    seconds = parser.parse_args().seconds
+    seconds = record.seconds_for_each_case(__doc__)
     results = {str(case): compete(functions(case), seconds) for case in CASES}
-    RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), "median seconds": results}
-    (RESULTS / "without-replacement.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "without-replacement.md").write_text(table(results))
-    print(table(results))
+    record.write("without-replacement", results, table(results))
 
 
 if __name__ == "__main__":

@@ -194,10 +194,6 @@ def values() -> dict[str, Any]:
             name: {library: ratio(t / ours) for library, t in others.items()}
             for name, (ours, others) in cases().items()
         },
-        "time": {
-            case: {name: duration(t) for name, t in times.items()}
-            for case, times in record("cpu")["median seconds"].items()
-        },
         "first": {name: duration(t) for name, t in first.items()},
         "beside": {
             name: {
