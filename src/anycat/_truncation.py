@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from . import _validation
 from ._backends import base, registry
 from ._backends.base import is_number
+from ._kernels.truncation import ARGUMENTS
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 NAMES = "temperature", "top_k", "top_p", "min_p"
 _WORD = 32  # bits of a packed mask
-
-_ABSENT = {"temperature": 1, "top_p": 1, "min_p": 0}  # what changes nothing
 
 # What each argument must be, in words, and as a test of numbers or arrays.
 _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -52,7 +52,8 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
         check_range(name, number)
         return number
     if isinstance(x, (list, tuple)):
-        x = _without_none(x, _ABSENT[name] if name != "top_k" else dist.num_categories)
+        _, absent = ARGUMENTS[NAMES.index(name)]
+        x = _without_none(x, min(absent, dist.num_categories))
     backend = dist._backend
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
@@ -115,7 +116,7 @@ def _masked(form: Form) -> str:
     return f"masked {form.name}"
 
 
-def _check_masked(form: Form, x: Array) -> None:
+def _check_masked(form: Form, x: Array, *_: Any) -> None:
     """Check that a mask has left something of each row."""
     backend = registry.backend_of(x)
     with backend.eagerly(), backend.errstate():
@@ -129,11 +130,7 @@ def _check_masked(form: Form, x: Array) -> None:
             )
 
 
-def _check_of_masked(form: Form) -> Callable[[Array, int, dict[str, Any]], None]:
-    return lambda x, _, __: _check_masked(form, x)
-
-
-base.CHECKS.update({_masked(form): _check_of_masked(form) for form in FORMS.values()})
+base.CHECKS.update({_masked(form): partial(_check_masked, form) for form in FORMS.values()})
 
 
 def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
