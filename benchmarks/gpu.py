@@ -39,7 +39,7 @@ from anycat import Categorical, __version__
 from anycat._kernels import cuda
 from anycat._kernels.cuda.rows import TILE
 from anycat._kernels.grid import DrawRange
-from anycat._kernels.keys import KEY_WORDS
+from anycat._kernels.keys import key_of_words
 
 RESULTS = Path(__file__).with_name("results")
 MINUTES = 8.0  # after which no group is started
@@ -130,7 +130,7 @@ def one_after_another(rows: int, n: int) -> DrawRange:
 def distinct(lib: SimpleNamespace, rows: int, size: int, n: int) -> Group:
     """Draws without replacement."""
     host = np.random.default_rng(0).random((rows, size), np.float32) + np.float32(0.01)
-    x, key = lib.cupy.asarray(host), np.arange(KEY_WORDS, dtype=np.uint64)
+    x, key = lib.cupy.asarray(host), key_of_words(np.arange(4, dtype=np.uint64))
     out, draws = lib.cupy.empty((n, rows, 1), np.int64), one_after_another(rows, n)
     case: Case = {"anycat": lambda: cuda.sample_distinct(x, False, key, draws, out, {})}
     invite(case, lib.torch, torch_distinct, x, n)
@@ -141,7 +141,7 @@ def distinct(lib: SimpleNamespace, rows: int, size: int, n: int) -> Group:
 def counts(lib: SimpleNamespace, size: int) -> Group:
     """Counts of many draws from one row."""
     p = lib.cupy.asarray(np.random.default_rng(0).random((1, size), np.float32) + np.float32(0.01))
-    key, cache = np.arange(KEY_WORDS, dtype=np.uint64), {}
+    key, cache = key_of_words(np.arange(4, dtype=np.uint64)), {}
     out, draws = lib.cupy.empty((1, size), np.int64), one_after_another(1, DRAWS)
     case: Case = {"anycat": lambda: cuda.sample_counts(p, False, key, draws, out, cache)}
     invite(case, lib.torch, torch_counts, p[0], DRAWS)

@@ -20,9 +20,10 @@ from anycat import Categorical
 from anycat._kernels.cpu.jit.philox import fill_random_words
 from anycat._kernels.cpu.sizes import SPARE_WORDS
 from anycat._kernels.cpu.threads import parallel_for
+from anycat._kernels.keys import key_of_words
 
 Case = dict[str, Callable[[], Any]]
-KEY = np.arange(4, dtype=np.uint64)
+KEY = key_of_words(np.arange(4, dtype=np.uint64))
 
 
 def optional(name: str) -> Any:

@@ -29,6 +29,7 @@ from anycat._kernels.cpu import draw, small, table
 from anycat._kernels.cpu.jit.table import SPARSE
 from anycat._kernels.cpu.sizes import TILE
 from anycat._kernels.grid import DrawRange
+from anycat._kernels.keys import key_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -243,8 +244,8 @@ def sample_rows(i: int, shape: tuple[int, ...]) -> Array:
 def by_key(*key: int) -> Array:
     """Draw with given random words as the key and the state."""
     out = np.empty((CHUNK, 1, 1), np.int64)
-    words, draws = np.array(key, np.uint64), DrawRange(CHUNK, 1, 1, 0, 1, 1)
-    cpu.sample(WEIGHTS, False, words, draws, out, {})
+    bits, draws = key_of_words(np.array(key, np.uint64)), DrawRange(CHUNK, 1, 1, 0, 1, 1)
+    cpu.sample(WEIGHTS, False, bits, draws, out, {})
     return out.reshape(-1)
 
 

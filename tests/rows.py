@@ -16,6 +16,7 @@ from anycat._kernels.cpu import rows as cpu_rows
 from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.sizes import LANES, TILE
+from anycat._kernels.keys import key_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 KEY = np.array([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], np.uint64)
+BITS = key_of_words(KEY)
 SIZES = (1, 2, 31, 32, 33, 48, 49, 63, 64, 65, 1000, 4095, 4096, 4097, 3 * 4096 - 1)
 
 LAUNCHERS = [  # modules and the kernels that they launch, but for those in a `Strategy`
@@ -116,6 +118,11 @@ def make(form: str, kind: str, shape: tuple[int, ...], dtype: Any, seed: int = 0
     return (bits if kind == "subnormal" else bits >> 16).astype(np.uint16).view(bfloat16)
 
 
+def as_key(key: Any) -> Any:
+    """Return a key as kernels take it; it may be given as its words."""
+    return key if isinstance(key, tuple) else key_of_words(key)
+
+
 def draw(
     x: Array,
     form: str,
@@ -126,7 +133,7 @@ def draw(
 ) -> Array:
     """Draw by the CPU kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
-    cpu.sample(x, form == "logits", key, draws, out, {} if cache is None else cache)
+    cpu.sample(x, form == "logits", as_key(key), draws, out, {} if cache is None else cache)
     return out
 
 

@@ -34,7 +34,7 @@ def equal(actual: Any, expected: Any) -> None:
 def kernel_counts(x: Array, form: str, draws: DrawRange, cache: dict[str, Any]) -> Array:
     """Count by the kernels; nothing of the result is left as it was."""
     out = np.full((draws.rows, x.shape[-1]), 99, np.int64)
-    cpu.sample_counts(x, form == "logits", rows.KEY, draws, out, cache)
+    cpu.sample_counts(x, form == "logits", rows.BITS, draws, out, cache)
     return out
 
 

@@ -55,7 +55,7 @@ def count(
     """Count draws; nothing of the result is left as it was."""
     around = np.full((len(x) + 2, x.shape[-1]), 99)
     cache = {} if cache is None else cache
-    cpu.sample_counts(x, form == "logits", key, draws, around[1:-1], cache)
+    cpu.sample_counts(x, form == "logits", rows.as_key(key), draws, around[1:-1], cache)
     assert (around[[0, -1]] == 99).all()
     return around[1:-1]
 
@@ -198,7 +198,7 @@ def test_layouts() -> None:
         flat = np.ascontiguousarray(view).reshape(-1, view.shape[-1])
         draws = range_of(flat, 50)
         found = np.empty(flat.shape, np.int64)
-        cpu.sample_counts(view, False, rows.KEY, draws, found, {})
+        cpu.sample_counts(view, False, rows.BITS, draws, found, {})
         np.testing.assert_array_equal(found, of_draws(flat, "probs", draws))
 
 
@@ -272,13 +272,13 @@ def test_counts_of_more_than_32_bits(size: int) -> None:
     )
     assert parts.size == (0 if size > 1 << 14 else 1 << 12)
     found = np.full(size, 7 * many)
-    counts._add_by_table(table, rows.KEY, grid, parts, categories, found, lambda n: None)
+    counts._add_by_table(table, rows.BITS, grid, parts, categories, found, lambda n: None)
     np.testing.assert_array_equal(found, expected + 7 * many)
 
     strides, _, *numbers = grid_args(grid)
     before = many - expected.astype(np.uint32)
     workspace = allocate(0, None, "random_words found deferred")
-    count_table(*table, rows.KEY, strides, *numbers, parts[:0], before, *workspace)
+    count_table(*table, rows.BITS, strides, *numbers, parts[:0], before, *workspace)
     assert (before == many).all()
     assert many >= counts.MAX_COUNT
 
@@ -315,7 +315,7 @@ def test_progress(strategy: str) -> None:
         done: list[int] = []
         out = np.empty(shape, np.int64)
         with rows.forced(strategy), rows.threads(2):
-            cpu.sample_counts(x, False, rows.KEY, range_of(x, 500), out, {}, done.append)
+            cpu.sample_counts(x, False, rows.BITS, range_of(x, 500), out, {}, done.append)
         assert sum(done) == 500 * shape[0]
 
 

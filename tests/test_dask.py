@@ -253,7 +253,9 @@ def test_parts_of_long_rows() -> None:
     draws = registry.default().draw(x, False, block, lambda _: key, np.dtype(int), {})
     for s, i, j in np.ndindex(block.shape):
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
-        cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})
+        cpu.sample(
+            x[i, j][None], False, rows.as_key(key), DrawRange(1, 1, 1, number, 1, 1), out, {}
+        )
         assert draws[s, i, j] == out
 
 

@@ -76,7 +76,7 @@ def distinct(
 ) -> Array:
     """Draw by the kernels; nothing of the result is left as it was."""
     out = np.full(draws[:3], 99, dtype)
-    cpu.sample_distinct(x, form == "logits", key, draws, out, {})
+    cpu.sample_distinct(x, form == "logits", rows.as_key(key), draws, out, {})
     return out
 
 

@@ -52,7 +52,7 @@ def draw(
     """Draw by the kernels under test; nothing of the result is left as it was."""
     out, counted = np.full(draws[:3], 99, dtype), []
     cache = {} if cache is None else cache
-    cpu.sample_distinct(x, form == "logits", key, draws, out, cache, counted.append)
+    cpu.sample_distinct(x, form == "logits", rows.as_key(key), draws, out, cache, counted.append)
     assert sum(counted) == out.size
     return out
 
@@ -341,7 +341,7 @@ def test_an_interrupt(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cpu.sample_distinct(x, False, rows.KEY, samples(n, shape[0]), out, {}, interrupt)
+        cpu.sample_distinct(x, False, rows.BITS, samples(n, shape[0]), out, {}, interrupt)
     assert len(done) == 1
     assert 0 < done[0] == (out != 99).sum() < out.size / 2
 
@@ -399,7 +399,7 @@ def for_changing_rows(kernel: Any) -> Any:
 def kernels(size: int, n: int, logits: bool, out: Array) -> dict[Any, tuple[Any, ...]]:
     """Return the kernels, with arguments for ``n`` rows."""
     grid = *grid_args(DrawGrid((0, 1, 0, n), (0, 1, 0, n), 1, out.size // n)), out
-    rest = np.uint64(size), logits, rows.KEY, *grid
+    rest = np.uint64(size), logits, rows.BITS, *grid
     names = "random_words padded_values padded_weights"
     if size <= TILE:
         names = "random_words tile_values padded_weights tile_integers tile_sums"

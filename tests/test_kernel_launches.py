@@ -110,7 +110,7 @@ def test_short_rows_are_taken_together_if_there_are_enough(
     guarded = np.full(count + LANES, 99)
     out = guarded[:count].reshape(1, count, 1)
     with rows.threads(threads), rows.forced("lanes", 1e9), rows.recorded() as launches:
-        cpu.sample(x, logits, rows.KEY, draws_of(x), out, {})
+        cpu.sample(x, logits, rows.BITS, draws_of(x), out, {})
         values.row_stats(x, logits)
         values.mode(x, logits)
     assert (guarded[count:] == 99).all()

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import golden
+import numba
 import numpy as np
 import oracle
 import pytest
@@ -24,7 +25,7 @@ from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
 from anycat._kernels.cpu.jit.philox import fill_random_words
 from anycat._kernels.cpu.sizes import LANES, SPARE_WORDS, TILE
-from anycat._kernels.keys import key_of_rows, key_of_words
+from anycat._kernels.keys import key_of_flat, key_of_rows
 from anycat._kernels.layout import Block, plan
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ def test_golden_file_is_never_made_anew() -> None:
     assert digest == "bfa4330ec9aeeac93971b621de158d14b86dd1c645587669a84f2f8bc62ae555"
 
 
+@numba.njit
+def fill(random_words: Any, n: Any, key: Any, first: Any, step: Any) -> Any:
+    return fill_random_words(random_words, n, key, first, step)
+
+
 @given(
     st.integers(1, 40) | st.integers(1, 200),
     st.integers(1, 70) | st.integers(1, 300),
@@ -87,7 +93,7 @@ def test_words(batch: int, n: int, first: int, step: int, seed: int) -> None:
     seeds, start = numbers((batch,), seed)
     words = np.full(n + SPARE_WORDS, 99, np.uint64)
     key = key_of_rows(np, (seeds, start), (batch,))
-    skip = int(fill_random_words(words, *np.array([n], np.uint64), key, *np.uint64([first, step])))
+    skip = int(fill(words, *np.array([n], np.uint64), key, *np.uint64([first, step])))
     for i in range(n):
         position, row = divmod(first + i * step, batch)
         expected = oracle.seeded_word(int(seeds[row]), int(start[row]) + position)
@@ -230,11 +236,35 @@ def test_block_of_whole_rows() -> None:
 
 
 def test_keys() -> None:
-    key = key_of_rows(np, ([[1], [2]], LAST), (2, 2))
-    equal(key_of_rows(np, (np.array([[1], [2]]), np.int64(-1)), (2, 2)), key)
-    assert key.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, *[LAST] * 4]
-    equal(key_of_words(key.astype("<u8").view("<u4")), key)
-    assert key_of_words(np.arange(4, dtype=np.uint32)).tolist() == [0, 1, 2, 3]
+    def lists(key: Any) -> list[list[int]]:
+        assert {(x.dtype.char, x.flags.carray) for x in key} == {(np.dtype(np.uint64).char, True)}
+        return [x.tolist() for x in key]
+
+    seeds, start = np.array([[1], [2]]), np.int64(-1)
+    each = [0] * 4, [1, 1, 2, 2], [LAST] * 4
+    assert lists(key_of_rows(np, (seeds, LAST), (2, 2))) == [[LAST, 0, 0, 0], each[1], []]
+    assert lists(key_of_rows(np, (seeds, start), (2, 2))) == [*each]
+    flat = np.array([*each[0], *each[1], *each[2]], "<u8")
+    for x in (flat, flat.view("<u4"), flat.view("<i8")):
+        assert lists(key_of_flat(x)) == [*each]
+    assert lists(key_of_flat(np.arange(4, dtype=np.uint32))) == [[0, 1, 2, 3], [], []]
+
+
+def test_keys_share_seeds() -> None:
+    """Kernels take no read-only, unaligned or byte-swapped arrays; of these there are copies."""
+    plain = np.arange(1, 4)
+    fixed, odd = plain.copy(), np.empty(25, np.uint8)[1:].view(np.int64)
+    fixed.flags.writeable = False
+    odd[...] = plain
+    swapped, strided = plain.astype(">i8"), np.repeat(plain, 2)[::2]
+    for x in (plain, plain.astype(np.uint64), fixed, odd, swapped, strided):
+        for seeds, start in ((x, 0), (7, x)):
+            words, *of_rows = key_of_rows(np, (seeds, start), (3,))
+            assert all(y.dtype == np.uint64 and y.flags.carray for y in of_rows)
+            assert of_rows[start is x].tolist() == [1, 2, 3]
+            whole = x.flags.carray and x.dtype.isnative
+            assert np.shares_memory(of_rows[start is x], x) == whole
+            assert words.tolist() == [0] * 4
 
 
 # --- all libraries ------------------------------------------------------------------------------

@@ -5,10 +5,14 @@ Kernels take them as a key: see `anycat._kernels.keys`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ._kernels.keys import key_of_words
+
+if TYPE_CHECKING:
+    from ._kernels.keys import Key
 
 RNG: TypeAlias = Any
-Key: TypeAlias = Any
 
 
 class RandomBits:
@@ -48,7 +52,7 @@ class RandomBits:
 
     def key(self, module: Any = None) -> Key:
         """Take the words as kernels want them, whatever the module of their arrays."""
-        return self.reader.random_key(self.rng)
+        return key_of_words(self.reader.random_key(self.rng))
 
 
 class RowSeeds:
@@ -57,7 +61,7 @@ class RowSeeds:
     Parameters
     ----------
     numbers
-        For each row its seed, and the position of its first draw: integers that broadcast to the
+        The seed of each row, and the position of its first draw: integers that broadcast to the
         batch. They are arrays of the parameters' library or else constants, Python's ints or
         NumPy's arrays.
     reader
@@ -68,7 +72,7 @@ class RowSeeds:
 
     first = 0
 
-    def __init__(self, numbers: tuple[Any, ...], reader: Any, batch: tuple[int, ...]) -> None:
+    def __init__(self, numbers: tuple[Any, Any], reader: Any, batch: tuple[int, ...]) -> None:
         self.numbers = numbers
         self.reader = reader
         self.batch = batch
@@ -79,12 +83,13 @@ class RowSeeds:
         return any(map(self.reader.is_traced, self.numbers))
 
     def words(self) -> Any:
-        """Return the key as an array of the library, in the form in which it traces words."""
+        """Return the key as one array of the library, in the form in which it traces words."""
         return self.reader.traced_key(self.numbers, self.batch)
 
     def key(self, module: Any) -> Key:
-        """Return the key as an array of the kernels' module."""
-        return self.reader.key_of_rows(self.numbers, self.batch, module)
+        """Return the key in arrays of the kernels' module."""
+        key: Key = self.reader.key_of_rows(self.numbers, self.batch, module)
+        return key
 
 
 def split_words(low: int, high: int) -> list[int]:

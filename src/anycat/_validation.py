@@ -13,6 +13,7 @@ import array_api_compat as compat
 
 from ._backends import base, registry
 from ._kernels.float_env import default_float_env
+from ._kernels.keys import as_uint64
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
@@ -353,7 +354,7 @@ def check_positions(name: str, x: Array, count: int) -> None:
     highest = min(limit - 1, 2**64 - count)
     if highest == 2**64 - 1:
         return
-    numbers = backend.integers(x).astype("uint64")
+    numbers = as_uint64(backend.integers(x))
     if numbers.size and int(numbers.max()) > highest:
         flat = int((numbers > highest).argmax())
         number = int(numbers.reshape(-1)[flat])

@@ -71,7 +71,14 @@ def draw(
     """Draw by the CUDA kernels, from an array on the device or not; nothing is left as it was."""
     cupy = sys.modules["cupy"]
     out = cupy.asarray(np.full(draws[:3], 99, dtype))
-    cuda.sample(cupy.asarray(x), form == "logits", key, draws, out, {} if cache is None else cache)
+    cuda.sample(
+        cupy.asarray(x),
+        form == "logits",
+        rows.as_key(key),
+        draws,
+        out,
+        {} if cache is None else cache,
+    )
     return cupy.asnumpy(out)
 
 

@@ -52,13 +52,13 @@ def main(where: str, *changes: str) -> None:
         n = min(9, shape[1] + 1)  # of the shortest rows more than there are
         out = cupy.asarray(np.full((n, shape[0], 1), 99, np.int16))
         draws = cases.one_after_another(x, n, first=1)
-        cuda.sample_distinct(x, form == "logits", rows.KEY, draws, out, {})
+        cuda.sample_distinct(x, form == "logits", rows.BITS, draws, out, {})
         digest.update(cupy.asnumpy(out).tobytes())
         for table in (0, 1):
             costs = Costs(1.0, 0.0) if table else Costs(0.0, 1.0)
             Costs.of = lambda *_, costs=costs: costs
             counts = cupy.asarray(np.full(shape, 99))
-            cuda.sample_counts(x, form == "logits", rows.KEY, draws, counts, {})
+            cuda.sample_counts(x, form == "logits", rows.BITS, draws, counts, {})
             digest.update(cupy.asnumpy(counts).tobytes())
     print(digest.hexdigest())
 

@@ -57,7 +57,7 @@ def test_draws_are_categories(
         x[..., -1] = 20 if form == "logits" else 1e4  # so that most draws are the last category
         out = sys.modules["cupy"].asarray(np.full((40, 3, 1), 2**40))
         with np.errstate(over="ignore"):
-            cuda.sample(x, form == "logits", rows.KEY, cases.one_after_another(x, 40), out, {})
+            cuda.sample(x, form == "logits", rows.BITS, cases.one_after_another(x, 40), out, {})
         assert out.min() >= -1
         assert out.max() < size
     assert len(changed) == 8
@@ -86,7 +86,7 @@ def test_draws_without_replacement_are_categories(
             out = out.reshape(n, -1, 1)
             with np.errstate(over="ignore"):
                 draws = cases.one_after_another(x, n)
-                cuda.sample_distinct(x, form == "logits", rows.KEY, draws, out, {})
+                cuda.sample_distinct(x, form == "logits", rows.BITS, draws, out, {})
             assert out.min() >= -1
             assert out.max() < shape[1]
 
@@ -114,6 +114,6 @@ def test_counts_are_of_categories(
         around = sys.modules["cupy"].asarray(np.full((5, size), 2**40))
         with np.errstate(over="ignore"):
             draws = cases.one_after_another(x, 40)
-            cuda.sample_counts(x, form == "logits", rows.KEY, draws, around[1:4], {})
+            cuda.sample_counts(x, form == "logits", rows.BITS, draws, around[1:4], {})
         assert (around[[0, 4]] == 2**40).all()
         assert ((around[1:4] >= -1) & (around[1:4] <= 40)).all()

@@ -39,7 +39,7 @@ def counted(
     out = cupy.asarray(np.full((draws.rows, x.shape[-1]), 99))
     done: list[int] = []
     kept = {} if cache is None else cache
-    cuda.sample_counts(x, form == "logits", key, draws, out, kept, done.append)
+    cuda.sample_counts(x, form == "logits", rows.as_key(key), draws, out, kept, done.append)
     assert sum(done) == np.prod(draws[:3])
     return cupy.asnumpy(out)
 
@@ -109,7 +109,8 @@ def test_rows_with_seeds(cupy: ModuleType) -> None:
         x = make("logits", "plain", (6, size), "float32")
         numbers = rng.integers(0, 2**64, 6, np.uint64), rng.integers(0, 2**60, 6, np.uint64)
         key, draws = key_of_rows(np, numbers, (6,)), one_after_another(x, 30)
-        found = counted(cupy, x, "logits", draws, key=cupy.asarray(key))
+        words, *of_rows = key
+        found = counted(cupy, x, "logits", draws, key=(words, *map(cupy.asarray, of_rows)))
         np.testing.assert_array_equal(found, expected(x, "logits", draws, key=key))
 
 
@@ -161,7 +162,7 @@ def test_parts_of_many_draws(on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(launch, "kernel", lambda *_: kernel)
         out = on_cpu.asarray(np.zeros((1, 30), np.int64))
         draws = DrawRange(samples, 1, repeats, 5, repeats, 0)
-        cuda.sample_counts(x, False, rows.KEY, draws, out, {})
+        cuda.sample_counts(x, False, rows.BITS, draws, out, {})
         assert sum(runs * draws for *_, runs, draws, _, _ in parts) == samples * repeats
         assert max(runs * draws for *_, runs, draws, _, _ in parts) < 2**32
         assert [p[2] for p in parts] == sorted({p[2] for p in parts})
@@ -193,7 +194,7 @@ def test_memory(strategy: str, on_cpu: ModuleType, monkeypatch: pytest.MonkeyPat
     for n in (10, 3000):
         tracemalloc.start()
         try:
-            cuda.sample_counts(x, False, rows.KEY, DrawRange(1, 1, n, 0, n, n), out, {})
+            cuda.sample_counts(x, False, rows.BITS, DrawRange(1, 1, n, 0, n, n), out, {})
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
@@ -255,7 +256,7 @@ def test_a_graph_counts_again(shape: tuple[int, int], n: int, device: ModuleType
     out = device.asarray(np.full(shape, 99))
 
     def call() -> Any:
-        cuda.sample_counts(y, False, rows.KEY, draws, out, {})
+        cuda.sample_counts(y, False, rows.BITS, draws, out, {})
 
     call()  # compiles kernels
     device.cuda.get_current_stream().synchronize()

@@ -53,8 +53,9 @@ def drawn(
     """Draw by the CUDA kernels; nothing of the result is left as it was."""
     out = cupy.asarray(np.full(draws[:3], 99, dtype))
     done: list[int] = []
-    key = rows.KEY if key is None else cupy.asarray(key)
-    cuda.sample_distinct(cupy.asarray(x), form == "logits", key, draws, out, {}, done.append)
+    words, *of_rows = rows.as_key(rows.KEY if key is None else key)
+    bits = words, *map(cupy.asarray, of_rows)
+    cuda.sample_distinct(cupy.asarray(x), form == "logits", bits, draws, out, {}, done.append)
     assert sum(done) == out.size
     return cupy.asnumpy(out)
 
@@ -320,7 +321,7 @@ def test_a_graph_draws_again(shape: tuple[int, ...], device: ModuleType) -> None
     out = device.asarray(np.full(draws[:3], 99))
 
     def call() -> Any:
-        cuda.sample_distinct(y, True, rows.KEY, draws, out, {})
+        cuda.sample_distinct(y, True, rows.BITS, draws, out, {})
 
     call()  # compiles kernels
     device.cuda.get_current_stream().synchronize()

@@ -31,7 +31,7 @@ def numbers(shape: tuple[int, ...]) -> tuple[Array, Array]:
 
 
 def key(batch: tuple[int, ...]) -> Callable[[Any], Any]:
-    return lambda module: key_of_rows(module, map(module.asarray, numbers(batch)), batch)
+    return lambda module: key_of_rows(module, tuple(map(module.asarray, numbers(batch))), batch)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_arrays_on_the_device(on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatc
 
     def grid_struct(grid: Any, key: Any) -> Array:
         structs.append(made(grid, key))
-        assert type(key) is on_cpu.ndarray
+        assert all(type(x) is on_cpu.ndarray for x in key[1:])
         return structs[-1]
 
     monkeypatch.setattr(cuda.draw, "grid_struct", grid_struct)
@@ -93,8 +93,9 @@ def test_arrays_on_the_device(on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatc
         assert type(draws) is on_cpu.ndarray
         np.testing.assert_array_equal(np.asarray(draws), expected)
     for struct in structs:
-        *_, address, batch = struct.reshape(1).view(np.uint64).tolist()
-        assert address
+        *_, seeds_address, starts_address, batch = struct.reshape(1).view(np.uint64).tolist()
+        assert seeds_address
+        assert starts_address
         assert batch == 6
 
 
@@ -107,6 +108,6 @@ def test_start_with_rng(on_cpu: ModuleType) -> None:
 
 def test_a_struct_without_seeds_has_none() -> None:
     struct = launch.grid_struct(
-        DrawGrid.of(DrawRange(1, 3, 1, 0, 3, 1), samples_inside=False), rows.KEY
+        DrawGrid.of(DrawRange(1, 3, 1, 0, 3, 1), samples_inside=False), rows.BITS
     )
-    assert struct.reshape(1).view(np.uint64)[-2:].tolist() == [0, 0]
+    assert struct.reshape(1).view(np.uint64)[-3:].tolist() == [0, 0, 0]

@@ -67,7 +67,7 @@ def test_more_than_32_bits(shape: tuple[int, int], device: ModuleType) -> None:
     x = device.zeros(shape, np.float16)
     x[-1, -1] = 1
     out = device.empty((1, shape[0], 1), np.int64)
-    cuda.sample(x, False, rows.KEY, DrawRange(1, shape[0], 1, 0, shape[0], 1), out, {})
+    cuda.sample(x, False, rows.BITS, DrawRange(1, shape[0], 1, 0, shape[0], 1), out, {})
     drawn = out.get().ravel()
     assert drawn[-1] == shape[1] - 1
     assert (drawn[:-1] == -1).all()

@@ -105,4 +105,4 @@ def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     x = harness.on_device(np.ones((2, 3)))
     with pytest.raises(ImportError, match="CuPy cannot be imported"):
-        cuda.sample(x, False, rows.KEY, DrawRange(1, 2, 1, 0, 2, 1), x, {})
+        cuda.sample(x, False, rows.BITS, DrawRange(1, 2, 1, 0, 2, 1), x, {})

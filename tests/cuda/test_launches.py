@@ -234,10 +234,10 @@ def test_memory(layout: str, strategy: str, monkeypatch: pytest.MonkeyPatch) -> 
     x = harness.on_device(LAYOUTS[layout](make("probs", "plain", (12, 20, 900), "float32")))
     n = x.size // x.shape[-1]
     out, draws = harness.on_device(np.empty(n)), DrawRange(1, n, 1, 0, n, 1)
-    cuda.sample(x, False, rows.KEY, draws, out, {})  # compiles kernels
+    cuda.sample(x, False, rows.BITS, draws, out, {})  # compiles kernels
     tracemalloc.start()
     try:
-        cuda.sample(x, False, rows.KEY, draws, out, {})
+        cuda.sample(x, False, rows.BITS, draws, out, {})
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -309,4 +309,4 @@ def test_launch_limits(
     monkeypatch.setattr(launch, "kernel", lambda *_: kernel)
     n = shape[0]
     out, draws = Huge((1, n, repeats), np.int64), DrawRange(1, n, repeats, 0, 0, repeats)
-    cuda.sample(Huge(shape, np.float16), False, rows.KEY, draws, out, {})
+    cuda.sample(Huge(shape, np.float16), False, rows.BITS, draws, out, {})

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.keys import Key
     from anycat._kernels.layout import Block
-    from anycat._random import RNG, Key, RandomBits, RowSeeds
+    from anycat._random import RNG, RandomBits, RowSeeds
 
     Array = Any
     Namespace = Any
@@ -536,13 +537,13 @@ class Backend:
         """
         return None
 
-    def random_key(self, rng: RNG) -> Key:
-        """Take words as kernels want them."""
+    def random_key(self, rng: RNG) -> Array:
+        """Take words as kernels want them, in a new array."""
         words = self.default_words() if rng is None else self.random_words(rng)
         return np.asarray(words, np.uint64)
 
     def integers(self, x: Any) -> Any:
-        """Return integers as uint64, modulo 2**64, in a new array of the kernels for their memory.
+        """Return integers as an array of the kernels for their memory, without a copy if possible.
 
         Constants, which are Python's ints and NumPy's arrays, are returned as they are.
         """
@@ -550,15 +551,16 @@ class Backend:
             return x
         view = self.on_cpu(x)
         if view is not None:
-            return view.astype(np.uint64, "C")
+            return view
         memory, index = self._memory_of(x)
         kernels, x = _kernels.load(memory), self.detach(x)
         with self.context(kernels, index, x):
-            return self.to_kernel(x, kernels.array_module()).astype(np.uint64, "C")
+            return self.to_kernel(x, kernels.array_module())
 
-    def key_of_rows(self, numbers: tuple[Any, ...], batch: tuple[int, ...], module: Any) -> Key:
-        """Return the key of the seeds and positions of rows as an array of the kernels' module."""
-        return key_of_rows(module, map(self.integers, numbers), batch)
+    def key_of_rows(self, numbers: tuple[Any, Any], batch: tuple[int, ...], module: Any) -> Key:
+        """Return the key of the seeds and positions of rows, in arrays of the kernels' module."""
+        seeds, start = map(self.integers, numbers)
+        return key_of_rows(module, (seeds, start), batch)
 
     def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
         """Return that key in the form in which the library traces random words."""

@@ -31,7 +31,8 @@ from .registry import backend_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from anycat._random import Key, RandomBits
+    from anycat._kernels.keys import Key
+    from anycat._random import RandomBits
 
     Array = Any
     Shape = tuple[int, ...]
@@ -371,10 +372,11 @@ def _draw_by_seeds(
     ndim: int,
     block: Block,
     rows: CachedRows,
-    *numbers: Array,
+    seeds: Array,
+    start: Array,
 ) -> Array:
     """Draw from rows of a batch of ``ndim`` axes, each of which has its own draws."""
     backend, part = backend_of(rows.params), _draws_of(block, draws).of_whole_rows(ndim)
-    bits = RowSeeds(numbers, backend, part.shape[len(part.shape) - ndim :])
+    bits = RowSeeds((seeds, start), backend, part.shape[len(part.shape) - ndim :])
     out = backend.draw(rows.params, logits, part, bits.key, dtype, rows.cache)
     return out if part.kind != COUNTS else out[None]

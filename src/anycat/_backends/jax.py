@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
-from anycat._kernels.keys import key_of_words
+from anycat._kernels.keys import key_of_flat
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
@@ -260,7 +260,7 @@ class _Draw(NamedTuple):
         return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
-        cpu, key = _kernels.load("cpu"), key_of_words(words)
+        cpu, key = _kernels.load("cpu"), key_of_flat(words)
         with cpu.default_float_env():  # XLA calls back with another
             return _kernels.draw(
                 cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from anycat._kernels.keys import key_of_flat
 from anycat._kernels.layout import SAMPLE, Block
 from anycat._random import RowSeeds
 
@@ -24,6 +25,7 @@ from .torch_memory import is_compiling, is_exporting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from anycat._kernels.keys import Key
     from anycat._random import RandomBits
 
     Tensor = Any
@@ -65,8 +67,8 @@ def _sample(
     numpy_dtype, whole = backend.integer_dtype(dtype), block.output_shape(params.shape[-1])
 
     def draw(params: Tensor, key: Any, cache: dict[str, Any]) -> Tensor:
-        def placed(module: Any) -> Any:
-            return module.asarray(key) if of_rows else key.copy()
+        def placed(module: Any) -> Key:
+            return key_of_flat(module.asarray(key) if of_rows else key)
 
         return backend.draw(params, logits, block, placed, numpy_dtype, cache)
 
@@ -184,7 +186,7 @@ def _next_bits(rng: torch.Generator | None) -> Tensor:
 
 
 def _read(bits: RandomBits) -> Tensor:
-    return _as_tensor(bits.key())
+    return _as_tensor(bits.reader.random_key(bits.rng))
 
 
 # Between two compiled functions, as a compiled one cannot read a generator.

@@ -4,8 +4,8 @@ Each of ``cpu`` and ``cuda`` has these functions:
 
 ``sample(params, logits, key, draws, out, cache, done)``
     Draw from each row of ``params``, an array of shape (..., K) and a real dtype: logits, or else
-    probabilities. ``key`` holds four 32-bit numbers as uint64, in NumPy's array; or more, for rows
-    that have seeds, in the memory of ``params``: see `keys`. ``out``, which is not empty, takes the
+    probabilities. ``key`` is the random bits: see `keys`. Seeds and positions of rows are in the
+    memory of ``params``. ``out``, which is not empty, takes the
     draws: a C-contiguous array of integers of shape (samples, rows, repeats), the shape of the
     `DrawRange` ``draws``. ``cache`` is a dict that the caller keeps with these parameters.
     ``done(n)`` is called, in any thread, when n more draws are made.

@@ -1,42 +1,72 @@
 """Keys: the random bits of a call as kernels take them.
 
-A key is an array of uint64 that holds four 32-bit words: k0, k1 (Philox's key), s0, s1 (the upper
-half of its counter). If rows have seeds, the words are 0, and followed by the seed of each row of
-the whole batch, in C order, and then by the position of the first draw of each row.
+A key is three arrays of uint64:
+
+- ``words``, on the host: four 32-bit words, k0, k1 (Philox's key), s0, s1 (the upper half of its
+  counter). If rows have seeds, they are 0 except the first, which may be a position that the first
+  draws of all rows share;
+- ``seeds``: the seed of each row of the whole batch, in C order; empty if rows have none;
+- ``starts``: the position of the first draw of each row; empty if they share one.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Array = Any
 
+Key: TypeAlias = "tuple[Array, Array, Array]"
 
 KEY_WORDS = 4
+_NONE = np.empty(0, np.uint64)
 
 
-def key_of_rows(module: Any, numbers: Iterable[Array], batch: tuple[int, ...]) -> Array:
+def key_of_rows(module: Any, numbers: tuple[Array, Array], batch: tuple[int, ...]) -> Key:
     """Return the key of seeds and positions, integers that broadcast to the batch, modulo 2**64.
 
-    They are arrays, or Python's ints below 2**64, which a GPU needs no copy of.
+    They are arrays, which the key may share, or Python's ints below 2**64.
     """
-    rows = math.prod(batch)
-    key = module.empty(KEY_WORDS + 2 * rows, np.uint64)
-    key[:KEY_WORDS] = 0
-    parts = key[KEY_WORDS : KEY_WORDS + rows], key[KEY_WORDS + rows :]
-    for part, x in zip(parts, numbers, strict=True):
-        part.reshape(batch)[...] = x if isinstance(x, int) else module.asarray(x)
-    return key
+    words, (seeds, start) = np.zeros(KEY_WORDS, np.uint64), numbers
+    if not isinstance(start, int):
+        return words, _of_each_row(module, seeds, batch), _of_each_row(module, start, batch)
+    words[0] = start
+    return words, _of_each_row(module, seeds, batch), _NONE
 
 
-def key_of_words(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the key of words of 32 bits: of four, or of a longer key in halves, the low first."""
-    if words.size == KEY_WORDS:
-        return words.astype(np.uint64)
-    return np.ascontiguousarray(words, "<u4").view("<u8").astype(np.uint64)
+def _of_each_row(module: Any, x: Array, batch: tuple[int, ...]) -> Array:
+    if isinstance(x, int):
+        return module.full(math.prod(batch), x, np.uint64)
+    x = as_uint64(module.asarray(x))
+    # Kernels take read-only and unaligned arrays as another type, for which they would be compiled.
+    if x.shape == batch and (x.flags.carray if module is np else x.flags.c_contiguous):
+        return x.reshape(-1)
+    return module.broadcast_to(x, batch).astype(np.uint64, "C").reshape(-1)
+
+
+def as_uint64(x: Array) -> Array:
+    """Return integers modulo 2**64, without a copy if they have 64 bits."""
+    plain = x.dtype.itemsize == 8 and x.dtype.isnative
+    return x.view(np.uint64) if plain else x.astype(np.uint64)
+
+
+def key_of_words(words: Array) -> Key:
+    """Return the key of four words."""
+    return words, _NONE, _NONE
+
+
+def key_of_flat(flat: Array) -> Key:
+    """Return the key that is one array where it is traced, of uint32 or of integers of 64 bits.
+
+    It has four words. If rows have seeds, these follow, and then a start for each row: integers of
+    64 bits, which may be in halves, the low first.
+    """
+    if flat.size == KEY_WORDS:
+        return key_of_words(flat.astype(np.uint64))
+    if flat.dtype.itemsize == 4:
+        flat = np.array(flat, "<u4").view("<u8")
+    seeds, starts = as_uint64(flat)[KEY_WORDS:].reshape(2, -1)
+    return np.zeros(KEY_WORDS, np.uint64), seeds, starts

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from anycat._kernels.grid import DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     from .draw import Strategy
@@ -43,7 +44,7 @@ DRAWS_PER_PART = 16  # from which on parts pay off
 def sample_counts(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],
@@ -90,7 +91,7 @@ def _pieces(grid: DrawGrid, most: int) -> Iterable[DrawGrid]:
         yield from _pieces(grid.part(begin, end), most)
 
 
-def _count_by_table(table: Table, key: Array, grid: DrawGrid, out: Array, done: Done) -> None:
+def _count_by_table(table: Table, key: Key, grid: DrawGrid, out: Array, done: Done) -> None:
     """Count the draws of a grid of one row."""
     n = grid.runs * grid.draws
     out[...] = 0 if table.cdf[-1] else -1
@@ -104,7 +105,7 @@ def _count_by_table(table: Table, key: Array, grid: DrawGrid, out: Array, done: 
 
 def _add_by_table(
     table: Table,
-    key: Array,
+    key: Key,
     grid: DrawGrid,
     no_words: Array,
     categories: Array,

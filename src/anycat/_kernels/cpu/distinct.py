@@ -20,6 +20,7 @@ from .workspace import allocate
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawGrid, DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     Array = np.ndarray[Any, Any]
@@ -51,7 +52,7 @@ class Left(NamedTuple):
 def sample_distinct(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],
@@ -86,7 +87,7 @@ def _fill(out: Array, done: Done) -> None:
 def _draw_rows(
     rows: Rows,
     logits: bool,
-    key: Array,
+    key: Key,
     grid: DrawGrid,
     out: Array,
     cache: dict[str, Any],
@@ -106,7 +107,7 @@ def _draw_rows(
 def _draw_long_rows(
     rows: Rows,
     logits: bool,
-    key: Array,
+    key: Key,
     grid: DrawGrid,
     out: Array,
     cache: dict[str, Any],

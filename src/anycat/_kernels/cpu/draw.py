@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anycat._kernels.grid import DrawGrid, DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     from .tiles import TileStats
@@ -45,7 +46,7 @@ class Strategy(NamedTuple):
     reads_tile_stats: bool = False
 
     def draw(
-        self, x: Array, size: int, logits: bool, key: Array, grid: DrawGrid, out: Array,
+        self, x: Array, size: int, logits: bool, key: Key, grid: DrawGrid, out: Array,
         stats: TileStats,
     ) -> None:  # fmt: skip
         """Draw from a block of rows whose first is that of the grid."""
@@ -69,7 +70,7 @@ GUIDED_ROWS = Strategy(
 def sample(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],

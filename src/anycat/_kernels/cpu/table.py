@@ -21,6 +21,7 @@ from .workspace import allocate
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawGrid
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     Array = np.ndarray[Any, Any]
@@ -50,7 +51,7 @@ class Table(NamedTuple):
             parallel_for(fill_entries, table.guide.size, NS_PER_ELEMENT_OF_GUIDE * row.size)
         return table
 
-    def draw(self, key: Array, grid: DrawGrid, out: Array, done: Done = ignore) -> None:
+    def draw(self, key: Key, grid: DrawGrid, out: Array, done: Done = ignore) -> None:
         """Make the draws of a grid of one row."""
         longer = max(grid.runs, grid.draws)
 

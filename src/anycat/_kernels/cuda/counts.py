@@ -13,6 +13,7 @@ from .rows import RowType
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     Array = Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def sample_counts(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],

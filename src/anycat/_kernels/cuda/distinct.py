@@ -19,6 +19,7 @@ from .tiles import reduce_tiles
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     Array = Any
@@ -29,7 +30,7 @@ PACK = 8  # categories whose removal a byte tells
 def sample_distinct(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],

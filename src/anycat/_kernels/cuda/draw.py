@@ -17,6 +17,7 @@ from .table import cached_table, draw_from_table, guide_bits, make_table
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawRange
+    from anycat._kernels.keys import Key
     from anycat._progress import Done
 
     from .strategy import Strategy
@@ -29,7 +30,7 @@ PIECE_ELEMENTS = 1 << 23  # that are converted at once, or prepared in tables at
 def sample(
     params: Array,
     logits: bool,
-    key: Array,
+    key: Key,
     draws: DrawRange,
     out: Array,
     cache: dict[str, Any],
@@ -52,7 +53,7 @@ def draw_grid(
     params: Array,
     draws: DrawRange,
     grid: DrawGrid,
-    key: Array,
+    key: Key,
     out: Output,
     cache: dict[str, Any],
 ) -> None:
@@ -75,7 +76,7 @@ def _costs(row_type: RowType, draws: DrawRange) -> Costs:
 
 
 def _draw_from_tables(
-    row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Array, out: Output
+    row_type: RowType, params: Array, bits: int, grid: DrawGrid, key: Key, out: Output
 ) -> None:
     for begin, piece in pieces(params, PIECE_ELEMENTS):
         x = row_type.contiguous(piece)
@@ -84,7 +85,7 @@ def _draw_from_tables(
 
 
 def draw_directly(
-    row_type: RowType, params: Array, strategy: Strategy, grid: DrawGrid, key: Array, out: Output
+    row_type: RowType, params: Array, strategy: Strategy, grid: DrawGrid, key: Key, out: Output
 ) -> None:
     """Draw without tables; what must be converted is converted piece by piece."""
     zero_copy = row_type.is_zero_copy(params)

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from anycat._kernels.keys import KEY_WORDS
-
 from .compile import kernel
 
 if TYPE_CHECKING:
     from anycat._kernels.grid import DrawGrid
+    from anycat._kernels.keys import Key
 
     from .rows import RowType
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 BLOCK_THREADS = 256  # of all kernels but `draw_short_rows`
 WARP_SCRATCH_BYTES = 16 * BLOCK_THREADS // 32  # shared memory in which warps exchange values
-GRID_STRUCT = np.dtype("V112")
+GRID_STRUCT = np.dtype("V120")
 _LOW_64 = (1 << 64) - 1
 
 
@@ -47,16 +46,12 @@ def launch(
     function(blocks, (threads,), (x, *sizes, *args), shared_mem=shared_bytes)
 
 
-def grid_struct(grid: DrawGrid, key: Array) -> Array:
-    """Return the struct ``DrawGrid`` of ``grid.cuh``: CuPy passes it by value.
-
-    The words of a key are on the host. Seeds and positions stay on the device: see `keys`.
-    """
-    words, seeds, batch = key, 0, 0
-    if key.size > KEY_WORDS:
-        words, batch = (0,) * KEY_WORDS, (key.size - KEY_WORDS) // 2
-        seeds = key[KEY_WORDS:].__cuda_array_interface__["data"][0]
+def grid_struct(grid: DrawGrid, key: Key) -> Array:
+    """Return the struct ``DrawGrid`` of ``grid.cuh``: CuPy passes it by value."""
+    words, *of_rows = key
     k0, k1, s0, s1 = map(int, words)
+    pointers = (x.__cuda_array_interface__["data"][0] if x.size else 0 for x in of_rows)
     strides = *grid.counter_strides, *grid.out_strides
-    fields = k0 | k1 << 32, s0 | s1 << 32, *strides, grid.runs, grid.draws, seeds, batch
+    ends = grid.runs, grid.draws, *pointers, of_rows[0].size
+    fields = k0 | k1 << 32, s0 | s1 << 32, *strides, *ends
     return np.array([field & _LOW_64 for field in fields], np.uint64).view(GRID_STRUCT)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anycat._kernels.grid import DrawGrid
+    from anycat._kernels.keys import Key
 
     from .costs import Costs
     from .launch import Output
@@ -94,7 +95,7 @@ def make_table(row_type: RowType, x: Array, bits: int) -> Table:
 
 
 def draw_from_table(
-    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Array, out: Output
+    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Key, out: Output
 ) -> None:
     """Draw from prepared rows, or count draws."""
     for part in [grid] if out.itemsize else _parts(grid):
@@ -109,7 +110,7 @@ def _parts(grid: DrawGrid) -> Iterator[DrawGrid]:
 
 
 def _launch(
-    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Array, out: Output
+    row_type: RowType, table: Table, rows: int, grid: DrawGrid, key: Key, out: Output
 ) -> None:
     """Launch a kernel that draws or counts, with two draws a thread if there is work enough."""
     args: tuple[Any, ...] = ()

@@ -1,14 +1,13 @@
 """Random words: Philox4x32-10, one 64-bit word for each draw index.
 
-A key has four 32-bit numbers; if rows have seeds, then the seed of each row, and then its position
-of the first draw: see `anycat._kernels.keys`.
+For the key, see `anycat._kernels.keys`.
 """
 
 import numpy as np
 from numba import njit
 
 from .constants import HALF, LOW, ONE, THREE, TWO, ZERO
-from .entry import entry, inner
+from .entry import inner, uncounted
 
 KEY_WORDS = np.uint64(4)
 PAIRS = np.uint64(32)  # of blocks that are computed two at once
@@ -32,23 +31,23 @@ def philox(block, k0, k1, s0, s1):
     return c0 | (c1 << HALF), c2 | (c3 << HALF)
 
 
-@entry
+@uncounted
 def fill_random_words(random_words, n, key, first, step):
     """Generate the random words of draw indices first, first + step, ...
 
     Returns where in ``random_words`` they begin; it must hold ``n + SPARE_WORDS``.
     """
-    k0, k1, s0, s1 = key[ZERO], key[ONE], key[TWO], key[THREE]
-    origin, rows = ZERO, (np.uint64(key.size) - KEY_WORDS) >> ONE
+    words, seeds, starts = key
+    k0, k1, s0, s1 = words[ZERO], words[ONE], words[TWO], words[THREE]
+    origin, rows = ZERO, np.uint64(seeds.size)
     if rows:
         along, across = divide(step, rows)
         if across:
-            fill_words_of_rows(random_words, n, key, rows, first, along, across)
+            fill_words_of_rows(random_words, n, key, first, along, across)
             return ZERO
         position, row = divide(first, rows)
-        seed, start = key[KEY_WORDS + row], key[KEY_WORDS + rows + row]
-        k0, k1, origin = seed & LOW, seed >> HALF, OF_SEEDS
-        first, step = start + position, along
+        first, step = position + (starts[row] if starts.size else words[ZERO]), along
+        k0, k1, origin = seeds[row] & LOW, seeds[row] >> HALF, OF_SEEDS
     if step == ONE:
         block, skip = origin + (first >> ONE), first & ONE
         half = (skip + n + THREE) >> TWO
@@ -74,33 +73,44 @@ def divide(a, b):
     return a // b, a % b
 
 
-@inner
-def fill_words_of_rows(random_words, n, key, rows, first, along, across):
+@uncounted
+def fill_words_of_rows(random_words, n, key, first, along, across):
     """Do what `fill_random_words` does where each draw is of another row than the one before.
 
     From draw to draw, the row is ``across`` rows further, and the position ``along`` further.
     """
+    words, seeds, starts = key
+    rows, each = np.uint64(seeds.size), np.uint64(starts.size) > ZERO
     position, row = divide(first, rows)
+    position += words[ZERO]
     i = ZERO
     while i < n:
         m = min(n - i, divide(rows - row + across - ONE, across)[0])  # draws up to the last row
-        if along == ZERO and across == ONE and m >= TWO * PAIRS:  # the usual case
+        usual = along == ZERO and across == ONE and m >= TWO * PAIRS
+        if usual and not each:
             m = TWO * PAIRS
             for j in range(PAIRS):  # two blocks at once, as above
-                random_words[i + j] = word_of_row(key, rows, row + j, position)
-                random_words[i + j + PAIRS] = word_of_row(key, rows, row + j + PAIRS, position)
+                k = j + PAIRS
+                random_words[i + j] = word_of_seed(seeds[row + j], position)
+                random_words[i + k] = word_of_seed(seeds[row + k], position)
+        elif usual:
+            m = TWO * PAIRS
+            for j in range(PAIRS):
+                k = j + PAIRS
+                random_words[i + j] = word_of_seed(seeds[row + j], position + starts[row + j])
+                random_words[i + k] = word_of_seed(seeds[row + k], position + starts[row + k])
         else:
             for j in range(m):
                 at = row + j * across
-                random_words[i + j] = word_of_row(key, rows, at, position + j * along)
+                start = starts[at] if each else ZERO
+                random_words[i + j] = word_of_seed(seeds[at], position + start + j * along)
         i, row, position = i + m, row + m * across, position + m * along
         if row >= rows:
             row, position = row - rows, position + ONE
 
 
 @njit(inline="always")
-def word_of_row(key, rows, row, position):
-    """Return the random word of a row that has a seed; ``position`` counts from its first one."""
-    seed, index = key[KEY_WORDS + row], key[KEY_WORDS + rows + row] + position
-    even, odd = philox(OF_SEEDS + (index >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
-    return odd if index & ONE else even
+def word_of_seed(seed, position):
+    """Return the random word of a seed at a position."""
+    even, odd = philox(OF_SEEDS + (position >> ONE), seed & LOW, seed >> HALF, ZERO, ZERO)
+    return odd if position & ONE else even

@@ -5,13 +5,13 @@
 namespace anycat {
 
 // Draws [row, run, draw]. Both arrays of strides hold an origin and the strides of the three axes:
-// of the draw index, and of the position in the output. If the rows of the batch have seeds, there
-// is an array of these, and then of the positions of the rows' first draws.
+// of the draw index, and of the position in the output. If the rows of the batch have seeds, `key` is
+// the position of the first draw of all rows, unless each has its own in `starts`.
 struct DrawGrid {
   u64 key, counter;
   u64 counter_strides[4], out_strides[4];
   u64 runs, draws;
-  const u64* seeds;
+  const u64 *seeds, *starts;
   u64 batch;  // its rows, if they have seeds
 };
 
@@ -26,7 +26,8 @@ __device__ inline u64 random_word(const DrawGrid& grid, u64 index) {
   u64 key = grid.key, origin = 0;
   if (grid.seeds) {
     const u64 row = index % grid.batch;
-    key = grid.seeds[row], index = grid.seeds[grid.batch + row] + index / grid.batch;
+    index = index / grid.batch + (grid.starts ? grid.starts[row] : grid.key);
+    key = grid.seeds[row];
     origin = (u64)1 << 63;
   }
   const RandomWords words = philox(origin + index / 2, key, grid.counter);
