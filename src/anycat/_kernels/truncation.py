@@ -17,4 +17,6 @@ def clipped(x: Any, absent: float) -> Any:
         return absent
     if isinstance(x, int):
         return min(x, LARGEST)
-    return x.clip(max=LARGEST) if getattr(x, "dtype", None) == np.uint64 else x
+    if isinstance(x, float):
+        return x
+    return x.clip(max=LARGEST) if x.dtype == np.uint64 else x

@@ -35,7 +35,7 @@ class TileStats(NamedTuple):
 
     def part(self, begin: int, end: int) -> TileStats:
         """Return those of some rows, as kernels take them."""
-        return TileStats(*(x[begin:end].reshape(-1) for x in self))
+        return TileStats(*[x[begin:end].reshape(-1) for x in self])
 
 
 NO_TILE_STATS = TileStats(np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint64))

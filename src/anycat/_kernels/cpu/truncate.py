@@ -12,7 +12,6 @@ from .jit.truncate import truncate_rows
 from .rows import Rows
 from .sizes import BLOCK, TILE
 from .tiles import TileStats
-from .workspace import allocate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
 NS_PER_ELEMENT = 1.0
 NS_PER_ELEMENT_OF_FEW = 0.2  # to keep few of them
-LIST = "values indices rest integers"
 ABSENT = [np.array([x], dtype) for dtype, x in ARGUMENTS]
-WORKSPACE = "block_keys weights exponents before above equal tile_max tile_shift tile_offset"
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
@@ -32,8 +29,8 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     The arguments are temperature, top_k, top_p and min_p: None, numbers, or arrays of the shape of
     the batch. ``cache`` takes the tile statistics of the result.
     """
-    temperature, *others = arguments
-    given = list(map(_argument, (temperature, *others), ARGUMENTS, ABSENT))
+    temperature, top_k, *others = arguments
+    given = list(map(_argument, (temperature, top_k, *others), ARGUMENTS, ABSENT))
     rows, dtype = Rows(params), params.dtype
     half, narrow = dtype.kind == "f", dtype.itemsize == 2 and dtype.kind in "fV"
     if temperature is not None or not narrow or not dtype.isnative:
@@ -42,14 +39,13 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
     out = np.empty(params.shape, dtype)
     flat = out.reshape(-1) if dtype == rows.dtype else out.reshape(-1).view(np.uint16)
     # All of two blocks, at most, may be listed for each of the first entries.
-    listed = min(rows.size, 2 * BLOCK * int(given[1].max(initial=1)))
+    most = top_k if isinstance(top_k, int) else int(given[1].max(initial=1))
+    listed = min(rows.size, 2 * BLOCK * max(most, 1))
 
     def task(x: Array, row: int) -> None:
         part = flat[row * rows.size : row * rows.size + x.size]
         of_result = stats.part(row, row + x.size // rows.size)
-        lists = allocate(listed, rows.dtype, LIST)
-        workspace = allocate(rows.size, rows.dtype, WORKSPACE)
-        truncate_rows(x, rows.size, logits, row, *given, half, part, *of_result, *lists, *workspace)
+        truncate_rows(x, rows.size, logits, row, *given, half, listed, part, *of_result)
 
     cost = NS_PER_ELEMENT_OF_FEW if listed < rows.size else NS_PER_ELEMENT
     rows.each_block(task, cost * rows.size, 1)
@@ -60,7 +56,11 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
 
 def _argument(x: Any, kind: tuple[Any, Any], absent: Array) -> Array:
     """Return an argument with an entry for each row, or one for all."""
-    return absent if x is None else np.ascontiguousarray(clipped(x, 0), kind[0]).reshape(-1)
+    if x is None:
+        return absent
+    if isinstance(x, (int, float)):
+        return np.array([clipped(x, 0)], kind[0])
+    return np.ascontiguousarray(clipped(x, 0), kind[0]).reshape(-1)
 
 
 def keeps(params: Array, logits: bool) -> Array:

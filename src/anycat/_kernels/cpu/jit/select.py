@@ -10,7 +10,7 @@ as it should take, pivots halve the range of keys, so that no input is slow.
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from .bits import bit_length, bits_of, flip_negative
 from .constants import ONE, TILE, TWO, ZERO
@@ -36,6 +36,16 @@ def key_of(value):
     return flip_negative(bits_of(value + type(value)(0)))
 
 
+def empty_keys(values, n):
+    """Return an array for keys of values."""
+
+
+@overload(empty_keys)
+def _empty_keys_for(values, n):
+    integer = {32: np.int32, 64: np.int64}[values.dtype.bitwidth]
+    return lambda values, n: np.empty(n, integer)
+
+
 @inner
 def largest_reached(keys, n, count):
     """Return the largest number that ``count`` keys reach, by halving: its loops are vectorized."""
@@ -44,10 +54,10 @@ def largest_reached(keys, n, count):
         low, high = min(low, np.int64(keys[i])), max(high, np.int64(keys[i]))
     while low < high:
         middle = (low | high) - ((low ^ high) >> 1)
-        pivot, reached = keys.dtype.type(middle), ZERO
+        pivot, reached = keys.dtype.type(middle), keys.dtype.type(0)
         for i in range(n):
-            reached += np.uint64(keys[i] >= pivot)
-        if reached >= count:
+            reached = keys.dtype.type(reached + (keys[i] >= pivot))
+        if np.uint64(reached) >= count:
             low = middle
         else:
             high = middle - 1

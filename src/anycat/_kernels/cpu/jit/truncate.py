@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from .bits import flip_negative, from_bits, multiply_high
+from .bits import bits_of, flip_negative, from_bits, multiply_high
 from .constants import BLOCK, FRACTION_BITS, HALF, ONE, TILE, ZERO
 from .entry import entry, inner
-from .select import key_of, largest_reached, select_count, select_mass, trailing_zeros
+from .select import empty_keys, key_of, largest_reached, select_count, select_mass, trailing_zeros
 from .tiles import scan_tiles, tile_count
 from .weights import (
     EMPTY_EXPONENT,
@@ -34,24 +34,34 @@ DEVIATIONS = 4.0  # of what a sample shows, on the safe side
 
 @entry
 def truncate_rows(
-    x, size, logits, row, temperature, top_k, top_p, min_p, half, out,
-    all_max, all_shift, all_offset, values, indices, rest, integers,
-    block_keys, weights, exponents, before, above, equal, tile_max, tile_shift, tile_offset,
+    x, size, logits, row, temperature, top_k, top_p, min_p, half, most, out,
+    all_max, all_shift, all_offset,
 ):  # fmt: skip
     """Truncate rows, of which the first is row ``row`` of all.
 
     The arguments have an entry for each row of all, or a single one. A row becomes NaN if it is
     invalid, or if an argument is out of its range. Integers in ``out`` are the bits of float16 if
-    ``half``, or else of bfloat16. ``all_max`` and the like take the tile statistics of the results,
-    if rows are long. The other arrays are workspace.
+    ``half``, or else of bfloat16. At most ``most`` entries of a row are listed. ``all_max`` and the
+    like take the tile statistics of the results, if rows are long.
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
+    block_keys = empty_keys(x, (size + BLOCK - ONE) // BLOCK)
+    weights, values = np.empty(min(size, TILE), x.dtype), np.empty(most, x.dtype)
+    indices, integers = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    rest, exponents = np.empty(most, np.uint64), np.empty(tiles + ONE, np.int64)
+    before, above = np.empty(tiles, np.uint64), np.empty(tiles, np.uint64)
+    equal = np.empty(tiles, np.uint64)
+    tile_max, tile_shift = np.empty(tiles + ONE), np.empty(tiles + ONE, np.int64)
+    tile_offset = np.empty(tiles + ONE, np.uint64)
     for r in range(np.uint64(x.size) // size):
         begin = r * size
         t, k = _of_row(temperature, row + r), _of_row(top_k, row + r)
         p, m = _of_row(top_p, row + r), _of_row(min_p, row + r)
-        heat, peak = real(t), real(_fill_block_keys(x, begin, size, logits, block_keys))
+        heat = real(t)
+        fills = heat == 0 or np.uint64(k) < size or p < 1 or m > 0
+        nothing = narrowed(none, half, out)
+        peak = real(_fill_block_keys(x, begin, size, logits, block_keys, fills, nothing, out))
         in_range = 0 <= heat < np.inf and k >= 1 and 0 < p <= 1 and 0 <= m <= 1
         valid, listed, n, top = in_range and peak > none, True, ZERO, peak
         if valid:
@@ -104,7 +114,8 @@ def truncate_rows(
                 all_max[of_row], all_shift[of_row] = tile_max[j], tile_shift[j]
                 all_offset[of_row] = tile_offset[j]
         if listed:
-            _fill(out, begin, size, narrowed(none if valid else real(np.nan), half, out))
+            if not valid:
+                _fill(out, begin, size, narrowed(real(np.nan), half, out))
             for i in range(n):
                 out[begin + indices[i]] = narrowed(values[i], half, out)
         else:
@@ -153,26 +164,40 @@ def _share(share, total):
 
 
 @inner
-def _fill_block_keys(x, begin, size, logits, block_keys):
-    """Store the largest key of each block; return the largest value, or NaN if any is invalid."""
-    high = low = key_of(x[begin])
+def _fill_block_keys(x, begin, size, logits, block_keys, fills, nothing, out):
+    """Store the largest key of each block; return the largest value, or NaN if any is invalid.
+
+    If it ``fills``, store nothing of the row in ``out``: beside this work, it costs little.
+    """
+    high = low = flip_negative(bits_of(x[begin]))
     for b in range(np.uint64(block_keys.size)):
-        n = min(BLOCK, size - b * BLOCK)
-        if n == BLOCK:  # a loop of constant length, which is faster
-            highest, lowest = _extreme_keys(x, begin + b * BLOCK, BLOCK)
+        at, n = begin + b * BLOCK, min(BLOCK, size - b * BLOCK)
+        if n == BLOCK:  # loops of constant length, which are faster
+            highest, lowest = _extreme_keys(x, at, BLOCK)
+            if fills:
+                _fill(out, at, BLOCK, nothing)
         else:
-            highest, lowest = _extreme_keys(x, begin + b * BLOCK, n)
+            highest, lowest = _extreme_keys(x, at, n)
+            if fills:
+                _fill(out, at, n, nothing)
         block_keys[b] = highest
         high, low = max(high, highest), min(low, lowest)
-    return max_if_valid(high, low, logits)
+    for b in range(np.uint64(block_keys.size)):
+        block_keys[b] = _without_sign_of_zero(block_keys[b])
+    return max_if_valid(_without_sign_of_zero(high), _without_sign_of_zero(low), logits)
+
+
+@inner
+def _without_sign_of_zero(key):
+    return key_of(from_bits(flip_negative(key)))
 
 
 @inner
 def _extreme_keys(x, begin, n):
-    """Return the largest and the smallest key of some entries."""
-    highest = lowest = key_of(x[begin])
+    """Return the largest and the smallest key of some entries, of which -0.0 has its own."""
+    highest = lowest = flip_negative(bits_of(x[begin]))
     for i in range(n):
-        key = key_of(x[begin + i])
+        key = flip_negative(bits_of(x[begin + i]))
         highest, lowest = max(highest, key), min(lowest, key)
     return highest, lowest
 
@@ -204,20 +229,27 @@ def _list(x, begin, size, low, most, peak, heat, block_keys, values, indices):
 
     Of the blocks in which this key is the largest, only ``most`` are searched.
     """
-    n, low = ZERO, np.int64(low)
-    for b in range(np.uint64(block_keys.size)):
-        if block_keys[b] < low or (block_keys[b] == low and most == ZERO):
-            continue
-        most -= np.uint64(block_keys[b] == low)
-        hits = ZERO  # a bit for each entry: a loop of its own, which is vectorized
-        for i in range(min(BLOCK, size - b * BLOCK)):
-            value = _tempered(x[begin + b * BLOCK + i], peak, heat)
-            hits |= np.uint64(key_of(value) >= low) << i
-        while hits:
-            i = b * BLOCK + trailing_zeros(hits)
-            values[n], indices[n] = _tempered(x[begin + i], peak, heat), i
-            n += ONE
-            hits &= hits - ONE
+    n, low, blocks = ZERO, np.int64(low), np.uint64(block_keys.size)
+    for first in range(ZERO, blocks, BLOCK):
+        found = ZERO  # a bit for each block, and then for each entry: such loops are vectorized
+        for b in range(min(BLOCK, blocks - first)):
+            found |= np.uint64(block_keys[first + b] >= low) << b
+        while found:
+            b = first + trailing_zeros(found)
+            found &= found - ONE
+            if block_keys[b] == low:
+                if most == ZERO:
+                    continue
+                most -= ONE
+            hits = ZERO
+            for i in range(min(BLOCK, size - b * BLOCK)):
+                value = _tempered(x[begin + b * BLOCK + i], peak, heat)
+                hits |= np.uint64(key_of(value) >= low) << i
+            while hits:
+                i = b * BLOCK + trailing_zeros(hits)
+                values[n], indices[n] = _tempered(x[begin + i], peak, heat), i
+                n += ONE
+                hits &= hits - ONE
     return n
 
 
