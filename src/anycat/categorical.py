@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         IntDType,
         Integers,
         IntegersOrNone,
+        Nothing,
         Numbers,
         NumbersOrNone,
         NumPyArray,
@@ -243,6 +244,7 @@ class Categorical(Generic[ArrayT]):
     def __init__(
         self, probs: None = None, *, logits: ArrayT, **options: Unpack[Options]
     ) -> None: ...
+    @_validation.hide_unknown
     def __init__(
         self,
         probs: Any = None,
@@ -250,7 +252,10 @@ class Categorical(Generic[ArrayT]):
         validate_args: bool | None = None,
         *,
         clamp_probs: bool = True,
+        **unknown: Unpack[Nothing],
     ) -> None:
+        if unknown:
+            _validation.report_unknown(Categorical, unknown)
         if (probs is None) == (logits is None):
             raise ValueError(
                 "give either probs or logits; got " + ("neither" if probs is None else "both")
@@ -589,6 +594,7 @@ class Categorical(Generic[ArrayT]):
     def sample(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Draws]
     ) -> ArrayT: ...
+    @_validation.hide_unknown
     def sample(
         self,
         sample_shape: Shape = (),
@@ -598,7 +604,7 @@ class Categorical(Generic[ArrayT]):
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
-        **unknown: Never,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Draw categories.
 
@@ -676,7 +682,7 @@ class Categorical(Generic[ArrayT]):
         array([2, 0, 1])
         """
         if more or unknown:
-            _validation.report_unknown(more, unknown)
+            _validation.report_unknown(Categorical.sample, unknown, more)
         shape = _validation.shape_tuple("sample_shape", sample_shape)
         if replace is not True and not _validation.as_bool("replace", replace):
             return self._sample_distinct(shape, rng, seeds, start, dtype)
@@ -724,14 +730,16 @@ class Categorical(Generic[ArrayT]):
     def sample_counts(
         self, n: SupportsIndex, *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> ArrayT: ...
+    @_validation.hide_unknown
     def sample_counts(
         self,
-        n: SupportsIndex,
+        n: SupportsIndex = _validation.REQUIRED,
         *,
         rng: RNG = None,
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Count how often each category occurs in n draws, without storing the draws.
 
@@ -764,6 +772,8 @@ class Categorical(Generic[ArrayT]):
         >>> dist.sample_counts(1_000_000, rng=0)
         array([100051, 199870, 700079])
         """
+        if unknown:
+            _validation.report_unknown(Categorical.sample_counts, unknown)
         n = _validation.number_of_draws(n)
         dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
         _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
@@ -850,6 +860,7 @@ class Categorical(Generic[ArrayT]):
     def sample_and_log_prob(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> tuple[ArrayT, ArrayT]: ...
+    @_validation.hide_unknown
     def sample_and_log_prob(
         self,
         sample_shape: Shape = (),
@@ -858,6 +869,7 @@ class Categorical(Generic[ArrayT]):
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Draw categories, and return them with their log-probabilities.
 
@@ -877,6 +889,8 @@ class Categorical(Generic[ArrayT]):
         >>> value, log_prob.round(4)
         (array([1, 0, 0]), array([-0.2877, -1.3863, -1.3863]))
         """
+        if unknown:
+            _validation.report_unknown(Categorical.sample_and_log_prob, unknown)
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)
 
@@ -910,6 +924,7 @@ class Categorical(Generic[ArrayT]):
 
     # --- truncation -----------------------------------------------------------------------------
 
+    @_validation.hide_unknown
     def truncate(
         self,
         *,
@@ -918,6 +933,7 @@ class Categorical(Generic[ArrayT]):
         top_k: IntegersOrNone = None,
         top_p: NumbersOrNone = None,
         min_p: NumbersOrNone = None,
+        **unknown: Unpack[Nothing],
     ) -> Self:
         """Return a distribution over fewer categories, as in sampling from language models.
 
@@ -969,6 +985,8 @@ class Categorical(Generic[ArrayT]):
         >>> dist.truncate(top_p=0.8).probs.round(3)
         array([0.   , 0.353, 0.353, 0.294])
         """
+        if unknown:
+            _validation.report_unknown(Categorical.truncate, unknown)
         dist = self
         if mask is not None:
             dist = self._truncated(_truncation.masked(self, mask), {}, False)
