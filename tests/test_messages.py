@@ -370,6 +370,16 @@ def test_signatures_hide_what_takes_unknown_names(function: Any) -> None:
     assert required == (["n"] if function == ONE.sample_counts else [])
 
 
+def test_integers_of_64_bits_in_jax() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.warns(UserWarning, match="dtype") as caught:
+        Categorical(jnp.ones(3)).sample(dtype="int64")
+    assert [str(warning.message) for warning in caught] == [
+        "dtype int64 becomes int32: JAX has 64-bit integers only if jax_enable_x64 is set. Set it, "
+        "or pass dtype='int32'"
+    ]
+
+
 @each_library
 @pytest.mark.parametrize(
     ("dtype", "number"), [("int64", 2**53 + 1), ("int64", -(2**63)), ("uint64", 2**64 - 1)]

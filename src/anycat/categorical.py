@@ -698,7 +698,7 @@ class Categorical(Generic[ArrayT]):
             draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
-        dtype = self._dtype_of_draws(dtype)
+        dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
 
@@ -775,7 +775,7 @@ class Categorical(Generic[ArrayT]):
         if unknown:
             _validation.report_unknown(Categorical.sample_counts, unknown)
         n = _validation.number_of_draws(n)
-        dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
+        dtype = self._dtype_of_draws(dtype, rng, "int64")
         _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
         return self._draw(COUNTS, (n, *self._batch_shape), rng, seeds, start, dtype)
 
@@ -783,7 +783,8 @@ class Categorical(Generic[ArrayT]):
         self, sample_shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
     ) -> Array:
         """Draw without replacement."""
-        batch, size, dtype = self._batch_shape, self.num_categories, self._dtype_of_draws(dtype)
+        batch, size = self._batch_shape, self.num_categories
+        dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_distinct(sample_shape, size if self._validate else None, dtype)
         _validation.check_dtype(dtype, size - 1, True)
         draws = self._draw(DISTINCT, sample_shape + batch, rng, seeds, start, dtype)
@@ -791,8 +792,13 @@ class Categorical(Generic[ArrayT]):
             return draws
         return registry.backend_of(draws).validate("replace", draws, len(batch), {})
 
-    def _dtype_of_draws(self, dtype: Any) -> Any:
-        return self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+    def _dtype_of_draws(self, dtype: Any, rng: RNG, default: Any = None) -> Any:
+        """Return NumPy's dtype for the draws, which a traced key makes arrays of its library."""
+        reader = self._backend if rng is None else registry.reader_of(rng)
+        backend = reader if reader.is_traced(rng) else self._backend
+        if dtype is None:
+            return backend.integer_dtype(self._backend.integer_dtype(default or self._traits.index))
+        return backend.requested_dtype(dtype)
 
     def _draw(
         self, kind: str, shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
