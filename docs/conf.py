@@ -62,13 +62,6 @@ if repository := results.repository():
     html_theme_options["footer_icons"] = [{"name": "Source", "url": repository, "html": "Source"}]
 
 
-def hide_catch_alls(app, what, name, obj, options, signature, returns):
-    """Leave out the parameters that only serve to report unknown arguments."""
-    for text in ("*more, ", ", **unknown"):
-        signature = signature and signature.replace(text, "*, " if text[0] == "*" else "")
-    return signature, returns
-
-
 def link_to_pages(app, path, parent, content):
     """Let files that pages include link to one another as pages."""
     content[0] = content[0].replace("](CONTRIBUTING.md", "](contributing.md")
@@ -84,5 +77,4 @@ def let_figures_scroll(app, doctree):
 def setup(app):
     app.connect("include-read", link_to_pages)
     app.connect("builder-inited", lambda app: figures.make())
-    app.connect("autodoc-process-signature", hide_catch_alls)
     app.connect("doctree-read", let_figures_scroll)

@@ -497,6 +497,52 @@ def test_void_rows_and_dtypes(x64: bool) -> None:
     assert Categorical(x[1:]).sample(3, dtype="uint8").dtype == np.uint8
 
 
+WIDE: dict[str, Callable[[], Any]] = {
+    "sample": lambda: make("probs", X).sample(3, rng=0, dtype="int64"),
+    "unsigned": lambda: make("probs", X).sample(3, rng=0, dtype=jnp.uint64),
+    "distinct": lambda: make("probs", X).sample(2, replace=False, rng=0, dtype=np.int64),
+    "log_prob": lambda: make("probs", X).sample_and_log_prob(3, rng=0, dtype="int64")[0],
+    "counts": lambda: make("probs", X).sample_counts(3, rng=0, dtype="int64"),
+    "jit": lambda: jax.jit(lambda x: Categorical(x).sample(3, rng=0, dtype="int64"))(jnp.array(X)),
+    "key": lambda: jax.jit(lambda key: Categorical(X).sample(3, rng=key, dtype="int64"))(KEY),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_integers_of_64_bits_that_are_asked_for(name: str, x64: bool) -> None:
+    dtype = "uint64" if name == "unsigned" else "int64"
+    if x64:
+        assert WIDE[name]().dtype == dtype
+        return
+    narrow = dtype.replace("64", "32")
+    with pytest.warns(UserWarning, match=f"^dtype {dtype} becomes {narrow}: ") as caught:
+        assert WIDE[name]().dtype == narrow
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@narrow
+def test_no_warning_where_64_bits_were_not_asked_for() -> None:
+    """The defaults are tested elsewhere; int is as wide as JAX has it."""
+    assert make("probs", X).sample(3, rng=0, dtype=int).dtype == np.int32
+    assert jnp.zeros(3, int).dtype == np.int32
+
+
+@narrow
+def test_no_draw_or_count_exceeds_32_bits() -> None:
+    """Parameters may be NumPy's, which alone would give 64 bits, where a key is traced."""
+    most = jax.ShapeDtypeStruct((2**31 + 1,), np.int8)
+    many = Categorical(np.broadcast_to(np.int8(1), (2**31 + 1,)), validate_args=False)
+    for draw, x in [
+        (lambda x: Categorical(x).sample(rng=0), most),
+        (lambda x: Categorical(x).sample(2, replace=False, rng=0), most),
+        (lambda key: many.sample(rng=key), KEY),
+        (lambda key: many.sample(2, replace=False, rng=key), KEY),
+        (lambda key: Categorical(X).sample_counts(2**31, rng=key), KEY),
+    ]:
+        with pytest.raises(ValueError, match=r"dtype must hold .* 2147483648; got int32"):
+            jax.eval_shape(draw, x)
+
+
 @narrow
 def test_values_outside_have_no_probability_within_jit() -> None:
     dist = Categorical(jnp.asarray(X[0]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from libraries import each_library, get, put
 
-from anycat import Categorical, kl_divergence
+import anycat.numba
+from anycat import Categorical, _validation, kl_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,16 +147,6 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "sample_shape must be an integer or a tuple of them; got Generator: did you mean rng=?",
     ),
     (
-        lambda: ONE.sample(size=3),
-        TypeError,
-        "sample has no argument 'size': did you mean sample_shape?",
-    ),
-    (
-        lambda: ONE.sample(seed=3),
-        TypeError,
-        "sample has no argument 'seed': did you mean rng, or seeds for one of each row?",
-    ),
-    (
         lambda: BATCH.sample(seeds=[1, 2, 3]),
         ValueError,
         "seeds of shape (3,) does not broadcast with the batch shape (2,)",
@@ -164,7 +156,6 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "mask must allow a category of positive probability in each row; it allows none",
     ),
-    (lambda: ONE.sample(device=3), TypeError, "sample has no argument 'device'"),
     (
         lambda: ONE.sample((3,), np.random.default_rng(0)),
         TypeError,
@@ -192,11 +183,6 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: ZERO.sample(2, replace=0), TypeError, "replace must be True or False; got 0"),
     (lambda: ZERO.sample(2, replace=None), TypeError, "replace must be True or False; got None"),
-    (
-        lambda: ZERO.sample(2, replacement=False),
-        TypeError,
-        "sample has no argument 'replacement': did you mean replace?",
-    ),
     (lambda: ZERO.sample(4, replace=False), ValueError, TOO_FEW.format(4, "there are 3")),
     (
         lambda: ZERO.sample(3, replace=False),
@@ -237,6 +223,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     # --- counts
     (lambda: ONE.sample_counts(2.0), TypeError, "n must be an integer; got 2.0"),
+    (lambda: ONE.sample_counts(), TypeError, "sample_counts needs n, the number of draws"),
     (lambda: ONE.sample_counts(True), TypeError, "n must be an integer; got True"),
     (lambda: ONE.sample_counts((2,)), TypeError, "n must be an integer; got (2,)"),
     (
@@ -327,6 +314,70 @@ def test_messages(call: Callable[[], Any], error: type[Exception], message: str)
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+# What other libraries call an argument, and which one they mean.
+NAMES: list[tuple[Any, str, str]] = [
+    (Categorical, "p pk pvals prob probabilities weights", "probs"),
+    (Categorical, "logit logit_p log_prob log_probs logprobs scores", "logits"),
+    (Categorical, "validate", "validate_args"),
+    (Categorical, "clamp", "clamp_probs"),
+    (Categorical, "seed dtype axis name n", ""),
+    (ONE.sample, "size shape n num_samples n_samples draws k", "sample_shape"),
+    (ONE.sample, "key generator random_state rng_key", "rng"),
+    (ONE.sample, "seed", "rng, or seeds for one of each row"),
+    (ONE.sample, "replacement", "replace"),
+    (ONE.sample, "offset", "start"),
+    (ONE.sample, "device probs", ""),
+    (ONE.sample_counts, "size n_samples num_samples trials total_count sample_shape", "n"),
+    (ONE.sample_counts, "key random_state", "rng"),
+    (ONE.sample_counts, "seed", "rng, or seeds for one of each row"),
+    (ONE.sample_counts, "replacement", ""),
+    (ONE.sample_and_log_prob, "size num_samples", "sample_shape"),
+    (ONE.sample_and_log_prob, "key", "rng"),
+    (ONE.sample_and_log_prob, "replace", ""),
+    (ONE.truncate, "temp tau T", "temperature"),
+    (ONE.truncate, "k topk", "top_k"),
+    (ONE.truncate, "p topp", "top_p"),
+    (ONE.truncate, "minp", "min_p"),
+    (ONE.truncate, "bitmask action_masks where", "mask"),
+    (ONE.truncate, "typical_p rng", ""),
+    (anycat.numba.key, "seed random_state generator", "rng"),
+    (anycat.numba.key, "seeds", ""),
+]
+TAKES = [Categorical, ONE.sample, ONE.sample_counts, ONE.sample_and_log_prob, ONE.truncate]
+
+
+@pytest.mark.parametrize(("function", "names", "meant"), NAMES)
+def test_names_that_other_libraries_use(function: Any, names: str, meant: str) -> None:
+    hint = f": did you mean {meant}?" if meant else ""
+    for name in names.split():
+        with pytest.raises(TypeError) as caught:
+            function(**{name: 1})
+        assert str(caught.value) == f"{function.__name__} has no argument {name!r}{hint}"
+
+
+def test_each_suggestion_is_an_argument() -> None:
+    arguments = {name for function in TAKES for name in inspect.signature(function).parameters}
+    assert {meant.split()[0] for meant in _validation._MEANT} <= arguments
+
+
+@pytest.mark.parametrize("function", [*TAKES, anycat.numba.key])
+def test_signatures_hide_what_takes_unknown_names(function: Any) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    assert not [p for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p.name for p in parameters if p.default is p.empty]
+    assert required == (["n"] if function == ONE.sample_counts else [])
+
+
+def test_integers_of_64_bits_in_jax() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.warns(UserWarning, match="dtype") as caught:
+        Categorical(jnp.ones(3)).sample(dtype="int64")
+    assert [str(warning.message) for warning in caught] == [
+        "dtype int64 becomes int32: JAX has 64-bit integers only if jax_enable_x64 is set. Set it, "
+        "or pass dtype='int32'"
+    ]
 
 
 @each_library

@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import inspect
 import pickle
 import subprocess
 import sys
@@ -123,6 +124,18 @@ def test_parameters_satisfy_their_constraints(form: str) -> None:
     dist = Categorical(**{form: X})
     for name, constraint in dist.arg_constraints.items():
         assert constraint.check(getattr(dist, name)).all()
+
+
+def test_names_that_other_libraries_use() -> None:
+    """See `test_messages`; the signatures are those of `anycat.Categorical` too."""
+    with pytest.raises(TypeError, match=r"^Categorical has no argument 'p': did you mean probs"):
+        Categorical(p=X)
+    for name in ("sample", "sample_counts", "truncate"):
+        with pytest.raises(TypeError, match=f"^{name} has no argument 'abc'$"):
+            getattr(Categorical(X), name)(abc=1)
+    for name in ("__init__", "sample", "sample_counts"):
+        mine, base = (getattr(x, name) for x in (Categorical, anycat.Categorical))
+        assert [*inspect.signature(mine).parameters] == [*inspect.signature(base).parameters]
 
 
 def test_no_reparameterized_draws() -> None:

@@ -83,6 +83,9 @@ if TYPE_CHECKING:
         | Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
     )
 
+    class Nothing(TypedDict):
+        """No more arguments: what is left for `_validation.report_unknown`."""
+
     class Options(TypedDict, total=False):
         """Options of the constructor."""
 

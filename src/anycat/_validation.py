@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import numbers
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import array_api_compat as compat
 
@@ -17,12 +18,14 @@ from ._kernels.keys import as_uint64
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._backends.base import Backend
 
     Array = Any
     Namespace = Any
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def as_array(name: str, x: Any, like: Array | None = None) -> Array:
@@ -272,6 +275,8 @@ def as_bool(name: str, x: Any) -> bool:
 
 def number_of_draws(n: Any) -> int:
     """Return ``n`` as an int."""
+    if n is REQUIRED:
+        raise TypeError("sample_counts needs n, the number of draws")
     if not _is_integer(n):
         hint = ": did you mean rng=?" if registry.is_rng(n) else ""
         raise TypeError(f"n must be an integer; got {type(n).__name__ if hint else repr(n)}{hint}")
@@ -370,24 +375,49 @@ def _check_position(name: str, place: tuple[int, ...], number: int, count: int) 
         )
 
 
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of an argument that must be given: signatures show none."""
+
+_DRAWS = "size shape num_samples n_samples num_draws draws k"
+# What to suggest, which begins with an argument, and what other libraries call that.
 _MEANT = {
-    **dict.fromkeys(("size", "shape", "n", "num_samples"), "sample_shape"),
-    **dict.fromkeys(("key", "generator", "random_state"), "rng"),
-    "seed": "rng, or seeds for one of each row",
-    "replacement": "replace",
+    "probs": "p pk prob pvals probabilities weights",
+    "logits": "logit logit_p log_p log_prob log_probs logprobs log_weights scores",
+    "validate_args": "validate check check_args",
+    "clamp_probs": "clamp",
+    "sample_shape": f"{_DRAWS} n",
+    "n": f"{_DRAWS} sample_shape count trials n_trials num_trials total_count",
+    "replace": "replacement with_replacement",
+    "rng": "seed key generator random_state rng_key random_seed",
+    "seeds for one of each row": "seed",
+    "start": "offset skip",
+    "mask": "masks bitmask action_mask action_masks allowed where",
+    "temperature": "temp tau t T",
+    "top_k": "k topk",
+    "top_p": "p topp nucleus",
+    "min_p": "minp",
 }
 
 
-def report_unknown(more: Sequence[Any], names: Iterable[str]) -> NoReturn:
-    """Raise for arguments of `sample` that it does not have, by position or by name."""
+def hide_unknown(function: F) -> F:
+    """Leave what only serves `report_unknown` out of the signature that users see."""
+    shown = inspect.signature(function)
+    known = [p for p in shown.parameters.values() if p.name not in ("more", "unknown")]
+    function.__signature__ = shown.replace(parameters=known)  # type: ignore[attr-defined]
+    return function
+
+
+def report_unknown(function: Any, names: Iterable[str], more: Sequence[Any] = ()) -> NoReturn:
+    """Raise for arguments that a function or class does not have: ``more`` are by position."""
     if more:
         raise TypeError(
             f"sample takes one argument by position, sample_shape; got {1 + len(more)}: name the "
             "others, as in sample((2, 3), rng=0)"
         )
-    name = next(iter(names))
-    hint = f": did you mean {_MEANT[name]}?" if name in _MEANT else ""
-    raise TypeError(f"sample has no argument {name!r}{hint}")
+    name, known = next(iter(names)), inspect.signature(function).parameters
+    meant = [x for x in _MEANT if x.split()[0] in known and name in _MEANT[x].split()]
+    hint = f": did you mean {', or '.join(meant)}?" if meant else ""
+    raise TypeError(f"{function.__name__} has no argument {name!r}{hint}")
 
 
 def _is_sequence(shape: Any) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         IntDType,
         Integers,
         IntegersOrNone,
+        Nothing,
         Numbers,
         NumbersOrNone,
         NumPyArray,
@@ -243,6 +244,7 @@ class Categorical(Generic[ArrayT]):
     def __init__(
         self, probs: None = None, *, logits: ArrayT, **options: Unpack[Options]
     ) -> None: ...
+    @_validation.hide_unknown
     def __init__(
         self,
         probs: Any = None,
@@ -250,7 +252,10 @@ class Categorical(Generic[ArrayT]):
         validate_args: bool | None = None,
         *,
         clamp_probs: bool = True,
+        **unknown: Unpack[Nothing],
     ) -> None:
+        if unknown:
+            _validation.report_unknown(Categorical, unknown)
         if (probs is None) == (logits is None):
             raise ValueError(
                 "give either probs or logits; got " + ("neither" if probs is None else "both")
@@ -589,6 +594,7 @@ class Categorical(Generic[ArrayT]):
     def sample(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Draws]
     ) -> ArrayT: ...
+    @_validation.hide_unknown
     def sample(
         self,
         sample_shape: Shape = (),
@@ -598,7 +604,7 @@ class Categorical(Generic[ArrayT]):
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
-        **unknown: Never,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Draw categories.
 
@@ -676,7 +682,7 @@ class Categorical(Generic[ArrayT]):
         array([2, 0, 1])
         """
         if more or unknown:
-            _validation.report_unknown(more, unknown)
+            _validation.report_unknown(Categorical.sample, unknown, more)
         shape = _validation.shape_tuple("sample_shape", sample_shape)
         if replace is not True and not _validation.as_bool("replace", replace):
             return self._sample_distinct(shape, rng, seeds, start, dtype)
@@ -692,7 +698,7 @@ class Categorical(Generic[ArrayT]):
             draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
-        dtype = self._dtype_of_draws(dtype)
+        dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
 
@@ -724,14 +730,16 @@ class Categorical(Generic[ArrayT]):
     def sample_counts(
         self, n: SupportsIndex, *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> ArrayT: ...
+    @_validation.hide_unknown
     def sample_counts(
         self,
-        n: SupportsIndex,
+        n: SupportsIndex = _validation.REQUIRED,
         *,
         rng: RNG = None,
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Count how often each category occurs in n draws, without storing the draws.
 
@@ -764,8 +772,10 @@ class Categorical(Generic[ArrayT]):
         >>> dist.sample_counts(1_000_000, rng=0)
         array([100051, 199870, 700079])
         """
+        if unknown:
+            _validation.report_unknown(Categorical.sample_counts, unknown)
         n = _validation.number_of_draws(n)
-        dtype = self._backend.integer_dtype("int64" if dtype is None else dtype)
+        dtype = self._dtype_of_draws(dtype, rng, "int64")
         _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
         return self._draw(COUNTS, (n, *self._batch_shape), rng, seeds, start, dtype)
 
@@ -773,7 +783,8 @@ class Categorical(Generic[ArrayT]):
         self, sample_shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
     ) -> Array:
         """Draw without replacement."""
-        batch, size, dtype = self._batch_shape, self.num_categories, self._dtype_of_draws(dtype)
+        batch, size = self._batch_shape, self.num_categories
+        dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_distinct(sample_shape, size if self._validate else None, dtype)
         _validation.check_dtype(dtype, size - 1, True)
         draws = self._draw(DISTINCT, sample_shape + batch, rng, seeds, start, dtype)
@@ -781,8 +792,13 @@ class Categorical(Generic[ArrayT]):
             return draws
         return registry.backend_of(draws).validate("replace", draws, len(batch), {})
 
-    def _dtype_of_draws(self, dtype: Any) -> Any:
-        return self._backend.integer_dtype(self._traits.index if dtype is None else dtype)
+    def _dtype_of_draws(self, dtype: Any, rng: RNG, default: Any = None) -> Any:
+        """Return NumPy's dtype for the draws, which a traced key makes arrays of its library."""
+        reader = self._backend if rng is None else registry.reader_of(rng)
+        backend = reader if reader.is_traced(rng) else self._backend
+        if dtype is None:
+            return backend.integer_dtype(self._backend.integer_dtype(default or self._traits.index))
+        return backend.requested_dtype(dtype)
 
     def _draw(
         self, kind: str, shape: tuple[int, ...], rng: RNG, seeds: Any, start: Any, dtype: Any
@@ -850,6 +866,7 @@ class Categorical(Generic[ArrayT]):
     def sample_and_log_prob(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> tuple[ArrayT, ArrayT]: ...
+    @_validation.hide_unknown
     def sample_and_log_prob(
         self,
         sample_shape: Shape = (),
@@ -858,6 +875,7 @@ class Categorical(Generic[ArrayT]):
         seeds: Integers | None = None,
         start: Integers = 0,
         dtype: IntDType | None = None,
+        **unknown: Unpack[Nothing],
     ) -> Any:
         """Draw categories, and return them with their log-probabilities.
 
@@ -877,6 +895,8 @@ class Categorical(Generic[ArrayT]):
         >>> value, log_prob.round(4)
         (array([1, 0, 0]), array([-0.2877, -1.3863, -1.3863]))
         """
+        if unknown:
+            _validation.report_unknown(Categorical.sample_and_log_prob, unknown)
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)
 
@@ -910,6 +930,7 @@ class Categorical(Generic[ArrayT]):
 
     # --- truncation -----------------------------------------------------------------------------
 
+    @_validation.hide_unknown
     def truncate(
         self,
         *,
@@ -918,6 +939,7 @@ class Categorical(Generic[ArrayT]):
         top_k: IntegersOrNone = None,
         top_p: NumbersOrNone = None,
         min_p: NumbersOrNone = None,
+        **unknown: Unpack[Nothing],
     ) -> Self:
         """Return a distribution over fewer categories, as in sampling from language models.
 
@@ -969,6 +991,8 @@ class Categorical(Generic[ArrayT]):
         >>> dist.truncate(top_p=0.8).probs.round(3)
         array([0.   , 0.353, 0.353, 0.294])
         """
+        if unknown:
+            _validation.report_unknown(Categorical.truncate, unknown)
         dist = self
         if mask is not None:
             dist = self._truncated(_truncation.masked(self, mask), {}, False)

@@ -13,16 +13,19 @@ from numba import typeof, types
 from numba.core.errors import NumbaError, TypingError
 from numba.extending import overload
 
+from . import _validation
 from ._backends import registry
 from ._kernels.cpu.jit import single
 from ._kernels.cpu.jit.single import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
     from ._random import RNG
+    from ._typing import Nothing
 
     Row = NDArray[np.float32] | NDArray[np.float64]
     Key = NDArray[np.uint64]
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Table", "draw", "draw_logits", "draw_prepared", "key", "prepare", "prepare_logits"]
 
 
-def key(rng: RNG = None) -> Key:
+@_validation.hide_unknown
+def key(rng: RNG = None, **unknown: Unpack[Nothing]) -> Key:
     """Return the key of a stream of draws: the bits that ``Categorical.sample(rng=rng)`` uses.
 
     Make it in Python, and pass it to the compiled function.
@@ -57,6 +61,8 @@ def key(rng: RNG = None) -> Key:
     >>> anycat.numba.key(7).shape
     (4,)
     """
+    if unknown:
+        _validation.report_unknown(key, unknown)
     reader = registry.default() if rng is None else registry.reader_of(rng)
     if reader.is_traced(rng):
         raise TypeError("rng is traced, and has no value that a key could be made of")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -15,9 +16,9 @@ from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
-    from typing import Never, SupportsIndex
+    from typing import Unpack
 
-    from ._typing import RNG, IntDType, Integers, Numbers, Shape
+    from ._typing import Nothing, Numbers
 
 __all__ = ["Categorical"]
 
@@ -48,6 +49,16 @@ class hidden:
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         return self if dist is None else self.function(dist)
+
+
+def _of_drawn(method: Any) -> Any:
+    """Return a method that follows the probabilities as they are now."""
+
+    @wraps(method)
+    def followed(dist: Any, *args: Any, **options: Any) -> Any:
+        return method(dist._drawn if dist._overridden else dist, *args, **options)
+
+    return followed
 
 
 class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # type: ignore[misc]
@@ -110,6 +121,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _redefines(cls, name: str) -> bool:
         return getattr(cls, name) is not getattr(Categorical, name)
 
+    @_validation.hide_unknown
     def __init__(
         self,
         probs: Numbers | None = None,
@@ -117,7 +129,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         validate_args: bool | None = None,
         *,
         clamp_probs: bool = True,
+        **unknown: Unpack[Nothing],
     ) -> None:
+        if unknown:
+            _validation.report_unknown(Categorical, unknown)
         if "_overridden" in self.__dict__:  # it is initialised again
             del self._overridden
         if validate_args is None:
@@ -216,46 +231,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def __getitem__(self, index: Any) -> Any:
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
-    def sample(
-        self,
-        sample_shape: Shape = (),
-        *more: Never,
-        replace: bool = True,
-        rng: RNG = None,
-        seeds: Integers | None = None,
-        start: Integers = 0,
-        dtype: IntDType | None = None,
-        **unknown: Never,
-    ) -> torch.Tensor:
-        """Draw categories: see `anycat.Categorical.sample`."""
-        draw: Any = self._drawn.sample if self._overridden else super().sample
-        given = {"rng": rng, "seeds": seeds, "start": start, "dtype": dtype, **unknown}
-        return draw(sample_shape, *more, replace=replace, **given)
-
-    def sample_counts(
-        self,
-        n: SupportsIndex,
-        *,
-        rng: RNG = None,
-        seeds: Integers | None = None,
-        start: Integers = 0,
-        dtype: IntDType | None = None,
-    ) -> torch.Tensor:
-        """Count draws of each category: see `anycat.Categorical.sample_counts`."""
-        count: Any = self._drawn.sample_counts if self._overridden else super().sample_counts
-        return count(n, rng=rng, seeds=seeds, start=start, dtype=dtype)
-
-    def prob(self, value: Numbers) -> torch.Tensor:
-        """Return the probability of categories: see `anycat.Categorical.prob`."""
-        return (self._drawn.prob if self._overridden else super().prob)(value)
-
-    def cdf(self, value: Numbers) -> torch.Tensor:
-        """Return the probability of ``category <= value``: see `anycat.Categorical.cdf`."""
-        return (self._drawn.cdf if self._overridden else super().cdf)(value)
-
-    def icdf(self, q: Numbers) -> torch.Tensor:
-        """Return the inverse of `cdf`: see `anycat.Categorical.icdf`."""
-        return (self._drawn.icdf if self._overridden else super().icdf)(q)
+    if not TYPE_CHECKING:  # the types of these are those of the base class
+        sample, sample_counts = _of_drawn(Base.sample), _of_drawn(Base.sample_counts)
+        prob, cdf, icdf = map(_of_drawn, (Base.prob, Base.cdf, Base.icdf))
 
     def log_prob(self, value: Numbers) -> torch.Tensor:
         """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""

@@ -87,13 +87,14 @@ def shapes() -> None:
     assert_type(len(dist), int)
 
 
-def distributions() -> None:
+def distributions(limits: dict[str, int]) -> None:
     assert_type(dist[0], Categorical[Single])
     assert_type(iter(dist), Iterator[Categorical[Single]])
     assert_type(dist.expand(2), Categorical[Single])
     assert_type(dist.expand((2, 3)), Categorical[Single])
     assert_type(dist.truncate(top_k=5, top_p=0.9, min_p=[0.1, 0.2]), Categorical[Single])
     assert_type(dist.truncate(mask=single > 0), Categorical[Single])
+    assert_type(dist.truncate(**limits), Categorical[Single])
 
 
 class Named(Categorical[ArrayT], Generic[ArrayT]):
@@ -145,6 +146,7 @@ def wrong() -> None:
     dist.sample_counts()  # type: ignore[call-overload]
     dist.sample_counts(1.5)  # type: ignore[call-overload]
     dist.sample_counts(3, replace=False)  # type: ignore[call-overload]
+    dist.sample_counts(size=3)  # type: ignore[call-overload]
     dist.sample(rng="0")  # type: ignore[call-overload]
     dist.sample(rng=0.5)  # type: ignore[call-overload]
     dist.sample(rng=np.random.RandomState(0))  # type: ignore[call-overload]
@@ -163,6 +165,7 @@ def wrong() -> None:
     dist.log_prob("0")  # type: ignore[arg-type]
     dist.log_prob(None)  # type: ignore[arg-type]
     dist.truncate(5)  # type: ignore[call-arg]
+    dist.truncate(k=5)  # type: ignore[call-arg]
     dist.truncate(top_k=0.5)  # type: ignore[arg-type]
     dist.truncate(top_p="0.9")  # type: ignore[arg-type]
     kl_divergence(dist, single)  # type: ignore[arg-type]

@@ -42,6 +42,8 @@ def in_place_of_pytorch(generator: torch.Generator, maybe: torch.Tensor | None) 
     assert_type(own.sample((3,), rng=generator), torch.Tensor)
     assert_type(own.sample(2, replace=False), torch.Tensor)
     assert_type(own.sample_counts(9), torch.Tensor)
+    assert_type(own.prob(0), torch.Tensor)
+    assert_type(own.icdf(0.5), torch.Tensor)
     assert_type(own.probs, torch.Tensor)
     assert_type(own.log_prob(own.sample()), torch.Tensor)
     assert_type(own.entropy(), torch.Tensor)
@@ -57,5 +59,7 @@ def wrong() -> None:
     dist.sample(rng="0")  # type: ignore[arg-type]
     dist.sample(dtype="float32")  # type: ignore[arg-type]
     own.sample(rng="0")  # type: ignore[arg-type]
-    own.sample(seed=1)  # type: ignore[arg-type]
+    own.sample(seed=1)  # type: ignore[call-arg]
+    own.sample_counts()  # type: ignore[call-arg]
     anycat.torch.Categorical("probs")  # type: ignore[arg-type]
+    anycat.torch.Categorical(p=x)  # type: ignore[call-arg]

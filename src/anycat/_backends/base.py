@@ -165,6 +165,10 @@ class Backend:
             raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
         return found
 
+    def requested_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """Return NumPy's dtype for an integer dtype that users ask for."""
+        return self.integer_dtype(dtype)
+
     def _numpy_name(self, dtype: Any) -> Any:
         """Return what `numpy.dtype` knows a dtype by."""
         return dtype

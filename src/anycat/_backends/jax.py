@@ -13,6 +13,7 @@ import numpy as np
 
 from anycat import _kernels
 from anycat._kernels.keys import key_of_flat
+from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
@@ -49,6 +50,17 @@ class JAXBackend(Backend):
     def integer_dtype(self, dtype: Any) -> np.dtype[Any]:
         """Return NumPy's dtype for an integer dtype, of which JAX may have none of 64 bits."""
         return _canonical(super().integer_dtype(dtype))
+
+    def requested_dtype(self, dtype: Any) -> np.dtype[Any]:
+        """Warn of a narrower dtype than was asked for, as JAX does; int may have any width."""
+        found, asked = self.integer_dtype(dtype), super().integer_dtype(dtype)
+        if found != asked and dtype is not int:
+            warn(
+                f"dtype {asked} becomes {found}: JAX has 64-bit integers only if jax_enable_x64 is "
+                f"set. Set it, or pass dtype={found.name!r}",
+                UserWarning,
+            )
+        return found
 
     # --- arrays ---------------------------------------------------------------------------------
 
@@ -307,7 +319,6 @@ def _sample_later(
             f"rng is a key that JAX traces, the parameters are a {type(params).__name__}: convert "
             "them to an array of JAX first"
         )
-    dtype = _canonical(dtype)  # if the parameters are NumPy's
     return jax.pure_callback(
         _Draw(logits, params.ndim, block, dtype),
         jax.ShapeDtypeStruct(block.output_shape(params.shape[-1]), dtype),

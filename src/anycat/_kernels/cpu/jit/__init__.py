@@ -1,1 +1,1 @@
-"""All that Numba compiles. Nothing here imports from the rest of the package."""
+"""All that Numba compiles. Only the cache imports from the rest of the package."""

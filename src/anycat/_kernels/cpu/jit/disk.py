@@ -9,15 +9,15 @@ leave the code of one under the name of the other.
 import hashlib
 import os
 import pickle
-import sys
 import uuid
-import warnings
 from importlib import resources
 from pathlib import Path
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.serialize import dumps
+
+from anycat._kernels.warn import warn
 
 # There is no file yet or, on Windows, another process is replacing it.
 _NO_HARM = (FileNotFoundError, PermissionError) if os.name == "nt" else FileNotFoundError
@@ -30,7 +30,6 @@ def _digest_sources():
 
 
 DIGEST = _digest_sources()  # now, since the files may change before kernels are compiled
-_SKIPPED = {"anycat", "numba"}  # packages that a warning does not point at
 _warned = False
 
 
@@ -101,18 +100,14 @@ def _replace(path, content):
 
 
 def _warn(error):
-    """Warn once, at the line outside of anycat and Numba that led here."""
+    """Warn once."""
     global _warned
     if _warned:
         return
     _warned = True
-    frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in _SKIPPED:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(
+    warn(
         "anycat cannot keep its compiled kernels on disk, so that each process takes seconds to "
         "compile them again. Set the environment variable NUMBA_CACHE_DIR to a folder that can "
         f"be written to. ({type(error).__name__}: {error})",
         RuntimeWarning,
-        stacklevel=level,
     )
