@@ -147,11 +147,28 @@ def test_an_expanded_batch() -> None:
     assert (each.sample(50, rng=0) > 0)[..., 1].all()
 
 
-LEAVES_NONE = "mask must allow a category of positive probability in each row; it allows none"
-
-
 def by_array_operations(self: Any, *args: Any) -> None:
     """Stand for `Backend.masked` where no kernel can do it."""
+
+
+@pytest.mark.parametrize("by", ["kernels", "array operations"])
+@pytest.mark.parametrize("dtype", [np.float16, np.int64])
+def test_sums_that_overflow_in_the_dtype(
+    dtype: Any, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by != "kernels":
+        monkeypatch.setattr(Backend, "masked", by_array_operations)
+    largest = np.finfo(dtype).max if dtype is np.float16 else np.iinfo(dtype).max
+    dist = Categorical(np.full((2, 40), largest, dtype))
+    for mask in (np.ones(40, bool), rows.packed(np.ones((2, 40), bool))):
+        assert same(dist.truncate(mask=mask)._param, dist._param)
+        assert dist[:0].truncate(mask=mask[..., :0, :] if mask.ndim > 1 else mask)._param.shape == (
+            0,
+            40,
+        )
+
+
+LEAVES_NONE = "mask must allow a category of positive probability in each row; it allows none"
 
 
 @each_library

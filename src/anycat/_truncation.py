@@ -129,7 +129,8 @@ def _check_masked(form: Form, x: Array, _: int, cache: dict[str, Any]) -> None:
     backend = registry.backend_of(x)
     with backend.eagerly(), backend.errstate():
         if (good := cache.get("rows left")) is None:
-            good = form.valid(backend.xp, backend.detach(x))
+            x = backend.xp.astype(backend.detach(x), backend.traits(x).compute, copy=False)
+            good = form.valid(backend.xp, x)  # sums overflow in float16 and integers
         if not backend.xp.all(good):
             place = _validation.first_place(backend.xp, good)
             row = f" in row {_validation.index_of(place)}" if place else ""
@@ -158,7 +159,7 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
     xp = backend.xp
     bits = xp.asarray(1, dtype=words.dtype) << xp.astype(backend.arange(_WORD, like), words.dtype)
     found = xp.expand_dims(words, axis=-1) & bits != 0
-    return xp.reshape(found, (*words.shape[:-1], -1))[..., :n]
+    return xp.reshape(found, (*words.shape[:-1], words.shape[-1] * _WORD))[..., :n]
 
 
 def lowest(form: Form) -> float:
