@@ -12,7 +12,7 @@ from libraries import each_library, get, put
 
 from anycat import Categorical
 from anycat._backends.base import Backend
-from anycat._kernels.cpu import masked
+from anycat._kernels import cpu
 from anycat._kernels.cpu import rows as cpu_rows
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ def lowest(form: str) -> float:
 def same(found: Array, expected: Array) -> bool:
     """Tell whether arrays have the same dtype and the same bits."""
     return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+
+
+def masked(x: Array, mask: Array, logits: bool) -> tuple[Array, Array]:
+    return cpu.masked(x, mask, logits, lambda module, *spec: module.empty(*spec))
 
 
 def check(x: Array, mask: Array, form: str) -> None:

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+def empty(module: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    return module.empty(shape, dtype)
+
+
 def check(cupy: ModuleType, x: Array, mask: Array, form: str) -> None:
     """Compare with the kernel for the CPU."""
     for given in (mask, rows.packed(mask), rows.packed(mask).view(np.uint32)):
-        expected, rows_left = cpu.masked(x, given, form == "logits")
-        found = cuda.masked(cupy.asarray(x), cupy.asarray(given), form == "logits")
+        expected, rows_left = cpu.masked(x, given, form == "logits", empty)
+        found = cuda.masked(cupy.asarray(x), cupy.asarray(given), form == "logits", empty)
         assert found is not None
         assert found[0].dtype == x.dtype
         assert cupy.asnumpy(found[0]).tobytes() == expected.tobytes()

@@ -474,7 +474,7 @@ class Backend:
             if not on_cpu:
                 module = kernels.array_module()
                 views = tuple(self.to_kernel(self.detach(y), module) for y in (x, mask))
-            found = kernels.masked(*views, logits)
+            found = kernels.masked(*views, logits, self.empty)
             if found is None:
                 return None
             result, cache["rows left"] = (self.from_kernel(y, x) for y in found)

@@ -13,13 +13,17 @@ from .jit.mask import mask_rows
 from .rows import Rows, is_bfloat16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Array = np.ndarray[Any, Any]
 
 NS_PER_ROW, NS_PER_ELEMENT = 10, 0.3
 BFLOAT16_MINUS_INFINITY = 0xFF80
 
 
-def masked(params: Array, mask: Array, logits: bool) -> tuple[Array, Array]:
+def masked(
+    params: Array, mask: Array, logits: bool, empty: Callable[..., Array]
+) -> tuple[Array, Array]:
     """Return masked parameters, and whether each row has a positive probability left.
 
     The mask, of bools or of words, broadcasts to the batch.
@@ -30,7 +34,7 @@ def masked(params: Array, mask: Array, logits: bool) -> tuple[Array, Array]:
     words = np.require(words, None, "A").view("u1" if mask.dtype == bool else "u4")
     words.flags.writeable = False  # a part of the type for which kernels are compiled
     none, counted = _none_and_counted(params.dtype, logits)
-    out, left = np.empty(params.shape, params.dtype), np.empty(params.shape[:-1], bool)
+    out, left = empty(np, params.shape, params.dtype), np.empty(params.shape[:-1], bool)
     flat, of_rows = out.reshape(-1).view(bits.dtype), left.reshape(-1)
 
     def task(x: Array, row: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,15 @@ from .diagnose import array_module
 from .launch import launch
 from .rows import TILE, RowType
 
-Array = Any
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Array = Any
 
 
-def masked(params: Array, mask: Array, logits: bool) -> tuple[Array, Array] | None:
+def masked(
+    params: Array, mask: Array, logits: bool, empty: Callable[..., Array]
+) -> tuple[Array, Array] | None:
     """Return masked parameters, and whether each row has a positive probability left.
 
     The mask, of bools or of words, broadcasts to the batch. None if the dtype has no kernels.
@@ -27,7 +32,7 @@ def masked(params: Array, mask: Array, logits: bool) -> tuple[Array, Array] | No
     module, batch = array_module(), params.shape[:-1]
     with params.device:
         row_type = RowType.of(params, logits)
-        out, left = module.empty(params.shape, params.dtype), module.zeros(batch, bool)
+        out, left = empty(module, params.shape, params.dtype), module.zeros(batch, bool)
         if out.size:
             blocks, packed = -(-out.size // TILE), mask.dtype != bool
             words, x = rows_of_mask(module, mask, batch), row_type.contiguous(params)
