@@ -113,8 +113,8 @@ def bounds(session: nox.Session) -> None:
     # Numba's cache does not tell kernels with checks from those without.
     cache = str(Path(session.virtualenv.location).resolve() / "numba")
     session.env.update(NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=cache)
-    names = "changed_in_place", "counts_kernels", "distinct_kernels", "search", "value_kernels"
-    files = [f"tests/test_{name}.py" for name in names]
+    kernels = "counts_kernels", "distinct_kernels", "value_kernels"
+    files = [f"tests/test_{name}.py" for name in ("changed_in_place", "masks", "search", *kernels)]
     run_tests(session, "-k", "not every_boundary", *files)  # which is slow, and checks draws
 
 

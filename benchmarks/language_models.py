@@ -32,6 +32,7 @@ def cases(shape: tuple[int, int], dtype: str) -> Case:
     """Return what draws one token for each row."""
     logits = 3 * np.random.default_rng(0).standard_normal(shape, np.float32)
     rng, seeds = np.random.default_rng(1), np.arange(shape[0], dtype=np.uint64)
+    mask = np.random.default_rng(2).random(shape) < 0.5
     torch, jax = optional("torch"), optional("jax")
     found: Case = {}
     if dtype == "float32":
@@ -40,6 +41,7 @@ def cases(shape: tuple[int, int], dtype: str) -> Case:
         found[SEEDED] = lambda: truncated(logits).sample(seeds=seeds, start=seeds)
         found["anycat, top_p alone"] = lambda: alone(logits, top_p=P).sample(rng=rng)
         found["anycat, min_p alone"] = lambda: alone(logits, min_p=0.02).sample(rng=rng)
+        found["anycat, mask alone"] = lambda: alone(logits, mask=mask).sample(rng=rng)
         found["numpy, sorted"] = lambda: by_numpy(logits, rng)
     if torch:
         x = torch.tensor(logits, dtype=getattr(torch, dtype))
@@ -58,7 +60,7 @@ def truncated(logits: Any) -> Categorical:
     return Categorical(logits=logits).truncate(top_k=K, top_p=P)
 
 
-def alone(logits: Any, **argument: float) -> Categorical:
+def alone(logits: Any, **argument: Any) -> Categorical:
     return Categorical(logits=logits).truncate(**argument)
 
 

@@ -188,6 +188,13 @@ def draw_kernels(launches: list[tuple[str, Any]]) -> Counter[str]:
     return Counter(name for name, _ in launches if name.startswith("draw"))
 
 
+def packed(mask: Array) -> Array:
+    """Return a mask as words of int32; the bits beyond the last category are set."""
+    rest = np.ones((*mask.shape[:-1], -mask.shape[-1] % 32), bool)
+    bits = np.concatenate([mask, rest], -1)
+    return np.packbits(bits, -1, "little").view(np.int32)
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Use so many threads, however little there is to do, for one piece of work each."""

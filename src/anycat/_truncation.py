@@ -98,29 +98,39 @@ base.CHECKS.update({name: _check_of(name) for name in NAMES})
 
 def masked(dist: Any, mask: Any) -> Array:
     """Return the parameter without the categories that a mask does not allow."""
-    backend, param, n = dist._backend, _with_lowest(dist), dist.num_categories
-    xp, like = backend.xp, dist._param
+    backend, form, n = dist._backend, dist._form, dist.num_categories
+    xp, like, param = backend.xp, dist._param, _with_lowest(dist)
     mask = _validation.as_array("mask", mask, like)
-    if not backend.isdtype(mask.dtype, "bool"):
-        mask = _unpacked(backend, mask, n, like)
-    if mask.ndim == 0 or mask.shape[-1] != n:
+    packed = not backend.isdtype(mask.dtype, "bool")
+    if packed:
+        _check_words(xp, mask, n)
+    elif mask.ndim == 0 or mask.shape[-1] != n:
         raise ValueError(
             f"mask must have a last axis of {n} categories; got shape {tuple(mask.shape)}"
         )
-    _validation.check_broadcast("mask", tuple(mask.shape[:-1]), dist.batch_shape)
-    param = xp.where(mask, param, xp.asarray(lowest(dist._form), dtype=param.dtype))
-    return backend.validate_rows(_masked(dist._form), param, {}) if dist._validate else param
+    shape = tuple(mask.shape[:-1])
+    _validation.check_broadcast("mask", shape, dist.batch_shape)
+    batch = _validation.broadcast_shapes("mask", shape, tuple(param.shape[:-1]))
+    whole = param if batch == param.shape[:-1] else xp.broadcast_to(param, (*batch, n))
+    cache: dict[str, Any] = {}
+    found = backend.masked(whole, mask, form is LOGITS, cache)
+    if found is None:
+        mask = _unpacked(backend, mask, n, like) if packed else mask
+        found = xp.where(mask, param, xp.asarray(lowest(form), dtype=param.dtype))
+    return backend.validate_rows(_masked(form), found, cache) if dist._validate else found
 
 
 def _masked(form: Form) -> str:
     return f"masked {form.name}"
 
 
-def _check_masked(form: Form, x: Array, *_: Any) -> None:
-    """Check that a mask has left something of each row."""
+def _check_masked(form: Form, x: Array, _: int, cache: dict[str, Any]) -> None:
+    """Check that a mask has left something of each row, which a kernel may have found."""
     backend = registry.backend_of(x)
     with backend.eagerly(), backend.errstate():
-        good = form.valid(backend.xp, backend.detach(x))
+        if (good := cache.get("rows left")) is None:
+            x = backend.xp.astype(backend.detach(x), backend.traits(x).compute, copy=False)
+            good = form.valid(backend.xp, x)  # sums overflow in float16 and integers
         if not backend.xp.all(good):
             place = _validation.first_place(backend.xp, good)
             row = f" in row {_validation.index_of(place)}" if place else ""
@@ -133,9 +143,8 @@ def _check_masked(form: Form, x: Array, *_: Any) -> None:
 base.CHECKS.update({_masked(form): partial(_check_masked, form) for form in FORMS.values()})
 
 
-def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
-    """Return the bits of a packed mask."""
-    xp = backend.xp
+def _check_words(xp: Any, words: Array, n: int) -> None:
+    """Check the dtype and the last axis of a packed mask."""
     count = -(-n // _WORD)
     if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
         hint = ": compare it with 0 to make it bool" if words.ndim and words.shape[-1] == n else ""
@@ -143,9 +152,14 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
             f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; "
             f"got {words.dtype} of shape {tuple(words.shape)}{hint}"
         )
+
+
+def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
+    """Return the bits of a packed mask."""
+    xp = backend.xp
     bits = xp.asarray(1, dtype=words.dtype) << xp.astype(backend.arange(_WORD, like), words.dtype)
     found = xp.expand_dims(words, axis=-1) & bits != 0
-    return xp.reshape(found, (*words.shape[:-1], count * _WORD))[..., :n]
+    return xp.reshape(found, (*words.shape[:-1], words.shape[-1] * _WORD))[..., :n]
 
 
 def lowest(form: Form) -> float:

@@ -998,7 +998,7 @@ class Categorical(Generic[ArrayT]):
             dist = self._truncated(_truncation.masked(self, mask), {}, False)
         given = temperature, top_k, top_p, min_p
         if all(x is None for x in given):
-            return dist._truncated(dist._param, dist._cache, True)
+            return dist._truncated(dist._param, dist._cache, True) if dist is self else dist
         args = [
             _truncation.read_argument(name, x, dist)
             for name, x in zip(_truncation.NAMES, given, strict=True)

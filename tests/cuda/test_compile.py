@@ -34,6 +34,7 @@ LIMITS = {
     "fill_guide": 32,
     "draw_table": 64,
     "truncate_rows": 128,
+    "mask_rows": 32,
     "draw_distinct_rows": 128,
     "draw_distinct_long_rows": 128,
     "count_table": 64,

@@ -463,6 +463,39 @@ class Backend:
 
     # --- truncation -----------------------------------------------------------------------------
 
+    def masked(self, x: Array, mask: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+        """Return parameters without the categories that a mask does not allow.
+
+        The mask, of bools or packed, broadcasts to the batch. ``cache`` takes which rows have a
+        positive probability left. Returns None where array operations are to do it.
+        """
+        views = self.untracked(x), self.on_cpu(mask)
+        on_cpu = not any(view is None for view in views)
+        index = 0 if on_cpu else self._cuda_device(x, mask)
+        if index is None:
+            return None
+        kernels = self.cpu if on_cpu else _kernels.load("cuda")
+        with self.context(kernels, index, x), self.context(kernels, index, mask):
+            if not on_cpu:
+                module = kernels.array_module()
+                views = tuple(self.to_kernel(self.detach(y), module) for y in (x, mask))
+            found = kernels.masked(*views, logits, self.empty)
+            if found is None:
+                return None
+            result, cache["rows left"] = (self.from_kernel(y, x) for y in found)
+        return result
+
+    def _cuda_device(self, x: Array, mask: Array) -> int | None:
+        """Return the number of the CUDA device that both arrays are on, if nothing tracks them."""
+        tracked = self.is_traced(x) or self.is_traced(mask)
+        if tracked or not self.can_cache((x, self.detach(x)), x):
+            return None
+        try:
+            ((memory, index),) = {_kernels.memory_of(self.detach(y)) for y in (x, mask)}
+        except _kernels.UNREADABLE:  # or the arrays are in different memory
+            return None
+        return index if memory == "cuda" else None
+
     def truncate(
         self, x: Array, logits: bool, arguments: Sequence[Any], cache: dict[str, Any]
     ) -> Array:

@@ -21,6 +21,10 @@ Each of ``cpu`` and ``cuda`` has these functions:
     Return truncated parameters, in the dtype in which kernels compute or in their own. The
     arguments, temperature, top_k, top_p and min_p, are None, numbers, or arrays of the shape of the
     batch.
+``masked(params, mask, logits, empty)``
+    Return parameters without the categories that a mask does not allow, and whether each row has a
+    positive probability left; None if there is no kernel for the dtype. The mask, of bools or
+    packed, broadcasts to the batch. ``empty`` makes the first result: see `draw`.
 ``keeps(params, logits)``
     Tell which categories truncated parameters have left.
 ``context(index, x)``

@@ -1,7 +1,8 @@
-"""The arguments of `truncate`, as the kernels for the CPU and for CUDA both take them."""
+"""The arguments of `truncate` and masks, as the kernels for the CPU and for CUDA both take them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,3 +21,10 @@ def clipped(x: Any, absent: float) -> Any:
     if isinstance(x, float):
         return x
     return x.clip(max=LARGEST) if x.dtype == np.uint64 else x
+
+
+def rows_of_mask(module: Any, mask: Any, batch: tuple[int, ...]) -> Any:
+    """Return a mask in one axis: that of each row of the batch, or a single one for all rows."""
+    if mask.shape[:-1] != batch and math.prod(mask.shape[:-1]) != 1:
+        mask = module.broadcast_to(mask, (*batch, mask.shape[-1]))
+    return module.ascontiguousarray(mask).reshape(-1)

@@ -11,6 +11,7 @@ from .counts import sample_counts
 from .distinct import sample_distinct
 from .draw import sample
 from .host import array_module, context, unavailable_reason
+from .mask import masked
 from .stats import cumulative, entropy, look_up, mode, normalized, row_stats, rows_valid
 from .threads import thread_count
 from .truncate import keeps, truncate
@@ -24,6 +25,7 @@ __all__ = [
     "is_default_float_env",
     "keeps",
     "look_up",
+    "masked",
     "mode",
     "normalized",
     "row_stats",

@@ -29,12 +29,12 @@ NS_PER_CONVERTED_ELEMENT = 1.0
 class Rows:
     """The rows of an array, in blocks as kernels want them."""
 
-    def __init__(self, params: Array) -> None:
+    def __init__(self, params: Array, dtype: Any = None) -> None:
         self.params = params
         self.first = 0
         self.size: int = params.shape[-1]
         self.count = math.prod(params.shape[:-1])
-        self.dtype = compute_dtype(params.dtype)
+        self.dtype = compute_dtype(params.dtype) if dtype is None else dtype
         self.is_zero_copy = is_zero_copy(params, self.dtype)
 
     def block(self, begin: int, end: int, workspace: Array | None = None) -> Array:
@@ -101,10 +101,10 @@ def is_zero_copy(x: Array, dtype: Any) -> bool:
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in which kernels take numbers of a dtype."""
     narrow = dtype.itemsize <= 4 and dtype.kind == "f"
-    return FLOAT32 if narrow or _is_bfloat16(dtype) else FLOAT64
+    return FLOAT32 if narrow or is_bfloat16(dtype) else FLOAT64
 
 
-def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Tell whether a dtype is bfloat16: that of ml_dtypes, or its two bytes without a name."""
     return dtype.kind == "V" and dtype.itemsize == 2
 
@@ -112,7 +112,7 @@ def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
 def _convert(x: Array, out: Array) -> None:
     """Store numbers in ``out``, as kernels want them."""
     half = x.dtype.type is np.float16 and x.dtype.isnative
-    if half or _is_bfloat16(x.dtype):
+    if half or is_bfloat16(x.dtype):
         bits = np.require(x, None, ["C", "A"]).view(np.uint16)
         bits.flags.writeable = False
         widen(bits, half, out)

@@ -8,6 +8,7 @@ from .counts import sample_counts
 from .diagnose import array_module, unavailable_reason
 from .distinct import sample_distinct
 from .draw import sample
+from .mask import masked
 from .streams import context
 from .truncate import keeps, truncate
 
@@ -15,6 +16,7 @@ __all__ = [
     "array_module",
     "context",
     "keeps",
+    "masked",
     "sample",
     "sample_counts",
     "sample_distinct",

@@ -16,3 +16,4 @@
 #include "counts.cuh"
 #include "distinct.cuh"
 #include "truncate.cuh"
+#include "mask.cuh"
