@@ -237,7 +237,7 @@ def kernels(size: int, n: int, logits: bool, out: Array) -> dict[Any, tuple[Any,
     k, new = np.uint64(size), partial(allocate, size, np.float32)
     grid = *grid_args(DrawGrid((0, 1, 0, n), (0, 1, 0, n), 1, out.size // n)), out
     stats = TileStats.empty(n, size).part(0, n)
-    rest = k, logits, rows.KEY, *grid
+    rest = k, logits, rows.BITS, *grid
     both = {
         draw_summed_rows: (*rest, *new("random_words weights padded_cdf group_cdf"), *stats),
         draw_guided_rows: (
@@ -310,7 +310,7 @@ def test_tables_of_any_numbers(size: int) -> None:
         for begin, end in pairwise(borders):
             fill_guide(cdf, guide, begin, end)
         workspace = allocate(0, None, "random_words found deferred")
-        table.draw_table(cdf, guide, rows.KEY, *grid_args(grid), out, *workspace)
+        table.draw_table(cdf, guide, rows.BITS, *grid_args(grid), out, *workspace)
         assert out.min() >= 0
         assert out.max() < size
 
@@ -354,6 +354,6 @@ def test_indices_are_checked() -> None:
     out, block_sums = np.empty(2, np.int64), np.empty(1, np.uint64)
     with pytest.raises(IndexError, match="out of bounds"):
         draw_rows(
-            *(x, np.uint64(65), False, rows.KEY, *grid, out),
+            *(x, np.uint64(65), False, rows.BITS, *grid, out),
             *(random_words, weights, block_sums),
         )

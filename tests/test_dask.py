@@ -158,7 +158,7 @@ def test_numbers_past_32_bits() -> None:
         draws = Categorical(lazy([0.1, 0.2, 0.7])).sample((2**33 + 5,), rng=0)
     last = np.empty((1, 1, 105), np.int64)
     numbers = DrawRange(1, 1, 105, 2**33 - 100, 105, 105)
-    cpu.sample(np.array([0.1, 0.2, 0.7]), False, libraries.key(0), numbers, last, {})
+    cpu.sample(np.array([0.1, 0.2, 0.7]), False, rows.as_key(libraries.key(0)), numbers, last, {})
     assert_array_equal(draws[-105:].compute(), last[0, 0])
 
 
@@ -246,16 +246,14 @@ def test_few_parts(block: Block, base: tuple[int, ...], parts: int) -> None:
 
 def test_parts_of_long_rows() -> None:
     """What is known of the rows of one part is not taken for those of another."""
-    x, key = RNG.random((3, 4, 5000)), np.arange(4, dtype=np.uint64)
+    x, key = RNG.random((3, 4, 5000)), rows.as_key(np.arange(4, dtype=np.uint64))
     block = Block((2, 3, 4), (1, 8, 8), (9, 50, 60))
     cut = plan(block, x.shape[:-1])
     assert len(list(cut.parts())) == 3
     draws = registry.default().draw(x, False, block, lambda _: key, np.dtype(int), {})
     for s, i, j in np.ndindex(block.shape):
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
-        cpu.sample(
-            x[i, j][None], False, rows.as_key(key), DrawRange(1, 1, 1, number, 1, 1), out, {}
-        )
+        cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})
         assert draws[s, i, j] == out
 
 

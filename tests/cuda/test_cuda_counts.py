@@ -163,8 +163,8 @@ def test_parts_of_many_draws(on_cpu: ModuleType, monkeypatch: pytest.MonkeyPatch
         out = on_cpu.asarray(np.zeros((1, 30), np.int64))
         draws = DrawRange(samples, 1, repeats, 5, repeats, 0)
         cuda.sample_counts(x, False, rows.BITS, draws, out, {})
-        assert sum(runs * draws for *_, runs, draws, _, _ in parts) == samples * repeats
-        assert max(runs * draws for *_, runs, draws, _, _ in parts) < 2**32
+        assert sum(runs * draws for *_, runs, draws, _, _, _ in parts) == samples * repeats
+        assert max(runs * draws for *_, runs, draws, _, _, _ in parts) < 2**32
         assert [p[2] for p in parts] == sorted({p[2] for p in parts})
 
 

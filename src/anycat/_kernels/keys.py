@@ -39,7 +39,9 @@ def key_of_rows(module: Any, numbers: tuple[Array, Array], batch: tuple[int, ...
 
 def _of_each_row(module: Any, x: Array, batch: tuple[int, ...]) -> Array:
     if isinstance(x, int):
-        return module.full(math.prod(batch), x, np.uint64)
+        rows = module.empty(math.prod(batch), np.uint64)
+        rows[...] = x
+        return rows
     x = as_uint64(module.asarray(x))
     # Kernels take read-only and unaligned arrays as another type, for which they would be compiled.
     if x.shape == batch and (x.flags.carray if module is np else x.flags.c_contiguous):
