@@ -160,6 +160,20 @@ def test_whole_permutations(size: int, form: str) -> None:
 # --- rows of several tiles
 
 
+@pytest.fixture(params=[0, 10**9], ids=["computed", "kept"])
+def left_weights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the weights of a block for each draw, or keep those of all, whatever pays."""
+    monkeypatch.setattr(distinct, "KEPT_WEIGHTS", request.param)
+
+
+@pytest.mark.usefixtures("left_weights")
+@each_dtype
+@pytest.mark.parametrize(("form", "kind"), rows.KINDS)
+def test_rows_of_two_tiles(form: str, kind: str, dtype: Any) -> None:
+    check(rows.make(form, kind, (2, TILE + 7), dtype), form, 40)
+
+
+@pytest.mark.usefixtures("left_weights")
 @each_form
 @each_dtype
 @pytest.mark.parametrize("size", [TILE + 1, 2 * TILE, 3 * TILE + BLOCK + 1])
@@ -167,6 +181,7 @@ def test_rows_of_tiles(size: int, form: str, dtype: Any) -> None:
     check(hard_rows(form, size, dtype), form, 150)
 
 
+@pytest.mark.usefixtures("left_weights")
 @each_form
 @each_dtype
 @pytest.mark.parametrize("tiles", [SERIAL_TILES, SERIAL_TILES + 1, CHILDREN**2 + 1])
@@ -178,6 +193,7 @@ def test_rows_of_many_tiles(tiles: int, form: str, dtype: Any) -> None:
         check(x, form, 20)
 
 
+@pytest.mark.usefixtures("left_weights")
 @each_form
 def test_tiles_that_are_far_apart(form: str) -> None:
     """The row's exponent falls from tile to tile, and its offset from value to value."""
@@ -199,7 +215,7 @@ def test_a_guess_of_another_tile_is_refused() -> None:
     """Even if the target, shifted to the scale of that tile, would wrap to a place in the block."""
     within = njit(distinct_long.within_block.py_func)
     shift, block_sum, total = 16, 1 << 55, 1 << 62
-    left = distinct.Left.of_all(2 * TILE)
+    left = distinct.Left.of_all(2 * TILE, np.float32, 0)
     records = left.records.reshape(-1, int(distinct_long.FIELDS))
     records[:, int(distinct_long.EXPONENT)] = -shift, 0
     left.block_cdf[:] = block_sum
@@ -405,12 +421,13 @@ def kernels(size: int, n: int, logits: bool, out: Array) -> dict[Any, tuple[Any,
         names = "random_words tile_values padded_weights tile_integers tile_sums"
         workspace = allocate(size, np.float32, names)
         return {draw_distinct_rows: (*rest, *workspace)}
-    left = distinct.Left.of_all(size)
+    left = distinct.Left.of_all(size, np.float32, out.size // n)
     args = *rest, 10**9, *allocate(size, np.float32, names), *left
     return {distinct_long.draw_distinct_long_rows: args}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("left_weights")
 @pytest.mark.parametrize("size", [2, 65, 6400])
 @each_form
 def test_rows_that_change_while_they_are_read(form: str, size: int) -> None:
@@ -426,6 +443,7 @@ def test_rows_that_change_while_they_are_read(form: str, size: int) -> None:
             assert out.max() < size, kernel
 
 
+@pytest.mark.usefixtures("left_weights")
 def test_sums_that_are_anything() -> None:
     """What a kernel finds of a row leads to no category beyond it."""
     size = 5 * TILE - 100
@@ -433,9 +451,9 @@ def test_sums_that_are_anything() -> None:
     x.flags.writeable = False
     rng, out = np.random.default_rng(0), np.empty(200, np.int64)
     ((kernel, args),) = kernels(size, 1, False, out).items()
-    left = distinct.Left(*args[-6:])
+    left = distinct.Left(*args[-7:])
     for most in (2, 2**50, 2**62):
-        kernel(x, *args[:-7], *args[-7:])  # which measures the row
+        kernel(x, *args)  # which measures the row
         for part in (left.records, left.block_cdf, left.tree, left.removed):
             part[...] = rng.integers(-most if part is left.records else 0, most, part.size)
         left.numbers[distinct_long.ROW] = left.numbers[distinct_long.DRAW] = 0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NS_PER_DRAW = 30
 NS_PER_DRAW_OF_LONG_ROW = 100
+KEPT_WEIGHTS = 16  # for each draw, that take no longer to keep than to compute when they are needed
 
 
 class Left(NamedTuple):
@@ -38,11 +39,14 @@ class Left(NamedTuple):
     removed: Array
     tree: Array
     numbers: Array
+    left_weights: Array
 
     @classmethod
-    def of_all(cls, size: int) -> Left:
-        """Return that of a row before it is measured."""
-        left = cls(*allocate(size, None, " ".join(cls._fields)))
+    def of_all(cls, size: int, dtype: Any, draws: int) -> Left:
+        """Return that of a row before it is measured, for so many draws."""
+        left = cls(*allocate(size, dtype, " ".join(cls._fields)))
+        if draws * KEPT_WEIGHTS < size:
+            left = left._replace(left_weights=left.left_weights[:0])
         left.tile_max[-1] = 0.0
         left.removed[...] = 0
         left.numbers[...] = 0
@@ -146,12 +150,12 @@ def _draw_block(
         left.numbers[long.STAGE] = long.MEASURED
 
     def measured() -> tuple[Array, ...]:
-        left = Left.of_all(size)
+        left = Left.of_all(size, x.dtype, 0)
         measure(left)
         return left[:3]
 
-    left = Left.of_all(size)
-    if cost and tiles > long.SERIAL_TILES:
+    left = Left.of_all(size, x.dtype, draws)
+    if cost and tiles > long.SERIAL_TILES and not left.left_weights.size:
         for target, source in zip(left, kept(cache, "distinct", measured), strict=False):
             target[...] = source
         left.numbers[long.STAGE] = long.MEASURED

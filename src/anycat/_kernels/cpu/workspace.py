@@ -45,6 +45,7 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
         "tile_max": (tiles + 1, np.float64),
         "records": (tiles * FIELDS, np.int64),
+        "left_weights": (tiles * TILE, dtype),
         **dict.fromkeys(("removed", "block_cdf"), (tiles * (TILE // BLOCK), np.uint64)),
         "tree": (_tree_entries(tiles), np.uint64),
         "numbers": (NUMBERS, np.int64),

@@ -16,6 +16,9 @@ What is left of a row is described by these arrays, which are kept up to date:
     child of entry e is node e + 1.
 ``numbers``
     Of the row as a whole: see the names of the entries.
+``left_weights``
+    The weights of all tiles as they were measured, 0 where removed. It is empty if draws are few:
+    then the weights of a block are computed for each.
 
 A draw changes few sums, so the next one's block is searched before it is made, and prefetched. The
 sums then tell whether it was the right one.
@@ -49,12 +52,14 @@ from .weights import (
     EMPTY_EXPONENT,
     integer_weight,
     logit_offset,
+    prescale,
     sum_weights,
+    weight_scale,
 )
 
 SERIAL_TILES = np.uint64(64)  # of rows that a kernel measures by itself
 TILE_COST = 20  # to measure a tile takes as long as so many draws
-CACHE_LINE = np.uint64(8)  # float64 in it
+CACHE_LINE = 64  # bytes
 NEGLIGIBLE_LOGIT = -45.0  # below the largest of the row, a tile's integers are shifted to 0
 BEYOND_BOUNDS = (1 << 63) - 1
 
@@ -73,21 +78,22 @@ FRESH, CROSSED, MEASURED, READY = 0, 1, 2, 3  # stages; in the first two, tiles 
 @entry
 def measure_tiles(
     x, size, logits, begin, end, values, weights,
-    tile_max, records, block_cdf, removed, tree, numbers,
+    tile_max, records, block_cdf, removed, tree, numbers, left_weights,
 ):  # fmt: skip
     """Measure tiles ``begin`` to ``end`` of the row that is being drawn from."""
     first = np.uint64(numbers[ROW]) * size
     for j in range(begin, end):
         measure_tile(
             x, first, first + size, logits, j, values, weights,
-            tile_max, records, block_cdf, removed, numbers,
+            tile_max, records, block_cdf, removed, numbers, left_weights,
         )  # fmt: skip
 
 
 @uncounted
 def measure_tile(
-    x, begin, end, logits, j, values, weights, tile_max, records, block_cdf, removed, numbers
-):
+    x, begin, end, logits, j, values, weights,
+    tile_max, records, block_cdf, removed, numbers, left_weights,
+):  # fmt: skip
     """Measure what is left of a tile."""
     row_max, record = tile_max[tile_count(end - begin)], j * FIELDS
     offset, line = logit_offset(row_max, logits), offset_line(row_max, logits)
@@ -113,6 +119,9 @@ def measure_tile(
         if b < blocks:
             total += sum_weights(weights, b * BLOCK, b * BLOCK + BLOCK, scale)
         block_cdf[base + b] = total
+    if left_weights.size:
+        for k in range(padded):
+            left_weights[j * TILE + k] = weights[k]
     leaders = count_leaders(values, ZERO, padded, logits, top, offset, line, scale)
     records[record + EXPONENT] = exponent
     records[record + SUM], records[record + LEADERS] = np.int64(total), np.int64(leaders)
@@ -289,7 +298,7 @@ def within_block(word, j, b, first, records, block_cdf, tree, numbers):
 @uncounted(forceinline=True)
 def take(
     x, begin, end, logits, word, guess, first, values, weights,
-    tile_max, records, block_cdf, removed, tree, numbers,
+    tile_max, records, block_cdf, removed, tree, numbers, left_weights,
 ):  # fmt: skip
     """Draw a category of a row, and remove it; ``guess`` is a tile and a block to try first."""
     tiles, (j, b) = tile_count(end - begin), guess
@@ -304,14 +313,21 @@ def take(
     shift = tile_shift(records, j, numbers)
     n, row_max, top = min(BLOCK, end - low), tile_max[tiles], tile_max[j]
     offset, line = logit_offset(row_max, logits), offset_line(row_max, logits)
-    copy_left(x, low, n, logits, removed[base + b], values, ZERO)
-    scale = fill_weights(values, ZERO, BLOCK, logits, top, offset, weights)[1]
-    k, q = search_block(weights, n, scale, target)
+    if left_weights.size:
+        at, scale = low - begin, weight_scale(top, logits)
+        k, q = search_block(left_weights, at, n, scale, target)
+        value = x[low + k] if logits else unscaled(left_weights[at + k], top)
+        left_weights[at + k] = 0
+    else:
+        copy_left(x, low, n, logits, removed[base + b], values, ZERO)
+        scale = fill_weights(values, ZERO, BLOCK, logits, top, offset, weights)[1]
+        k, q = search_block(weights, ZERO, n, scale, target)
+        value = values[k]
 
     removed[base + b] |= ONE << k
     records[record + SUM] -= np.int64(q)
-    records[record + STALE] |= values[k] == top
-    records[record + LEADERS] -= leads(values[k], logits, top, offset, line, scale)
+    records[record + STALE] |= value == top
+    records[record + LEADERS] -= leads(value, logits, top, offset, line, scale)
     subtract_from(block_cdf, base, BLOCKS, b, q)
     numbers[BOUND] -= bound_of(exponent, was, numbers)
     if records[record + LEADERS] == 0:
@@ -319,7 +335,7 @@ def take(
         numbers[ABOVE] -= top >= line
         measure_tile(
             x, begin, end, logits, j, values, weights,
-            tile_max, records, block_cdf, removed, numbers,
+            tile_max, records, block_cdf, removed, numbers, left_weights,
         )  # fmt: skip
         exponent = records[record + EXPONENT]
         numbers[LEADING] += exponent == numbers[HIGHEST]
@@ -340,15 +356,21 @@ def take(
     return np.int64(low + k - begin)
 
 
+@uncounted(forceinline=True)
+def unscaled(weight, top):
+    """Return the probability that `fill_weights` has turned into a weight."""
+    return weight / type(weight)(prescale(top))
+
+
 @uncounted
-def search_block(weights, n, scale, target):
+def search_block(weights, begin, n, scale, target):
     """Return the first category of a block whose running sum exceeds ``target``, and its integer.
 
     It is the last one if none does, as in a row that changes.
     """
     running, before, k = ZERO, ZERO, ZERO
     while True:
-        before, running = running, running + integer_weight(weights[k], scale)
+        before, running = running, running + integer_weight(weights[begin + k], scale)
         if running > target or k + ONE >= n:
             return k, running - before
         k += ONE
@@ -357,14 +379,15 @@ def search_block(weights, n, scale, target):
 @entry
 def draw_distinct_long_rows(
     x, size, logits, key, counter_strides, out_strides, runs, draws, out,
-    budget, random_words, values, weights, tile_max, records, block_cdf, removed, tree, numbers,
+    budget, random_words, values, weights,
+    tile_max, records, block_cdf, removed, tree, numbers, left_weights,
 ):  # fmt: skip
     """Draw without replacement from rows of several tiles; return whether all draws are made.
 
     If not, ``budget``, a number of draws, is spent, or a row of many tiles must be measured first.
     """
     rows, tiles = np.uint64(x.size) // size, tile_count(size)
-    leaf = first_leaf(tiles)
+    leaf, reads_values = first_leaf(tiles), logits or not left_weights.size
     while np.uint64(numbers[ROW]) < rows:
         r, first = np.uint64(numbers[ROW]), np.uint64(numbers[DRAW])
         begin, end = r * size, r * size + size
@@ -374,7 +397,7 @@ def draw_distinct_long_rows(
             for j in range(tiles):
                 measure_tile(
                     x, begin, end, logits, j, values, weights,
-                    tile_max, records, block_cdf, removed, numbers,
+                    tile_max, records, block_cdf, removed, numbers, left_weights,
                 )  # fmt: skip
             numbers[STAGE] = MEASURED
             budget -= np.int64(tiles) * TILE_COST
@@ -390,11 +413,13 @@ def draw_distinct_long_rows(
             guess, word = following, random_words[skip + i + ONE]
             following = locate(word, size, leaf, records, block_cdf, tree, numbers)
             low = begin + following[0] * TILE + following[1] * BLOCK
-            for k in range(low, low + BLOCK, CACHE_LINE):
-                prefetch(x, k)
+            for k in range(low, low + BLOCK, np.uint64(CACHE_LINE // left_weights.itemsize)):
+                prefetch(left_weights, k - begin)
+                if reads_values:
+                    prefetch(x, k)
             out[position + i * out_strides[THREE]] = take(
                 x, begin, end, logits, random_words[skip + i], guess, leaf, values, weights,
-                tile_max, records, block_cdf, removed, tree, numbers,
+                tile_max, records, block_cdf, removed, tree, numbers, left_weights,
             )  # fmt: skip
             i += ONE
         budget -= np.int64(n)

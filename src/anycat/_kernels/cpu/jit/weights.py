@@ -66,6 +66,12 @@ def integer_scale(top):
 
 
 @inner
+def weight_scale(top, logits):
+    """Return 2**(49 - E) for what `fill_weights` computes of a tile with this maximum."""
+    return 2.0**FRACTION_BITS if logits else integer_scale(top * prescale(top))
+
+
+@inner
 def logit_offset(top, logits):
     """Return what is subtracted from the logits of a row with this maximum."""
     return top if logits and 2.0**20 < abs(top) < np.inf else 0.0
@@ -87,13 +93,14 @@ def fill_weights(x, begin, end, logits, top, offset, weights):
             value = x[begin + k] - shift
             g, power = exp_parts(value if value > lowest else lowest)
             weights[k] = times_power(g, power - exponent)
-        return np.int64(exponent), 2.0**FRACTION_BITS
+        return np.int64(exponent), weight_scale(top, logits)
     if not top > 0:
         return EMPTY_EXPONENT, 0.0
     factor = x.dtype.type(prescale(top))
     for k in range(n):
         weights[k] = x[begin + k] * factor
-    return floor_log2(top * factor) - (512 if factor > 1 else 0), integer_scale(top * factor)
+    exponent = floor_log2(top * factor) - (512 if factor > 1 else 0)
+    return exponent, weight_scale(top, logits)
 
 
 @inner
