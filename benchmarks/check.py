@@ -20,7 +20,7 @@ QUICK = {
     "1e4 rows x 100 logits": "numpy cumsum",
     "64 rows x 128256 probs": "numpy cumsum",
     "log_prob, 1e4 rows x 100": "numpy",
-    "make and draw once, K = 6": "by hand, numpy choice",
+    "make and draw, NumPy, K = 6": "by hand, numpy choice",
     "make and draw, NumPy, 64 x 18": "numpy by hand",
     "step of a policy, tensors, 64 x 18": "torch, unchecked",
 }

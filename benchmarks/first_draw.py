@@ -1,9 +1,10 @@
 """Time the first draw: ``python benchmarks/first_draw.py``.
 
 Measures, in new processes, the import time in addition to that of NumPy, and the first draw of the
-worked example, with an empty cache of compiled kernels and with a filled one. Measures also what
+worked example, with an empty cache of compiled kernels and with a filled one; and, with an empty
+cache, the first draw from many rows and the first token of a language model. Measures also what
 Numba takes alone for a trivial kernel, because machines differ: quote the ratio. Writes
-``benchmarks/results/first-draw.json``.
+``benchmarks/results/first-draw.json``. Takes about 80 seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,25 @@ anycat.Categorical([[0.25] * 4, [0.33, 0.33, 0.33, 0.01]]).sample(rng=0)
 print(numpy_ - start, import_ - numpy_, time.perf_counter() - import_)
 """
 
+# More kernels than those of the worked example.
+LARGER = """
+import time
+import numpy
+import anycat
+x = numpy.random.default_rng(0).standard_normal({shape}, numpy.float32)
+start = time.perf_counter()
+{draw}
+print(time.perf_counter() - start)
+"""
+ROWS = LARGER.format(shape=(100_000, 10), draw="anycat.Categorical(logits=x).sample(rng=0)")
+TOKENS = LARGER.format(
+    shape=(64, 50_000),
+    draw="""
+truncated = anycat.Categorical(logits=x).truncate(temperature=0.8, top_k=50, top_p=0.9)
+truncated.sample(seeds=numpy.arange(64))
+""",
+)
+
 NUMBA = """
 import time
 import numpy
@@ -37,6 +57,7 @@ numba.njit(lambda x: x[0])(numpy.ones(1))
 print(time.perf_counter() - start)
 """
 
+ROUNDS = 4
 # An installed package comes with bytecode files; a checkout may have none.
 BYTECODE = tempfile.mkdtemp()
 
@@ -51,20 +72,25 @@ def measure(code: str, cache: str) -> list[float]:
 
 
 def main() -> None:
-    cold, warm, trivial = [], [], []
+    cold, warm, trivial, rows, tokens = [], [], [], [], []
     for code in (CODE, NUMBA):
         measure(code, BYTECODE)  # writes the bytecode files
-    for _ in range(5):
+    for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as cache:
             cold.append(measure(CODE, cache))
             warm.append(measure(CODE, cache))
             trivial.append(measure(NUMBA, cache))
+        for code, times in ((ROWS, rows), (TOKENS, tokens)):
+            with tempfile.TemporaryDirectory() as cache:
+                times += measure(code, cache)
     numpy, imported, first = (statistics.median(times) for times in zip(*cold, strict=True))
     seconds = {
         "import numpy": numpy,
         "import anycat after it": imported,
         "first draw ever": first,
         "first draw of a process": statistics.median(times[2] for times in warm),
+        "first draw ever, 100,000 x 10": statistics.median(rows),
+        "first token ever, 64 x 50,000": statistics.median(tokens),
         "numba: import, trivial kernel": statistics.median(times[0] for times in trivial),
     }
     for name, value in seconds.items():

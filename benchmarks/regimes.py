@@ -265,6 +265,42 @@ def batch(shape: tuple[int, int]) -> Case:
     return case
 
 
+def jax_batch(shape: tuple[int, int]) -> Case:
+    """One draw from each row of a JAX array of logits, including construction."""
+    if not jax:
+        return {}
+    key, logits = jax.random.key(0), jax.numpy.asarray(parameters(shape, "logits"))
+    ours = jax.jit(lambda key, x: Categorical(logits=x).sample(rng=key))
+    theirs = jax.jit(jax.random.categorical)
+    return {
+        "anycat": lambda: Categorical(logits=logits).sample(rng=key).block_until_ready(),
+        "anycat, jitted": lambda: ours(key, logits).block_until_ready(),
+        "jax, jitted": lambda: theirs(key, logits).block_until_ready(),
+    }
+
+
+def masked(shape: tuple[int, int]) -> Case:
+    """One draw from the allowed categories of each row of a tensor, including construction."""
+    if not torch:
+        return {}
+    logits = torch.from_numpy(parameters(shape, "logits"))
+    mask = torch.from_numpy(np.random.default_rng(1).random(shape) < 0.5)
+    mask[:, 0] = True
+
+    def by_hand(cls: Any, check: bool) -> Callable[[], Any]:
+        return lambda: cls(
+            logits=logits.masked_fill(~mask, -torch.inf), validate_args=check
+        ).sample()
+
+    theirs = torch.distributions.Categorical
+    return {
+        "anycat": lambda: Categorical(logits=logits).truncate(mask=mask).sample(),
+        "anycat, masked_fill": by_hand(Categorical, True),
+        "torch": by_hand(theirs, True),
+        "torch, unchecked": by_hand(theirs, False),
+    }
+
+
 # --- what programs do with tensors ----------------------------------------------------------
 
 
@@ -311,8 +347,8 @@ class Group(NamedTuple):
 
     make: Callable[..., Case]
     arguments: tuple[Any, ...]
-    goal: float
-    """Over `other`."""
+    goal: float | None
+    """Over `other`; None for cases that only show what a page says."""
     torch: float | None = None
     """Over torch at its default settings."""
     ours: str = "anycat"
@@ -331,7 +367,7 @@ GROUPS: dict[str, Group] = {
     "one row, K = 6, 1e6 draws": Group(one_row, (6,), 6, 15, floors=2),
     "one row, K = 1000, 1e6 draws": Group(one_row, (1000,), 12, 60, floors=2),
     "one row, K = 1e6, 1e6 draws": Group(one_row, (10**6,), 10, 50),
-    "the same, set-up included": Group(one_row, (10**6,), 5, 25, ours=SET_UP),
+    "one row, K = 1e6, 1e6 draws, with set-up": Group(one_row, (10**6,), 5, 25, ours=SET_UP),
     "1e5 rows x 10 probs": Group(rows, (MANY, "probs"), 6, 25),
     "1e5 rows x 10 logits": Group(rows, (MANY, "logits"), 6, 25),
     "1e4 rows x 100 logits": Group(rows, (MEDIUM, "logits"), 5, 20),
@@ -354,11 +390,15 @@ GROUPS: dict[str, Group] = {
     "entropy of tensors, 1e4 x 100": Group(values, (MEDIUM, "entropy"), 2.5, **TENSOR),
     "entropy of tensors, 64 x 128256": Group(values, (LONG, "entropy"), 8, **TENSOR),
     # NumPy by hand makes no distribution, so the alternative in this case is torch.
-    "make and draw once, K = 6": Group(tiny, (), 2, 5, **UNCHECKED),
+    "make and draw, NumPy, K = 6": Group(tiny, (), 2, 5, **UNCHECKED),
     "make and draw, NumPy, 1 x 6": Group(batch, ((1, 6),), 1, **BY_HAND),
     "make and draw, NumPy, 64 x 18": Group(batch, ((64, 18),), 2, **BY_HAND),
     "make and draw, tensors, 1 x 6": Group(tensors, ((1, 6), draw), 3, **UNCHECKED),
     "make and draw, tensors, 64 x 18": Group(tensors, ((64, 18), draw), 5, **UNCHECKED),
+    "make and draw, JAX, 64 x 18": Group(jax_batch, ((64, 18),), None),
+    "make and draw, JAX, 4096 x 18": Group(jax_batch, ((4096, 18),), None),
+    "mask and draw, tensors, 64 x 18": Group(masked, ((64, 18),), None, **UNCHECKED),
+    "mask and draw, tensors, 4096 x 18": Group(masked, ((4096, 18),), None, **UNCHECKED),
     "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4, **UNCHECKED),
     "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5, **UNCHECKED),
     "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2, **UNCHECKED),

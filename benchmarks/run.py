@@ -3,7 +3,8 @@
 The functions of a group run in turn, round by round, so that slow periods of the machine affect all
 of them. Each round has a different order, because threads of one function may still spin while the
 next one runs. All times are medians; quote ratios, not times. Writes ``cpu.json``, ``cpu.md`` and
-``cpu.svg`` to ``benchmarks/results``.
+``cpu.svg`` to ``benchmarks/results``: if groups are named, only with ``--record``, which replaces
+their recorded times.
 """
 
 from __future__ import annotations
@@ -104,9 +105,16 @@ def ratios(group: Group, times: Times) -> tuple[float, float | None, float | Non
     return times[other_of(group, times)] / ours, torch, ours / sum(floors) if floors else None
 
 
+LEGEND = """\
+*torch* is PyTorch with its checks, as by default, and *torch, unchecked* without them. *Floors* are
+the lower bounds: reading the input once, writing the output once, generating the random words.
+`benchmarks/regimes.py` has the goals, and says what anycat is compared with where that is not the
+fastest alternative.
+
+"""
 COLUMNS = (
-    *("benchmark case", "anycat, ms", "compared with", "its ms", "speedup", "goal"),
-    *("over torch", "goal", "over the floors", "limit"),
+    *("benchmark case", "anycat, ms", "compared with", "its ms", "speedup", "its goal"),
+    *("speedup over torch", "its goal", "time / floors", "at most (goal)"),
 )
 
 
@@ -154,10 +162,23 @@ def plot(results: dict[str, Times], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def recorded(results: dict[str, Times]) -> dict[str, Any]:
+    """Return the record of all groups, with the results of some of them replaced."""
+    record = json.loads((RESULTS / "cpu.json").read_text())
+    now = machine()
+    if {**now, "date": record["machine"]["date"]} != record["machine"]:
+        raise SystemExit("The other groups were recorded on another machine: run all of them.")
+    later = {**record.get("later dates", {}), **dict.fromkeys(results, now["date"])}
+    found = {**record["median seconds"], **results}
+    ordered = {name: found[name] for name in GROUPS if name in found}
+    return {"machine": record["machine"], "later dates": later, "median seconds": ordered}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help="substrings of group names; default: all groups")
     parser.add_argument("--seconds", type=float, default=10.0, help="time for each group")
+    parser.add_argument("--record", action="store_true", help="record the times of named groups")
     args = parser.parse_args()
     results: dict[str, Times] = {}
     for name, group in GROUPS.items():
@@ -168,12 +189,15 @@ def main() -> None:
         if {group.ours, group.other or group.ours} <= times.keys():  # or a library is missing
             results[name] = times
     print("\n" + table(results))
-    if not args.groups:
-        RESULTS.mkdir(exist_ok=True)
-        record = {"machine": machine(), "median seconds": results}
-        (RESULTS / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / "cpu.md").write_text(table(results))
-        plot(results, RESULTS / "cpu.svg")
+    if args.groups and not args.record:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    everything = {"machine": machine(), "median seconds": results}
+    record = recorded(results) if args.groups else everything
+    results = record["median seconds"]
+    (RESULTS / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / "cpu.md").write_text(LEGEND + table(results))
+    plot(results, RESULTS / "cpu.svg")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def speed(theme: Theme) -> Any:
         yticks=range(len(results.SHOWN)),
         yticklabels=results.SHOWN.values(),
         title="Time of each library, relative to anycat",
-        xlabel="times as long as anycat (logarithmic; left of the line: faster than anycat)",
+        xlabel="times as long as anycat (logarithmic; left of the line: faster)",
     )
     axes.invert_yaxis()
     axes.set_xticks([0.5, 1, 2, 5, 10, 20, 50, 100], minor=False)
