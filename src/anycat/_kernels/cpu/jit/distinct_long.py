@@ -105,10 +105,8 @@ def measure_tile(
         return
     n = min(TILE, end - low)
     blocks = (n + BLOCK - ONE) // BLOCK
-    for b in range(blocks):
-        k = b * BLOCK
-        copy_left(x, low + k, min(BLOCK, n - k), logits, removed[base + b], values, k)
     padded = blocks * BLOCK
+    copy_tile(x, low, n, logits, removed, base, values)
     tile_max[j] = top = valid_max(values, ZERO, padded, logits)
     records[record + STALE] = 0
     exponent, scale = fill_weights(values, ZERO, padded, logits, top, offset, weights)
@@ -125,6 +123,21 @@ def measure_tile(
     leaders = count_leaders(values, ZERO, padded, logits, top, offset, line, scale)
     records[record + EXPONENT] = exponent
     records[record + SUM], records[record + LEADERS] = np.int64(total), np.int64(leaders)
+
+
+@uncounted
+def copy_tile(x, begin, n, logits, removed, base, values):
+    """Copy what is left of a tile of ``n`` categories, padded to whole blocks."""
+    blocks, any_removed = (n + BLOCK - ONE) // BLOCK, ZERO
+    for b in range(blocks):
+        any_removed |= removed[base + b]
+    if not any_removed and n == blocks * BLOCK:
+        for i in range(n):  # without blocks, this takes a fifth of the time
+            values[i] = x[begin + i]
+        return
+    for b in range(blocks):
+        k = b * BLOCK
+        copy_left(x, begin + k, min(BLOCK, n - k), logits, removed[base + b], values, k)
 
 
 @uncounted
@@ -240,9 +253,7 @@ def find_max(x, begin, end, logits, values, tile_max, records, removed):
         if records[j * FIELDS + STALE]:
             low, base = begin + j * TILE, j * BLOCKS
             n = min(TILE, end - low)
-            for k in range(ZERO, n, BLOCK):
-                bits = removed[base + k // BLOCK]
-                copy_left(x, low + k, min(BLOCK, n - k), logits, bits, values, k)
+            copy_tile(x, low, n, logits, removed, base, values)
             tile_max[j] = valid_max(values, ZERO, n, logits)
             records[j * FIELDS + STALE] = 0
         top = max(top, tile_max[j])
