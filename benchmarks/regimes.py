@@ -186,6 +186,17 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Case:
     return case
 
 
+def seeded(shape: tuple[int, int]) -> Case:
+    """Draw once from each row by its own seed, without construction."""
+    dist, generator = Categorical(logits=parameters(shape, "logits")), np.random.default_rng(0)
+    seeds, starts = generator.integers(0, 2**63, (2, shape[0]), np.uint64)
+    return {
+        "anycat": lambda: dist.sample(seeds=seeds),
+        "anycat, positions": lambda: dist.sample(seeds=seeds, start=starts),
+        "without seeds": lambda: dist.sample(rng=generator),
+    }
+
+
 def values(shape: tuple[int, int], member: str) -> Case:
     """``log_prob`` or ``entropy`` of raw logits."""
     x = parameters(shape, "logits")
@@ -379,6 +390,8 @@ GROUPS: dict[str, Group] = {
         rows, (ONE_LONG, "logits"), 9, ours="anycat, tensor", other="numpy cumsum"
     ),
     "1000 rows x 1000 probs, 100 draws each": Group(rows, ((1000, 1000), "probs", 100), 6, 7),
+    "1e5 rows x 18 logits, seeds": Group(seeded, ((10**5, 18),), 0.9),
+    "1e6 rows x 18 logits, seeds": Group(seeded, ((10**6, 18),), 0.9),
     "log_prob, 1e5 rows x 10": Group(values, (MANY, "log_prob"), 1.5, 5),
     "log_prob, 1e4 rows x 100": Group(values, (MEDIUM, "log_prob"), 1.5, 5),
     "log_prob, 64 rows x 128256": Group(values, (LONG, "log_prob"), 1.5, 5),
