@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).with_name("_ext")))
 
 import figures
-import results
+import repository
 from docutils import nodes
 
 import anycat
@@ -56,10 +56,14 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b6bcb", "color-brand-content": "#0b6bcb"},
     "dark_css_variables": {"color-brand-primary": "#58a6ff", "color-brand-content": "#58a6ff"},
 }
-# The link in the header, if pyproject.toml names a repository.
-if repository := results.repository():
-    html_theme_options["source_repository"] = repository
-    html_theme_options["footer_icons"] = [{"name": "Source", "url": repository, "html": "Source"}]
+# The links to the repository, if it is on the web.
+if url := repository.address():
+    html_theme_options |= {
+        "source_repository": url,
+        "source_branch": "main",
+        "source_directory": "docs/",
+        "footer_icons": [{"name": "Repository", "url": url, "html": "Repository"}],
+    }
 
 
 def link_to_pages(app, path, parent, content):

@@ -22,9 +22,10 @@ FILES = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
-def load_results() -> ModuleType:
-    path = DOCS / "_ext" / "results.py"
-    spec = importlib.util.spec_from_file_location("results_of_docs", path)
+def load(name: str) -> ModuleType:
+    """Import a file of `docs/_ext`."""
+    path = DOCS / "_ext" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_of_docs", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -142,7 +143,7 @@ def typed_figures(text: str) -> list[str]:
 @each_page
 def test_figures_come_from_the_benchmarks(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    measured = load_results().FIGURE.sub("", text)
+    measured = load("results").FIGURE.sub("", text)
     assert typed_figures(measured.partition(UNMEASURED.get(page.name, "\0"))[0]) == []
 
 
@@ -154,12 +155,12 @@ def test_typed_figures_are_found() -> None:
 def test_figures_are_those_of_the_results(page: Path) -> None:
     """And none begins a line of prose, which would be HTML then."""
     text = page.read_text(encoding="utf-8")
-    assert load_results().updated(text) == text, "run `python docs/_ext/results.py`"
+    assert load("results").updated(text) == text, "run `python docs/_ext/results.py`"
     assert re.findall(r"^<!-- = .* -->(?!\n).*", text, flags=re.M) == []
 
 
 def test_figures_are_those_of_the_files() -> None:
-    results = load_results()
+    results = load("results")
     times = results.record("cpu")["median seconds"]["one row, K = 6, 1e6 draws"]
     ratio = min(times["torch"], times["torch multinomial"]) / times["anycat"]
     shown = results.values()["speedup"]["one row, K = 6, 1e6 draws"]["PyTorch"]
@@ -217,3 +218,17 @@ def test_faults_of_layout_are_found() -> None:
         "```text\n" + "x" * 101 + "\n```\n::::{grid-item}\n```text\n" + "y" * 52 + "\n\n```\n::::\n"
     )
     assert faults_of_layout(text) == ["x" * 101, "y" * 52, "(blank)"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://example.org/someone/anycat.git", "https://example.org/someone/anycat"),
+        ("git@example.org:someone/anycat.git", "https://example.org/someone/anycat"),
+        ("ssh://git@example.org/someone/anycat", "https://example.org/someone/anycat"),
+        ("/home/someone/anycat", None),
+        ("../anycat", None),
+    ],
+)
+def test_the_pages_link_to_the_repository(remote: str, address: str | None) -> None:
+    assert load("repository").web_address(remote) == address

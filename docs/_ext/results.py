@@ -11,7 +11,6 @@ import functools
 import json
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +177,6 @@ def machine() -> str:
     return (
         f"{found['cpu']}, {found['cores']} cores, Python {found['python']}, {', '.join(versions)}"
     )
-
-
-def repository() -> str | None:
-    """Return the address of the repository, if pyproject.toml has one."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    urls = {name.lower(): url for name, url in project.get("urls", {}).items()}
-    return next((urls[x] for x in ("repository", "source", "homepage") if x in urls), None)
 
 
 @functools.cache
