@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from libraries import each_library, get, put
 from scipy import stats
 
-from anycat import Categorical
+from anycat import Categorical, _kernels
 from anycat._backends import registry
 from anycat._kernels.cpu import threads as cpu_threads
 from anycat._kernels.cpu.costs import Costs
@@ -117,8 +117,27 @@ def test_every_kernel_equals_the_oracle(form: str) -> None:
     for shape, sample_shape in cases:
         x = rows.make(form, "plain", shape, np.float32)
         seeds, start = numbers(shape[:-1])
-        draws = Categorical(**{form: x}).sample(sample_shape, seeds=seeds, start=start)
-        equal(draws, oracle.draw_by_seeds(x, form, seeds, start, sample_shape))
+        expected = oracle.draw_by_seeds(x, form, seeds, start, sample_shape)
+        for dtype in (None, np.int64):  # with one, not by the fast path of small batches
+            dist = Categorical(**{form: x})
+            equal(dist.sample(sample_shape, seeds=seeds, start=start, dtype=dtype), expected)
+
+
+@each_library
+@pytest.mark.parametrize("size", [5, TILE + 9])
+def test_the_fast_path_of_small_batches(
+    library: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = put(rows.weights("plain", (3, size), np.float32), library)
+    if registry.backend_of(x).small(x) is None:
+        pytest.skip("the library has none")
+    cases = [(7, 0), (7, 2**64 - 9), (np.arange(3), 5), (np.arange(3), np.array([5, 2**60, 0]))]
+    for seeds, start in cases:
+        dist, given = Categorical(x), {"seeds": seeds, "start": start}
+        expected = get(dist.sample(4, dtype=str(dist.sample().dtype).rpartition(".")[2], **given))
+        with monkeypatch.context() as context:
+            context.setattr(_kernels, "draw", None)
+            equal(get(dist.sample(4, **given)), expected)
 
 
 # --- the batch does not matter ------------------------------------------------------------------

@@ -691,11 +691,14 @@ class Categorical(Generic[ArrayT]):
         reader = backend if rng is None else registry.reader_of(rng)
         if seeds is None and type(start) is not int:
             start = _validation.start_index(start)
-        if small is not None and dtype is None and seeds is None and not start:
+        if small is not None and dtype is None and (seeds is not None or not start):
             if not backend.keeps_memory:
                 small = backend.small(self._param)
             size = self._param.shape[-1]
-            draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, reader, rng)
+            source: tuple[Any, ...] = reader, rng
+            if seeds is not None:
+                source += (self._random_bits(rng, reader, seeds, start, shape),)
+            draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, *source)
             if draws is not None:
                 return backend.from_kernel(draws, self._param)
         dtype = self._dtype_of_draws(dtype, rng)

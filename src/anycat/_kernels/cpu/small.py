@@ -18,7 +18,7 @@ from anycat._kernels.float_env import is_default_float_env
 from .cache import kept
 from .jit.check import first_suspect_row_small
 from .jit.lookup import look_up_small
-from .jit.small import draw_small
+from .jit.small import WORDS_ARE_THERE, draw_small, fill_words_by_seeds
 from .jit.small_long import compute_tile_stats, draw_long_small
 from .jit.values import row_stats_small, short_row_stats_small
 from .sizes import TILE
@@ -26,7 +26,7 @@ from .tiles import TileStats
 from .values import are_short, bounds
 
 if TYPE_CHECKING:
-    from anycat._random import RNG
+    from anycat._random import RNG, RowSeeds
 
     Array = np.ndarray[Any, Any]
     Cache = dict[str, Any]
@@ -72,16 +72,17 @@ def draw(
     shape: tuple[int, ...],
     reader: Any,
     rng: RNG,
+    seeds: RowSeeds | None = None,
 ) -> Array | None:
     """Draw an output of the given shape, which ends with that of the batch, if all is small.
 
-    ``reader`` is the backend that reads ``rng``.
+    ``reader`` is the backend that reads ``rng``, in whose place there may be seeds of rows.
     """
     most = SMALL_MAX_DRAWS if size <= TILE else SMALL_MAX_DRAWS_OF_LONG_ROWS
     if x is None or math.prod(shape) > most or not is_default_float_env():
         return None
-    source = reader.random_source(rng)
-    if not source and reader.is_traced(rng):
+    source = None if seeds else reader.random_source(rng)
+    if not source and (seeds.is_traced if seeds else reader.is_traced(rng)):
         return None
     kernel, stats = draw_small, _NO_STATS
     if size > TILE:
@@ -97,9 +98,13 @@ def draw(
         with lock:
             kernel(x, size, logits, function, state, _workspace, flat, *stats)
     else:
-        workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
-        workspace[-4:] = reader.random_key(rng)
-        kernel(x, size, logits, 0, 0, workspace, flat, *stats)
+        workspace, function = np.empty(_WORKSPACE_SIZE, np.uint64), 0
+        if seeds:
+            fill_words_by_seeds(workspace, flat.size, seeds.key(np))
+            function = WORDS_ARE_THERE
+        else:
+            workspace[-4:] = reader.random_key(rng)
+        kernel(x, size, logits, function, 0, workspace, flat, *stats)
     return out
 
 

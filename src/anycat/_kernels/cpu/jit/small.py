@@ -13,8 +13,10 @@ from .bits import bits_of, flip_negative, from_bits, largest_finite, multiply_hi
 from .constants import BEYOND_CDF, BLOCK, FRACTION_BITS, HALF, LOW, ONE, THREE, TILE, TWO, ZERO
 from .entry import entry, inner
 from .exponential import exp_parts, times_power
-from .philox import philox
+from .philox import fill_random_words, philox
 from .weights import integer_weight
+
+WORDS_ARE_THERE = -1  # in place of the address of a function
 
 
 @intrinsic
@@ -30,26 +32,40 @@ def next_uint64(context, function, state):
 
 
 @inner
-def take_key(function, state, workspace):
-    """Take the key from the ``function`` of a bit generator, or else the end of a workspace."""
+def fill_words(function, state, workspace, n):
+    """Store random words after the cdf of a tile, unless they are there.
+
+    Their key is from the ``function`` of a bit generator, or else from the end of the workspace.
+    """
+    if function == WORDS_ARE_THERE:
+        return
+    at = np.uint64(workspace.size) - np.uint64(4)
+    k0, k1, s0, s1 = workspace[at], workspace[at + ONE], workspace[at + TWO], workspace[at + THREE]
     if function:
         low, high = next_uint64(function, state), next_uint64(function, state)
-        return low & LOW, low >> HALF, high & LOW, high >> HALF
-    at = np.uint64(workspace.size) - np.uint64(4)
-    return workspace[at], workspace[at + ONE], workspace[at + TWO], workspace[at + THREE]
+        k0, k1, s0, s1 = low & LOW, low >> HALF, high & LOW, high >> HALF
+    for block in range((n + ONE) >> ONE):
+        at = TILE + TWO * block
+        workspace[at], workspace[at + ONE] = philox(block, k0, k1, s0, s1)
+
+
+@entry(nogil=False)
+def fill_words_by_seeds(workspace, n, key):
+    """Store the random words of rows with seeds where `fill_words` does."""
+    n, words = np.uint64(n), workspace[TILE:]
+    skip = fill_random_words(words, n, key, ZERO, ONE)
+    for i in range(n):
+        words[i] = words[skip + i]
 
 
 @entry(nogil=False)
 def draw_small(x, size, logits, function, state, workspace, out):
     """Draw from each row until ``out`` is full; rows have one tile at most.
 
-    The workspace has room for the cdf of a tile and for random words; then see `take_key`.
+    The workspace has room for the cdf of a tile and for random words: see `fill_words`.
     """
     cdf, words = workspace, TILE
-    k0, k1, s0, s1 = take_key(function, state, workspace)
-    for block in range((np.uint64(out.size) + ONE) >> ONE):
-        at = words + TWO * block
-        workspace[at], workspace[at + ONE] = philox(block, k0, k1, s0, s1)
+    fill_words(function, state, workspace, np.uint64(out.size))
     size = np.uint64(size)
     rows, real = np.uint64(x.size) // size, x.dtype.type
     samples = np.uint64(out.size) // rows

@@ -3,11 +3,10 @@
 import numpy as np
 
 from .bits import largest_finite, multiply_high
-from .constants import BLOCK, CHUNK, ONE, ZERO
+from .constants import BLOCK, CHUNK, ONE, TILE, ZERO
 from .entry import entry
-from .philox import philox
 from .search import search_tiles
-from .small import take_key
+from .small import fill_words
 from .tiles import reduce_tiles, scan_tiles, tile_count
 
 
@@ -39,7 +38,7 @@ def draw_long_small(
     x, size, logits, function, state, workspace, out, tile_max, tile_shift, tile_offset
 ):
     """Draw from each row until ``out`` is full, as `draw_small` does."""
-    k0, k1, s0, s1 = take_key(function, state, workspace)
+    fill_words(function, state, workspace, np.uint64(out.size))
     size = np.uint64(size)
     rows, tiles = np.uint64(x.size) // size, tile_count(size)
     weights, block_sums = np.empty(CHUNK, x.dtype), np.empty(CHUNK // BLOCK, np.uint64)
@@ -48,11 +47,10 @@ def draw_long_small(
         base, category = r * (tiles + ONE), np.int64(-1)
         total = tile_offset[base + tiles]
         if total:
-            even, odd = philox(index >> ONE, k0, k1, s0, s1)
             found = search_tiles(
                 x, r * size, r * size + size, logits, weights, block_sums,
                 tile_max, tile_shift, tile_offset, base,
-                multiply_high(odd if index & ONE else even, total),
+                multiply_high(workspace[TILE + index], total),
             )  # fmt: skip
             category = np.int64(found)
         out[index] = category
