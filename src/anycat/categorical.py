@@ -1045,9 +1045,8 @@ class Categorical(Generic[ArrayT]):
         -0.2877
         """
         if self._small is not None:
-            found = self._backend.small_log_prob(
-                self._param, self._form is LOGITS, self._cache, value, self._clamp_eps
-            )
+            rest = self._form is LOGITS, self._cache, value, self._clamp_eps
+            found = self._backend.small_log_prob(self._param, self._small, *rest)
             if found is not None:
                 return found
         return self._at("value", value, self._log_prob_at)
@@ -1243,7 +1242,8 @@ class Categorical(Generic[ArrayT]):
         np.float64(0.6931)
         """
         if self._small is not None:
-            found = self._backend.small_entropy(self._param, self._form is LOGITS, self._cache)
+            rest = self._form is LOGITS, self._cache
+            found = self._backend.small_entropy(self._param, self._small, *rest)
             if found is not None:
                 return found
         return self._entropy_of_rows()
