@@ -330,9 +330,9 @@ def test_two_devices(function: str) -> None:
 
 def test_kl_divergence_of_something_else(array: Any) -> None:
     dist = Categorical(array([0.5, 0.5]))
-    with pytest.raises(TypeError, match=r"^q must be a Categorical; got list"):
+    with pytest.raises(TypeError, match=r"^q must be an anycat.Categorical; got list"):
         kl_divergence(dist, [0.5, 0.5])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^p must be a Categorical; got str"):
+    with pytest.raises(TypeError, match=r"^p must be an anycat.Categorical; got str"):
         kl_divergence("p", dist)  # type: ignore[arg-type]
 
 

@@ -162,7 +162,7 @@ class Backend:
         except (TypeError, ValueError):
             found = None
         if found is None or found.kind not in "iu" or not found.isnative:
-            raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
+            raise TypeError(f"dtype must be an integer dtype of {self.name}; got {dtype!r}")
         return found
 
     def requested_dtype(self, dtype: Any) -> np.dtype[Any]:
