@@ -265,6 +265,8 @@ base.CHECKS.update(
 
 def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
+    if type(shape) is tuple and not shape:  # the most frequent case
+        return shape
     axes: tuple[int, ...] = shape if type(shape) is tuple else (shape,)
     if not _INT.issuperset(map(type, axes)):
         axes = _axes(name, shape)
