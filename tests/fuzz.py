@@ -775,7 +775,7 @@ WRONG: dict[str, Wrong] = {
     "divergence from a number": Wrong(
         lambda c: kl_divergence(c.dist, 1),
         TypeError,
-        "q must be a Categorical",  # type: ignore[arg-type]
+        "q must be an anycat.Categorical",  # type: ignore[arg-type]
     ),
     "no parameters": Wrong(lambda c: Categorical(), ValueError, "give either probs or logits"),
     "both parameters": Wrong(

@@ -28,7 +28,7 @@ LAYERS = [
     ["_display", "_pickling", "_truncation"],
     ["_validation"],
     ["_backends"],
-    ["_parameters", "_random", "_kernels", "_progress", "_typing"],
+    ["_parameters", "_random", "_kernels", "_pip", "_progress", "_typing"],
 ]
 
 

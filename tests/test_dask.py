@@ -388,7 +388,7 @@ def test_what_is_kept_for_speed_is_not_moved() -> None:
 
 # --- bad input ----------------------------------------------------------------------------------
 
-WITHIN = "Places are counted within the block that begins at {}."
+WITHIN = "Positions are counted within the block that begins at {}."
 
 
 @pytest.mark.parametrize("ask", [lambda d: d.sample(3, rng=0), lambda d: d.probs])

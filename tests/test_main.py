@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from anycat import __main__ as program
 from anycat import _kernels
 from anycat._backends import registry
 from anycat._backends.registry import LIBRARIES
+from anycat._pip import PIP
 
 
 def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,19 +45,20 @@ def test_it_tells_what_is_missing(
         _kernels.load("cuda"), "unavailable_reason", lambda: "there is no driver: install one"
     )
     assert program.main() == 0
-    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert ["cupy", "there is no driver: install one"] in lines
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert " cupy there is no driver: install one " in shown
     for library in LIBRARIES[2:]:
-        assert [library.name, f"not installed: pip install '{library.requirement}'"] in lines
+        command = f"{PIP} install '{library.requirement}'"
+        assert f" {library.name} not installed: {command} " in shown
 
 
 def test_commands_stand_on_lines_of_their_own() -> None:
-    short = "not installed: pip install 'dask[array]>=2025.1'"
+    short = "there is no driver: install one"
     assert program.in_lines(short) == short
-    long = "CuPy cannot be imported: pip install 'a>=1' 'b==2.*', or, for CUDA 12, pip install 'c'"
+    first, second = f"{PIP} install 'a>=1' 'b==2.*'", f"{PIP} install 'c'"
+    long = f"CuPy is not installed: {first}, or, for a driver of CUDA 12, {second}"
     assert [line.strip() for line in program.in_lines(long).splitlines()] == [
-        *("CuPy cannot be imported:", "pip install 'a>=1' 'b==2.*'"),
-        *("or, for CUDA 12:", "pip install 'c'"),
+        *("CuPy is not installed:", first, "or, for a driver of CUDA 12:", second)
     ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,9 @@ NAN, INF = np.nan, np.inf
 ZERO = Categorical([0.5, 0.5, 0.0])
 SPARSE = Categorical(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
 UNVALIDATED = Categorical(np.ones((2, 3)), validate_args=False)
+BOTH = "give either probs or logits; got both: the second argument by position is logits"
+ROW = ": it is a single row. For its categories, use probs"
+SELECT = ": integers, slices or masks select rows; for categories, index probs"
 UNCHECKED = "With validate_args=False, draws from such a row are -1"
 
 TOO_FEW = (
@@ -30,9 +35,51 @@ TOO_FEW = (
 MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     # --- parameters
     (lambda: Categorical(), ValueError, "give either probs or logits; got neither"),
-    (lambda: Categorical([1], [1]), ValueError, "give either probs or logits; got both"),
+    (lambda: Categorical([1], [1]), ValueError, BOTH),
+    (lambda: Categorical([0.5, 0.5], ["a", "b"]), ValueError, BOTH),
     (lambda: Categorical("ab"), TypeError, "probs must be an array or a list of numbers; got str"),
-    (lambda: Categorical([1j]), TypeError, "probs must hold real numbers; got dtype complex128"),
+    (
+        lambda: Categorical({"a": 1, "b": 2}),
+        TypeError,
+        "probs must be an array or a list of numbers; got dict: pass its values, as in "
+        "list(d.values())",
+    ),
+    (
+        lambda: Categorical(Counter("abca")),
+        TypeError,
+        "probs must be an array or a list of numbers; got Counter: pass its values, as in "
+        "list(d.values())",
+    ),
+    (
+        lambda: Categorical(np.array([1j])),
+        TypeError,
+        "probs must hold real numbers; got dtype complex128",
+    ),
+    (
+        lambda: Categorical([1, 1j]),
+        TypeError,
+        "probs must hold real numbers; got dtype complex128: probs[1] is 1j",
+    ),
+    (
+        lambda: Categorical([[1, 2], [3, "a"]]),
+        TypeError,
+        "probs must hold real numbers; got dtype <U21: probs[1, 1] is 'a'",
+    ),
+    (
+        lambda: Categorical(logits=[range(2), (0.5, b"a")]),
+        TypeError,
+        "logits must hold real numbers; got dtype |S32: logits[1, 1] is b'a'",
+    ),
+    (
+        lambda: Categorical([[1, 2], "ab"]),
+        ValueError,
+        "probs must be a rectangular list of real numbers: probs[1] is 'ab'",
+    ),
+    (
+        lambda: Categorical(np.array([0.5, "a"], object)),
+        TypeError,
+        "probs must hold real numbers; got dtype object: probs[1] is 'a'",
+    ),
     (
         lambda: Categorical([1, 2**64]),
         TypeError,
@@ -78,8 +125,35 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical([[1, 1], [0, 0]]),
         ValueError,
-        f"probs must not all be zero in a row; all of probs[1] are: if exp rounds "
-        f"them to zero, pass its argument as logits=. {UNCHECKED}",
+        f"probs must not all be zero in a row; all of probs[1] are: if they are exp(x), "
+        f"pass logits=x instead. {UNCHECKED}",
+    ),
+    (
+        lambda: Categorical([0.0, 0.0]),
+        ValueError,
+        f"probs must not all be zero in a row; all of probs are: if they are exp(x), pass logits=x "
+        f"instead. {UNCHECKED}",
+    ),
+    # --- flags
+    (
+        lambda: Categorical([1], validate_args="no"),
+        TypeError,
+        "validate_args must be True or False; got 'no'",
+    ),
+    (
+        lambda: Categorical([1], validate_args=0),
+        TypeError,
+        "validate_args must be True or False; got 0",
+    ),
+    (
+        lambda: Categorical([1], clamp_probs="x"),
+        TypeError,
+        "clamp_probs must be True or False; got 'x'",
+    ),
+    (
+        lambda: Categorical([1], validate_args=False, clamp_probs=None),
+        TypeError,
+        "clamp_probs must be True or False; got None",
     ),
     (
         lambda: Categorical(logits=[-INF, -INF]),
@@ -97,6 +171,26 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: ONE.sample(3.0),
         TypeError,
         "sample_shape must be an integer or a tuple of them; got 3.0",
+    ),
+    (
+        lambda: ONE.sample(True),
+        TypeError,
+        "sample_shape must be an integer or a tuple of them; got True",
+    ),
+    (
+        lambda: ONE.sample((2, False)),
+        TypeError,
+        "sample_shape must be an integer or a tuple of them; got (2, False)",
+    ),
+    (
+        lambda: ONE.sample(np.True_),
+        TypeError,
+        "sample_shape must be an integer or a tuple of them; got np.True_",
+    ),
+    (
+        lambda: ONE.expand([True]),
+        TypeError,
+        "batch_shape must be an integer or a tuple of them; got [True]",
     ),
     (lambda: ONE.sample(-1), ValueError, "sample_shape must not be negative; got (-1,)"),
     (
@@ -136,10 +230,13 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "batch_shape asks for more than an array can hold: (4611686018427387904, 0)",
     ),
-    (lambda: ONE[0], IndexError, "a distribution without a batch cannot be indexed"),
+    (lambda: ONE[0], IndexError, f"a distribution without a batch cannot be indexed{ROW}"),
+    (lambda: len(ONE), TypeError, f"a distribution without a batch has no length{ROW}"),
+    (lambda: list(ONE), TypeError, f"a distribution without a batch cannot be iterated over{ROW}"),
     (lambda: BATCH[2], IndexError, "index 2 does not fit the batch shape (2,)"),
-    (lambda: BATCH[0, 0], IndexError, "index (0, 0) does not fit the batch shape (2,)"),
-    (lambda: BATCH["a"], IndexError, "index 'a' does not fit the batch shape (2,)"),
+    (lambda: BATCH[0, 0], IndexError, f"index (0, 0) does not fit the batch shape (2,){SELECT}"),
+    (lambda: BATCH["a"], IndexError, f"index 'a' does not fit the batch shape (2,){SELECT}"),
+    (lambda: BATCH[1.0], IndexError, f"index 1.0 does not fit the batch shape (2,){SELECT}"),
     # --- draws
     (
         lambda: ONE.sample(np.random.default_rng(0)),
@@ -149,7 +246,44 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: BATCH.sample(seeds=[1, 2, 3]),
         ValueError,
-        "seeds of shape (3,) does not broadcast with the batch shape (2,)",
+        "seeds of shape (3,) does not broadcast to the batch shape (2,)",
+    ),
+    (
+        lambda: BATCH.sample(seeds=[[1], [2]]),
+        ValueError,
+        "seeds of shape (2, 1) does not broadcast to the batch shape (2,)",
+    ),
+    (
+        lambda: BATCH.truncate(top_k=[1, 2, 3]),
+        ValueError,
+        "top_k of shape (3,) does not broadcast to the batch shape (2,)",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.ones((3, 3), bool)),
+        ValueError,
+        "mask of shape (3, 3) does not broadcast to the shape (2, 3)",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.ones((5, 2, 3), bool)),
+        ValueError,
+        "mask of shape (5, 2, 3) does not broadcast to the shape (2, 3)",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.ones((3, 1), np.int32)),
+        ValueError,
+        "mask of shape (3, 1) does not broadcast to the shape (2, 1)",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.ones(4, bool)),
+        ValueError,
+        "mask must have a last axis of 3 categories; got shape (4,)",
+    ),
+    (
+        lambda: ONE.sample(rng=range(2)),
+        TypeError,
+        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
+        "numpy.random.default_rng, for example), a cupy.random.Generator, a torch.Generator, or a "
+        "key of jax.random; got range: seeds= takes arrays, with a seed for each row",
     ),
     (
         lambda: ONE.truncate(mask=[False, False]),
@@ -169,7 +303,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "sample((2, 3), rng=0)",
     ),
     (lambda: ONE.sample(rng=-1), ValueError, "rng must not be negative; got -1"),
-    (lambda: ONE.sample(dtype="f4"), TypeError, "dtype must be an integer dtype; got 'f4'"),
+    (
+        lambda: ONE.sample(dtype="f4"),
+        TypeError,
+        "dtype must be an integer dtype of numpy; got 'f4'",
+    ),
     # --- draws without replacement
     (
         lambda: ZERO.sample(replace=False),
@@ -260,7 +398,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: ONE.sample_counts(2, dtype="f4"),
         TypeError,
-        "dtype must be an integer dtype; got 'f4'",
+        "dtype must be an integer dtype of numpy; got 'f4'",
     ),
     (
         lambda: ONE.sample_counts(2, start=[1]),
@@ -305,6 +443,16 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: kl_divergence(ONE, BATCH),
         ValueError,
         "p and q must have the same number of categories; got 2 and 3",
+    ),
+    (
+        lambda: kl_divergence(ONE, [0.5, 0.5]),  # type: ignore[arg-type]
+        TypeError,
+        "q must be an anycat.Categorical; got list",
+    ),
+    (
+        lambda: kl_divergence(Fraction(1), ONE),  # type: ignore[arg-type]
+        TypeError,
+        "p must be an anycat.Categorical; got fractions.Fraction",
     ),
 ]
 
@@ -412,7 +560,8 @@ def test_indices(name: str, library: str) -> None:
     dist = Categorical(put(np.ones((2, 3)), library))
     with pytest.raises((IndexError, TypeError)) as caught:
         dist[INDICES[name]]
-    assert str(caught.value) == f"index {INDICES[name]!r} does not fit the batch shape (2,)"
+    hint = "" if name == "past the end" else SELECT
+    assert str(caught.value) == f"index {INDICES[name]!r} does not fit the batch shape (2,){hint}"
 
 
 @each_library
@@ -421,4 +570,124 @@ def test_masks_that_do_not_fit(library: str) -> None:
     mask = put(np.ones(4, bool), library)
     with pytest.raises(IndexError) as caught:
         dist[mask]
-    assert str(caught.value) == f"index {mask!r} does not fit the batch shape (2,)"
+    assert str(caught.value) == f"index {mask!r} does not fit the batch shape (2,){SELECT}"
+
+
+@each_library
+def test_dtypes(library: str) -> None:
+    """Those of other libraries may be integer dtypes too."""
+    dist = Categorical(put(np.ones(3), library))
+    for dtype in ("float32", float, object()):
+        with pytest.raises(TypeError) as caught:
+            dist.sample(dtype=dtype)  # type: ignore[arg-type]
+        assert str(caught.value) == (f"dtype must be an integer dtype of {library}; got {dtype!r}")
+
+
+@each_library
+def test_masks_of_truncate_that_do_not_fit(library: str) -> None:
+    dist = Categorical(put(np.ones((2, 3)), library))
+    for shape in ((3, 3), (5, 2, 3)):
+        with pytest.raises(ValueError, match="mask") as caught:
+            dist.truncate(mask=put(np.ones(shape, bool), library))
+        assert str(caught.value) == f"mask of shape {shape} does not broadcast to the shape (2, 3)"
+
+
+@each_library
+def test_entries_that_are_no_numbers(library: str) -> None:
+    dist = Categorical(put(np.ones((2, 3)), library))
+    for bad in ("one", None, {}):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            dist.log_prob([0, bad])  # type: ignore[list-item]
+        assert str(caught.value).endswith(f": value[1] is {bad!r}")
+
+
+@each_library
+def test_ranges_are_lists(library: str) -> None:
+    dist = Categorical(put(np.ones((4, 3)), library))
+    for ours, theirs in (
+        (dist.sample(2, seeds=range(4)), dist.sample(2, seeds=[0, 1, 2, 3])),
+        (
+            dist.sample(2, seeds=7, start=range(1, 5)),
+            dist.sample(2, seeds=7, start=[1, 2, 3, 4]),
+        ),
+        (dist[:3].log_prob(range(3)), dist[:3].log_prob([0, 1, 2])),
+        (dist.truncate(top_k=range(1, 5)).probs, dist.truncate(top_k=[1, 2, 3, 4]).probs),
+    ):
+        assert get(ours).tolist() == get(theirs).tolist()
+
+
+def test_ranges_of_parameters() -> None:
+    for given in (range(1, 4), [range(1, 4), (4, 5, 6)]):
+        probs, logits = Categorical(given), Categorical(logits=given)
+        assert probs.probs.tolist() == Categorical(np.array(given)).probs.tolist()
+        assert logits.probs.tolist() == Categorical(logits=np.array(given)).probs.tolist()
+    with pytest.raises(ValueError, match=r"^probs must have one category or more"):
+        Categorical(range(0))
+
+
+@each_library
+def test_a_table_as_a_value(library: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    if library == "numpy":
+        pytest.skip("NumPy takes it")
+    with pytest.raises(TypeError) as caught:
+        Categorical(put(np.ones(3), library)).log_prob(pandas.Series([1, 2]))
+    assert str(caught.value) == (
+        f"value is an array of numpy (from a Series), the distribution one of {library}: convert "
+        "one of them first"
+    )
+
+
+def test_distributions_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.distributions.Categorical(torch.ones(2))
+    with pytest.raises(TypeError) as caught:
+        kl_divergence(Categorical(torch.ones(2)), theirs)
+    assert str(caught.value) == (
+        "q must be an anycat.Categorical; got torch.distributions.categorical.Categorical: use "
+        "torch.distributions.kl_divergence, with anycat.torch.Categorical"
+    )
+    from anycat.torch import Categorical as Ours
+
+    assert torch.distributions.kl_divergence(Ours(torch.ones(2)), theirs) == 0
+
+
+@each_library
+def test_parameters_of_the_class_for_pytorch(library: str) -> None:
+    pytest.importorskip("torch")
+    from anycat.torch import Categorical as Ours
+
+    if library in ("numpy", "torch"):
+        pytest.skip("they are taken")
+    x = put(np.ones(3), library)
+    with pytest.raises(TypeError) as caught:
+        Ours(x)
+    assert str(caught.value) == (
+        "probs must be a tensor, a NumPy array or a list of numbers; got "
+        f"{type(x).__module__}.{type(x).__name__}: convert it first"
+    )
+
+
+def test_shapes_of_the_class_for_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    from anycat.torch import Categorical as Ours
+
+    dist = Ours(torch.ones(3))
+    for name, argument in (
+        ("top_k", torch.ones(2, dtype=torch.int64)),
+        ("mask", torch.ones(2, 3) > 0),
+    ):
+        with pytest.raises(ValueError, match="broadcast") as caught:
+            dist.truncate(**{name: argument})
+        assert "torch.Size" not in str(caught.value)
+
+
+def test_jax_needs_a_key() -> None:
+    jax = pytest.importorskip("jax")
+    for rng, got in ((None, "None"), (np.random.default_rng(0), "Generator")):
+        with pytest.raises(TypeError) as caught:
+            jax.jit(lambda x: Categorical(x).sample(rng=rng))(jax.numpy.ones(3))  # noqa: B023
+        assert str(caught.value) == (
+            f"rng must be a key of jax.random or a seed where JAX traces; got {got}, whose bits "
+            "would be the same in each call: pass a key, as in sample(rng=key)"
+        )

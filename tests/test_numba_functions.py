@@ -269,6 +269,11 @@ def test_calls_from_python() -> None:
                 assert draw_prepared(table, rows.KEY, i) == want
 
 
+def test_the_table_of_an_invalid_row_is_zero() -> None:
+    for row in (np.array([-1.0, 2.0]), np.zeros(3), np.array([1.0, np.nan]), np.empty(0)):
+        assert not any(map(np.any, prepare(row)))
+
+
 def test_tables_pass_between_python_and_compiled_code() -> None:
     @numba.njit
     def draw_one(table: Any, key: Array, i: int) -> int:

@@ -12,6 +12,7 @@ import pytest
 import anycat
 from anycat._backends.registry import LIBRARIES
 from anycat._kernels.cuda import diagnose
+from anycat._pip import PIP
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -130,7 +131,7 @@ def test_what_messages_install_is_what_the_extras_do() -> None:
         assert library.requirement in EXTRAS.get(library.name, tests), library
     for cuda in (12, 13):
         command = diagnose._install(cuda)
-        assert command.startswith("pip install '")
+        assert command.startswith(f"{PIP} install '")
         assert set(re.findall("'(.*?)'", command)) == set(EXTRAS[f"cupy-cuda{cuda}x"]) - {
             "ml_dtypes>=0.5"  # which only bfloat16 needs
         }

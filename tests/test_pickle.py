@@ -53,12 +53,6 @@ def test_options_and_class_are_kept(copier: str) -> None:
         COPIERS[copier](Mine([0.0, 1.0], validate_args=True)).log_prob(5)
 
 
-@each_copier
-def test_flags_that_are_given_as_other_types(copier: str) -> None:
-    twin = COPIERS[copier](Categorical([0.0, 1.0], None, np.bool_(True), clamp_probs=0))
-    assert twin.log_prob(0) == -np.inf
-
-
 def test_a_copy_shares_memory_and_a_deep_copy_does_not() -> None:
     params = np.ones((2, 3))
     dist = Categorical(params)

@@ -36,6 +36,7 @@ Array = np.ndarray[Any, Any]
 LIBRARIES = ["numpy", "torch"]
 FORMS = ["probs", "logits"]
 DTYPES = [np.float32, np.float64]
+INTEGERS = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 CLASSES = ["MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"]
 
 
@@ -81,15 +82,28 @@ HARD = [0.0, -0.0, 1.0, 0.25, 5e-324, 1e-45, 1e-320, 3e38, 1e308, -1.0, np.inf, 
 HARD += [2.0**20, -(2.0**20), 2.0**20 + 1, -(2.0**20) - 1, 2.0**21, -80.0, 88.7, -104.0]
 
 
+def numbers_of(dtype: Any) -> st.SearchStrategy[Any]:
+    """Return numbers that are hard, and others."""
+    kind = np.dtype(dtype).kind
+    if kind == "f":
+        return st.sampled_from(HARD) | st.floats(0, 4, width=32)
+    if kind == "b":
+        return st.booleans()
+    info = np.iinfo(dtype)
+    hard = [0, 1, info.min, info.max, info.max - 1, 2**53 + 1, 2**62 + 513]
+    few = st.integers(max(info.min, -3), 9)
+    return st.sampled_from([x for x in hard if x <= info.max]) | few
+
+
 @st.composite
 def batches(draw: Any) -> Array:
     """Draw a batch with numbers that are hard, in any layout."""
     shape = (*tuple(draw(st.lists(st.integers(0, 4), max_size=3))), draw(st.integers(1, 9)))
-    number = st.sampled_from(HARD) | st.floats(0, 4, width=32)
+    dtype = draw(st.sampled_from([*DTYPES, *INTEGERS]))
     n = int(np.prod(shape))
-    x = np.array(draw(st.lists(number, min_size=n, max_size=n)), np.float64).reshape(shape)
+    numbers = draw(st.lists(numbers_of(dtype), min_size=n, max_size=n))
     with np.errstate(over="ignore"):
-        x = x.astype(draw(st.sampled_from(DTYPES)))
+        x = np.array(numbers, dtype).reshape(shape)
     match draw(st.sampled_from(["C", "F", "strided", "read-only", "unaligned", "swapped"])):
         case "F":
             x = np.asfortranarray(x)
@@ -130,7 +144,12 @@ def test_values_are_the_same(x: Array, form: str, validate: bool, data: st.DataO
     def make() -> Categorical:
         return Categorical(**{form: x}, validate_args=validate, clamp_probs=clamp)
 
-    for ask in (lambda: make().log_prob(value), lambda: make().entropy()):
+    for ask in (
+        lambda: make().log_prob(value),
+        lambda: make().entropy(),
+        lambda: make().probs,
+        lambda: make().truncate(top_k=2).probs,
+    ):
         ours, expected = both(ask)
         np.testing.assert_array_equal(ours, expected)  # NaN is NaN
 
@@ -153,6 +172,29 @@ def test_hard_rows(taken: list[bool], library: str, form: str, dtype: Any, size:
             ours, expected = both(lambda: new().sample(samples, rng=3))  # noqa: B023
             assert ours == expected
     assert taken.count(True) == 2 * len(kinds)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers(taken: list[bool], dtype: str, form: str) -> None:
+    """Draws and values, with their dtypes, are those of the general path."""
+    info = np.iinfo(dtype) if dtype != "bool" else None
+    low, high = (0 if info is None or form == "probs" else info.min), info.max if info else 1
+    for batch, size, n in (((3,), 7, 200), ((), 5, 9), ((2,), TILE + 3, 3)):
+        x = np.random.default_rng(0).integers(low, high, (*batch, size), dtype, endpoint=True)
+        x[..., 2] = 1
+        small, large = (Categorical(**{form: x}) for _ in range(2))
+        large = large.expand((1, *batch))
+        value = np.full(batch, 2)
+        for ours, theirs in (
+            (small.sample(n, rng=1), large.sample(n, rng=1)[:, 0]),
+            (small.log_prob(value), large.log_prob(value)[0]),
+            (small.entropy(), large.entropy()[0]),
+            (small.probs, large.probs[0]),
+            (small.logits, large.logits[0]),
+        ):
+            assert (ours.dtype, ours.tolist()) == (theirs.dtype, theirs.tolist())
+    assert taken == [True] * 3
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

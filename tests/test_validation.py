@@ -121,13 +121,13 @@ def test_numbers_have_no_categories(form: str, value: Any) -> None:
         Categorical(**{form: value})
 
 
-NO_ARRAYS: list[Any] = ["ab", b"ab", {0: 0.5}, {0.5}, range(3), iter([1.0]), object(), 1j]
+NO_ARRAYS: list[Any] = ["ab", b"ab", {0: 0.5}, {0.5}, iter([1.0]), object(), 1j]
 
 
 @pytest.mark.parametrize("params", NO_ARRAYS, ids=lambda x: type(x).__name__)
 @each_form
 def test_parameters_that_are_no_array(form: str, params: Any) -> None:
-    message = f"^{form} must be an array or a list of numbers; got {type(params).__name__}$"
+    message = f"^{form} must be an array or a list of numbers; got {type(params).__name__}($|: )"
     with pytest.raises(TypeError, match=message):
         Categorical(**{form: params}, validate_args=False)
 
@@ -279,7 +279,7 @@ def test_shapes_that_do_not_broadcast(
 @each_function
 def test_values_that_are_no_array(function: str, value: Any, array: Any) -> None:
     message = f"^{name_of(function)} must be an array or a list of numbers; "
-    with pytest.raises(TypeError, match=f"{message}got {type(value).__name__}$"):
+    with pytest.raises(TypeError, match=f"{message}got {type(value).__name__}($|: )"):
         getattr(Categorical(array([0.5, 0.5])), function)(value)
 
 
@@ -330,9 +330,9 @@ def test_two_devices(function: str) -> None:
 
 def test_kl_divergence_of_something_else(array: Any) -> None:
     dist = Categorical(array([0.5, 0.5]))
-    with pytest.raises(TypeError, match=r"^q must be a Categorical; got list"):
+    with pytest.raises(TypeError, match=r"^q must be an anycat.Categorical; got list"):
         kl_divergence(dist, [0.5, 0.5])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^p must be a Categorical; got str"):
+    with pytest.raises(TypeError, match=r"^p must be an anycat.Categorical; got str"):
         kl_divergence("p", dist)  # type: ignore[arg-type]
 
 
@@ -381,7 +381,10 @@ def test_rows_of_which_nothing_can_be_drawn(form: str, array: Any, host: Any) ->
     assert set(sample[:, 3]) == {0, 1}
 
 
-def test_options_are_truth_values() -> None:
-    assert Categorical([-1.0], validate_args=0).batch_shape == ()  # type: ignore[arg-type]
+def test_options_may_be_those_of_numpy() -> None:
+    off, on = np.False_, np.True_
+    dist = Categorical([-1.0], validate_args=off, clamp_probs=on)  # type: ignore[arg-type]
+    assert dist._options == (False, True, False)
+    assert set(map(type, dist._options)) == {bool}
     with pytest.raises(ValueError, match="probs"):
-        Categorical([-1.0], validate_args=1)  # type: ignore[arg-type]
+        Categorical([-1.0], validate_args=on)  # type: ignore[arg-type]

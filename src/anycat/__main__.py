@@ -19,6 +19,7 @@ import anycat
 from . import _kernels
 from ._backends import registry
 from ._backends.registry import LIBRARIES
+from ._pip import PIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,10 +95,9 @@ def print_text(found: dict[str, Any], dist: anycat.Categorical) -> None:
 
 
 def in_lines(reason: str) -> str:
-    """Return why a library is unavailable; if it is long, with each command on its own line."""
-    if len(reason) < 70:
-        return reason
-    return re.sub("[:,]? (pip install( '[^']*')+),?", ":\n      \\1\n   ", reason).rstrip()
+    """Return why a library is unavailable, with each command on its own line."""
+    command = f"[:,]? ({re.escape(PIP)} install( '[^']*')+),?"
+    return re.sub(command, ":\n      \\1\n   ", reason).rstrip()
 
 
 def machine() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ._backends import registry
+from ._pip import PIP
 
 if TYPE_CHECKING:
     Array = Any
@@ -187,5 +188,5 @@ def _pyplot() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError("plot() needs matplotlib: pip install matplotlib") from error
+        raise ImportError(f"plot() needs matplotlib: {PIP} install matplotlib") from error
     return pyplot

@@ -23,11 +23,7 @@ _FIELDS = {
 
 def to_pickle(*values: Any) -> dict[str, Any]:
     """Return what a distribution is made of, under the names above, and the format."""
-    fields = {
-        name: bool(value) if kind is bool else value  # a flag may be given as 1
-        for (name, kind), value in zip(_FIELDS.items(), values, strict=True)
-    }
-    return {"format": _FORMAT, "reader": _READER, **fields}
+    return {"format": _FORMAT, "reader": _READER, **dict(zip(_FIELDS, values, strict=True))}
 
 
 def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:

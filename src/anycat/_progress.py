@@ -8,6 +8,8 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._pip import PIP
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -56,7 +58,7 @@ def _tqdm() -> Callable[..., Any]:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError("progress() needs tqdm: pip install tqdm, or give a bar") from error
+        raise ImportError(f"progress() needs tqdm: {PIP} install tqdm, or give a bar") from error
     return tqdm  # type: ignore[no-any-return]
 
 

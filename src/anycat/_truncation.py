@@ -51,21 +51,21 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
             number = math.inf  # in the dtype in which it is used
         check_range(name, number)
         return number
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, _validation.LISTS):
         _, absent = ARGUMENTS[NAMES.index(name)]
         x = _without_none(x, min(absent, dist.num_categories))
     backend = dist._backend
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
-    _validation.check_broadcast(name, tuple(x.shape), dist.batch_shape)
+    _validation.check_broadcast(name, tuple(x.shape), dist._batch_shape)
     if dist._validate:
         x = backend.validate(name, x, dist.num_categories, {})
-    return backend.xp.broadcast_to(x, dist.batch_shape)
+    return backend.xp.broadcast_to(x, dist._batch_shape)
 
 
 def _without_none(items: Any, absent: Any) -> Any:
     """Return a list with a number that changes nothing in place of each None."""
-    if isinstance(items, (list, tuple)):
+    if isinstance(items, _validation.LISTS):
         return [_without_none(x, absent) for x in items]
     return absent if items is None else items
 
@@ -108,9 +108,9 @@ def masked(dist: Any, mask: Any) -> Array:
         raise ValueError(
             f"mask must have a last axis of {n} categories; got shape {tuple(mask.shape)}"
         )
-    shape = tuple(mask.shape[:-1])
-    _validation.check_broadcast("mask", shape, dist.batch_shape)
-    batch = _validation.broadcast_shapes("mask", shape, tuple(param.shape[:-1]))
+    shape = tuple(mask.shape)
+    _validation.check_broadcast("mask", shape, (*dist._batch_shape, shape[-1]), "shape")
+    batch = _validation.broadcast_shapes("mask", shape[:-1], tuple(param.shape[:-1]))
     whole = param if batch == param.shape[:-1] else xp.broadcast_to(param, (*batch, n))
     cache: dict[str, Any] = {}
     found = backend.masked(whole, mask, form is LOGITS, cache)

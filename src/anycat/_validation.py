@@ -34,13 +34,15 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     Numbers may be NumPy's. Objects with ``__array__``, such as those of pandas, become arrays of
     NumPy. Nothing else is moved between libraries or devices.
     """
-    backend = registry.find_backend(x)
+    backend, given = registry.find_backend(x), x
     if backend is None:
         x = _from_object(name, x, like)
         backend = registry.backend_of(x)
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
-        hint = _object_hint(name, x) if str(x.dtype) == "object" else ""
+        hint = _not_real(name, given) if isinstance(given, LISTS) else ""
+        if str(x.dtype) == "object":
+            hint = hint or _object_hint(name, x)
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
         raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
@@ -48,8 +50,16 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         return x
     if x.ndim == 0 and backend is registry.default() is not registry.backend_of(like):
         return as_array(name, x.item(), like)
-    _check_like(backend, name, x, like)
+    _check_like(backend, name, x, like, given)
     return x
+
+
+def _not_real(name: str, x: Any) -> str:
+    """Return which entry of a list is no number, if NumPy does not take it for an array."""
+    for place, item in _entries(x):
+        if not isinstance(item, numbers.Real) and registry.find_backend(item) is None:
+            return f": {name}{index_of(place)} is {item!r}"
+    return ""
 
 
 def _object_hint(name: str, x: Array) -> str:
@@ -66,19 +76,20 @@ def _from_object(name: str, x: Any, like: Array | None) -> Array:
     if hasattr(type(x), "__array__"):
         registry.default().check_supported(name, x)  # it may be a matrix
         return registry.default().asarray(x)
-    remedy = ": call its toarray() first" if hasattr(x, "toarray") else ""
-    raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}{remedy}")
+    hint = next((f": {_REMEDIES[method]}" for method in _REMEDIES if hasattr(x, method)), "")
+    raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}{hint}")
 
 
 def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, LISTS):
         _check_items(name, x)
     backend = registry.default() if like is None else registry.backend_of(like)
     try:
         with backend.errstate():  # a number may be too large for the dtype
             return backend.asarray(x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{name} must be a rectangular list of real numbers: {error}") from None
+        reason = _not_real(name, x) or f": {error}"
+        raise ValueError(f"{name} must be a rectangular list of real numbers{reason}") from None
 
 
 def _check_items(name: str, items: Sequence[Any]) -> None:
@@ -86,7 +97,7 @@ def _check_items(name: str, items: Sequence[Any]) -> None:
     if _NUMBERS.issuperset(map(type, items)):
         return
     for item in items:
-        if isinstance(item, (list, tuple)):
+        if isinstance(item, LISTS):
             _check_items(name, item)
         elif (backend := registry.find_backend(item)) not in (None, registry.default()):
             stack = f"{backend.xp.__name__.removeprefix('array_api_compat.')}.stack"
@@ -94,15 +105,23 @@ def _check_items(name: str, items: Sequence[Any]) -> None:
 
 
 _NUMBERS = frozenset((bool, int, float))
-_NUMBERS_OR_LISTS = (*_NUMBERS, list, tuple)  # PyTorch 2.8 cannot compile a union
+LISTS = list, tuple, range
+"""What is read as a list of numbers."""
+_NUMBERS_OR_LISTS = (*_NUMBERS, *LISTS)  # PyTorch 2.8 cannot compile a union
+# What to do with other objects, by a method that they have.
+_REMEDIES = {
+    "toarray": "call its toarray() first",
+    "values": "pass its values, as in list(d.values())",
+}
 
 
-def _check_like(backend: Backend, name: str, x: Array, like: Array) -> None:
+def _check_like(backend: Backend, name: str, x: Array, like: Array, given: Any) -> None:
     expected = registry.backend_of(like)
     if backend is not expected:
+        source = "" if x is given else f" (from a {type(given).__name__})"
         raise TypeError(
-            f"{name} is an array of {backend.name}, the distribution one of {expected.name}: "
-            "convert one of them first"
+            f"{name} is an array of {backend.name}{source}, the distribution one of "
+            f"{expected.name}: convert one of them first"
         )
     if not backend.same_device(x, like):
         raise ValueError(
@@ -152,8 +171,8 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
         problem = f"logits must not all be -inf in a row; all of logits{index_of(place)} are"
     elif not xp.any(row > 0):
         problem = (
-            f"probs must not all be zero in a row; all of probs{index_of(place)} are: if exp "
-            "rounds them to zero, pass its argument as logits="
+            f"probs must not all be zero in a row; all of probs{index_of(place)} are: if they are "
+            "exp(x), pass logits=x instead"
         )
     else:
         raise ValueError(
@@ -248,9 +267,24 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
     """Return a shape as a tuple; an integer stands for one axis."""
     if type(shape) is tuple and not shape:  # the most frequent case
         return shape
-    many = not isinstance(shape, int) and _is_sequence(shape)
+    axes: tuple[int, ...] = shape if type(shape) is tuple else (shape,)
+    if not _INT.issuperset(map(type, axes)):
+        axes = _axes(name, shape)
+    if axes and min(axes) < 0:
+        raise ValueError(f"{name} must not be negative; got {axes}")
+    return axes
+
+
+_INT = frozenset((int,))
+
+
+def _axes(name: str, shape: Any) -> tuple[int, ...]:
+    """Return integers of any kind but bool."""
+    axes = shape if _is_sequence(shape) else (shape,)
     try:
-        axes: tuple[int, ...] = tuple(map(operator.index, shape if many else (shape,)))
+        if bool in map(type, axes):
+            raise TypeError
+        return tuple(map(operator.index, axes))
     except TypeError:
         if any(map(registry.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
             raise TypeError(
@@ -259,9 +293,6 @@ def shape_tuple(name: str, shape: Any) -> tuple[int, ...]:
         hint = ": did you mean rng=?" if registry.is_rng(shape) else ""
         got = type(shape).__name__ if hint else repr(shape)
         raise TypeError(f"{name} must be an integer or a tuple of them; got {got}{hint}") from None
-    if axes and min(axes) < 0:
-        raise ValueError(f"{name} must not be negative; got {axes}")
-    return axes
 
 
 def as_bool(name: str, x: Any) -> bool:
@@ -319,7 +350,7 @@ def row_numbers(
     if type(x) is int:
         _check_position(name, (), x, count)
         return x
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, LISTS):
         x = _list_of_integers(name, x, count)
     backend = registry.find_backend(x)
     x = as_array(name, x, None if backend in (None, registry.default()) else like)
@@ -345,7 +376,7 @@ def _list_of_integers(name: str, items: Any, count: int) -> Array:
 
 
 def _entries(x: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Any]]:
-    if isinstance(x, (list, tuple)):
+    if isinstance(x, LISTS):
         for i, item in enumerate(x):
             yield from _entries(item, (*place, i))
     else:
@@ -428,21 +459,31 @@ def _is_sequence(shape: Any) -> bool:
     return bool(compat.is_array_api_obj(shape)) and shape.ndim == 1
 
 
-def check_broadcast(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
-    """Check that an argument broadcasts to the batch shape."""
-    if broadcast_shapes(name, shape, batch) != batch:
-        raise ValueError(f"{name} of shape {shape} does not broadcast to the batch shape {batch}")
+def check_broadcast(
+    name: str, shape: tuple[int, ...], expected: tuple[int, ...], what: str = "batch shape"
+) -> None:
+    """Check that an argument broadcasts to a shape, which is that of the batch if not stated."""
+    if _broadcast(shape, expected) != expected:
+        raise ValueError(f"{name} of shape {shape} does not broadcast to the {what} {expected}")
 
 
 def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape to which ``name`` and the batch broadcast."""
-    if shape == batch:
-        return batch
-    ndim = max(len(shape), len(batch))
-    longer = ((1,) * (ndim - len(x)) + x for x in (shape, batch))
+    found = _broadcast(shape, batch)
+    if found is None:
+        raise ValueError(f"{name} of shape {shape} does not broadcast with the batch shape {batch}")
+    return found
+
+
+def _broadcast(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape to which two shapes broadcast, if there is one."""
+    if shape == other:
+        return other
+    ndim = max(len(shape), len(other))
+    longer = ((1,) * (ndim - len(x)) + x for x in (shape, other))
     pairs = list(zip(*longer, strict=True))
     if any(n != m and 1 not in (n, m) for n, m in pairs):
-        raise ValueError(f"{name} of shape {shape} does not broadcast with the batch shape {batch}")
+        return None
     return tuple(m if n == 1 else n for n, m in pairs)
 
 
@@ -457,9 +498,32 @@ def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
 def report_index(index: Any, batch: tuple[int, ...], error: Exception) -> NoReturn:
     """Raise for an index that the batch does not have, given the error of the library."""
     kind = TypeError if isinstance(error, TypeError) else IndexError
+    check_batch(batch, "cannot be indexed", kind)
+    hint = ": integers, slices or masks select rows; for categories, index probs"
+    problem = f"index {index!r} does not fit the batch shape {batch}"
+    raise kind(problem + ("" if _is_integer(index) else hint)) from error
+
+
+def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = TypeError) -> None:
+    """Raise with a problem that distributions without a batch have, if it is one."""
     if not batch:
-        raise kind("a distribution without a batch cannot be indexed") from None
-    raise kind(f"index {index!r} does not fit the batch shape {batch}") from error
+        raise error(
+            f"a distribution without a batch {problem}: it is a single row. For its categories, "
+            "use probs"
+        ) from None
+
+
+def report_distribution(name: str, x: Any) -> NoReturn:
+    """Raise for what is no `Categorical`, though another library may call it so."""
+    got, hint = type_name(x), ""
+    if got.startswith("torch.distributions."):
+        hint = ": use torch.distributions.kl_divergence, with anycat.torch.Categorical"
+    raise TypeError(f"{name} must be an anycat.Categorical; got {got}{hint}")
+
+
+def type_name(x: Any) -> str:
+    """Return the full name of a type, where the short one would not tell it from another."""
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def check_size(name: str, shape: tuple[int, ...], itemsize: int) -> None:

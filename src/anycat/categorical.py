@@ -257,11 +257,13 @@ class Categorical(Generic[ArrayT]):
         if unknown:
             _validation.report_unknown(Categorical, unknown)
         if (probs is None) == (logits is None):
-            raise ValueError(
-                "give either probs or logits; got " + ("neither" if probs is None else "both")
-            )
+            got = "neither" if probs is None else "both: the second argument by position is logits"
+            raise ValueError(f"give either probs or logits; got {got}")
         form, param = (PROBS, probs) if logits is None else (LOGITS, logits)
-        validate = __debug__ if validate_args is None else bool(validate_args)
+        validate = __debug__ if validate_args is None else validate_args
+        if validate is not True or clamp_probs is not True:
+            validate = _validation.as_bool("validate_args", validate)
+            clamp_probs = _validation.as_bool("clamp_probs", clamp_probs)
         cache: dict[str, Any] = {}
         backend = registry.find_backend(param)
         if backend is None:
@@ -441,12 +443,12 @@ class Categorical(Generic[ArrayT]):
 
     def __len__(self) -> int:
         """Return the length of the first axis of the batch."""
-        if not self._batch_shape:
-            raise TypeError("a distribution without a batch has no length: it is a single row")
+        _validation.check_batch(self._batch_shape, "has no length")
         return self._batch_shape[0]
 
     def __iter__(self) -> Iterator[Self]:
         """Iterate over the first axis of the batch."""
+        _validation.check_batch(self._batch_shape, "cannot be iterated over")
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: Any) -> Self:
@@ -1048,9 +1050,8 @@ class Categorical(Generic[ArrayT]):
         -0.2877
         """
         if self._small is not None:
-            found = self._backend.small_log_prob(
-                self._param, self._form is LOGITS, self._cache, value, self._clamp_eps
-            )
+            rest = self._form is LOGITS, self._cache, value, self._clamp_eps
+            found = self._backend.small_log_prob(self._param, self._small, *rest)
             if found is not None:
                 return found
         return self._at("value", value, self._log_prob_at)
@@ -1246,7 +1247,8 @@ class Categorical(Generic[ArrayT]):
         np.float64(0.6931)
         """
         if self._small is not None:
-            found = self._backend.small_entropy(self._param, self._form is LOGITS, self._cache)
+            rest = self._form is LOGITS, self._cache
+            found = self._backend.small_entropy(self._param, self._small, *rest)
             if found is not None:
                 return found
         return self._entropy_of_rows()
@@ -1415,5 +1417,5 @@ def kl_divergence(p: Categorical[ArrayT], q: Categorical[ArrayT]) -> ArrayT:
     """
     for name, dist in (("p", p), ("q", q)):
         if not isinstance(dist, Categorical):
-            raise TypeError(f"{name} must be a Categorical; got {type(dist).__name__}")
+            _validation.report_distribution(name, dist)
     return p._kl_divergence(q)

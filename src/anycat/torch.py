@@ -136,7 +136,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         if "_overridden" in self.__dict__:  # it is initialised again
             del self._overridden
         if validate_args is None:
-            validate_args = self._validate_args
+            validate_args = bool(self._validate_args)
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
         super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
         given = self._form.name
@@ -263,6 +263,12 @@ register_kl(Categorical, Categorical)(categorical.kl_divergence)
 def _as_tensor(name: str, x: Any) -> Any:
     if x is None or isinstance(x, torch.Tensor):
         return x
-    if registry.find_backend(x) is registry.default():  # NumPy
+    backend = registry.find_backend(x)
+    if backend is registry.default():  # NumPy
         x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory
+    elif backend is not None or hasattr(type(x), "__array__"):
+        raise TypeError(
+            f"{name} must be a tensor, a NumPy array or a list of numbers; got "
+            f"{_validation.type_name(x)}: convert it first"
+        )
     return _validation.as_array(name, x, torch.empty(0))

@@ -53,19 +53,19 @@ def machine(
     [
         (
             None,
-            "CuPy cannot be imported .*'cupy-cuda13x>=14.0' 'nvidia.*'cupy-cuda12x>=14.0' 'nvidia",
+            "CuPy is not installed: .*'cupy-cuda13x>=14.0' 'nvidia.*'cupy-cuda12x>=14.0' 'nvidia",
         ),
         (machine(driver=0), "no NVIDIA driver: install one"),
         (
             machine(driver=12090),
-            "update the driver, or .*then pip install 'cupy-cuda12x>=14.0' 'nvidia-.*-cu12==12",
+            "update the driver, or .*then .*pip install 'cupy-cuda12x>=14.0' 'nvidia-.*-cu12==12",
         ),
         (machine(driver=11080), "update the driver$"),
         (machine(devices=0), "no CUDA device can be used .*CUDA_VISIBLE_DEVICES"),
         (machine(nvrtc=0), r"no NVRTC .*pip install 'nvidia-cuda-nvrtc==13\.\*'"),
         (machine(nvrtc=0, built=12090), r"pip install 'nvidia-cuda-nvrtc-cu12==12\.\*'"),
         (machine(amd=True), "AMD"),
-        (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: pip install"),
+        (machine(nvrtc=12), r"CUDA 13, but finds NVRTC of CUDA 12: .* -m pip install"),
     ],
 )
 def test_reasons(cupy: ModuleType | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,5 +104,5 @@ def test_errors_of_the_compiler(nvrtc: int, monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     x = harness.on_device(np.ones((2, 3)))
-    with pytest.raises(ImportError, match="CuPy cannot be imported"):
+    with pytest.raises(ImportError, match="CuPy is not installed"):
         cuda.sample(x, False, rows.BITS, DrawRange(1, 2, 1, 0, 2, 1), x, {})

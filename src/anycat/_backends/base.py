@@ -162,7 +162,7 @@ class Backend:
         except (TypeError, ValueError):
             found = None
         if found is None or found.kind not in "iu" or not found.isnative:
-            raise TypeError(f"dtype must be an integer dtype; got {dtype!r}")
+            raise TypeError(f"dtype must be an integer dtype of {self.name}; got {dtype!r}")
         return found
 
     def requested_dtype(self, dtype: Any) -> np.dtype[Any]:
@@ -360,7 +360,8 @@ class Backend:
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small array as kernels take them, in one axis, if it is one.
 
-        It is not if this takes long, or if more matters of it than its numbers.
+        It is not if this takes long, or if more matters of it than its numbers. Integers are
+        converted as the draw specification has it.
         """
         return None
 
@@ -369,26 +370,42 @@ class Backend:
         return None
 
     def small_log_prob(
-        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+        self,
+        x: Array,
+        small: Array,
+        logits: bool,
+        cache: dict[str, Any],
+        value: Any,
+        eps: float | None,
     ) -> Array | None:
         """Return the log-probabilities of values, clamped if there is an ``eps``.
 
-        Returns None where this takes the general path: also if a value is no category.
+        ``small`` is what the method `small` has returned for ``x``. Returns None where this takes
+        the general path: also if a value is no category.
         """
-        found = self._small_log_prob(x, logits, cache, value, eps)
+        found = self._small_log_prob(x, small, logits, cache, value, eps)
         return None if found is None else self.from_kernel(found, x)
 
     def _small_log_prob(
-        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+        self,
+        x: Array,
+        small: Array,
+        logits: bool,
+        cache: dict[str, Any],
+        value: Any,
+        eps: float | None,
     ) -> Any:
-        flat, index, batch = self.small(x), self.small_index(value), x.shape[:-1]
+        flat = small if self.keeps_memory else self.small(x)
+        index, batch = self.small_index(value), x.shape[:-1]
         if flat is None or index is None or index.shape[index.ndim - len(batch) :] != batch:
             return None
         return self.cpu.small.log_prob(flat, x.shape[-1], logits, cache, index, eps)
 
-    def small_entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+    def small_entropy(
+        self, x: Array, small: Array, logits: bool, cache: dict[str, Any]
+    ) -> Array | None:
         """Return the entropy of each row; None where this takes the general path."""
-        flat = self.small(x)
+        flat = small if self.keeps_memory else self.small(x)
         if flat is None:
             return None
         found = self.cpu.small.entropy(flat, x.shape[-1], logits, cache)

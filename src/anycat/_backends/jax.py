@@ -311,8 +311,9 @@ def _sample_later(
 ) -> Array:
     if isinstance(bits, RandomBits) and not bits.is_stateless:
         raise TypeError(
-            "rng must be a key of jax.random or a seed where JAX traces: the bits of "
-            f"{type(bits.rng).__name__} would be taken once and for all, when it compiles"
+            "rng must be a key of jax.random or a seed where JAX traces; got "
+            f"{'None' if bits.rng is None else type(bits.rng).__name__}, whose bits would be the "
+            "same in each call: pass a key, as in sample(rng=key)"
         )
     if not isinstance(params, np.ndarray | jax.Array):
         raise TypeError(

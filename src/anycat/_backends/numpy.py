@@ -73,10 +73,14 @@ class NumPyBackend(Backend):
 
     def small(self, x: Array) -> Array | None:
         """Return the numbers of a small array, in one axis."""
-        if type(x) is not np.ndarray or x.dtype not in _FLOATS or not x.ndim:
+        if type(x) is not np.ndarray or not x.ndim:
             return None
         if not 0 < x.size <= _kernels.SMALL_MAX_SIZE and not _kernels.is_small(x.shape):
             return None
+        if x.dtype not in _FLOATS:
+            if x.dtype.kind not in "biu":
+                return None
+            x = x.astype(np.float64)  # as kernels do
         flat = x.ravel()
         return flat if flat.flags.carray else flat.copy()
 

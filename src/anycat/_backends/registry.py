@@ -14,6 +14,7 @@ import array_api_compat as compat
 import numpy as np
 
 from anycat import _kernels
+from anycat._pip import PIP
 
 from .base import Backend, Library
 
@@ -165,7 +166,7 @@ def _find_reader(rng: RNG) -> Backend:
                 _READERS[type(rng)] = load(library)
             return load(library)
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
-    many = isinstance(rng, (list, tuple)) or hasattr(rng, "shape")
+    many = isinstance(rng, (list, tuple, range)) or hasattr(rng, "shape")
     hint = ": seeds= takes arrays, with a seed for each row" if many else ""
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
@@ -191,6 +192,6 @@ def unavailable_reason(library: Library, memory: str) -> str | None:
     if kernels_reason:
         return kernels_reason
     if find_spec(library.name) is None:
-        hint = f": pip install '{library.requirement}'" if library.requirement else ""
+        hint = f": {PIP} install '{library.requirement}'" if library.requirement else ""
         return f"not installed{hint}"
     return load(library).unavailable_reason(memory)

@@ -229,21 +229,29 @@ class TorchBackend(Backend):
         return as_numpy(value) if plain else None
 
     def small_log_prob(
-        self, x: Array, logits: bool, cache: dict[str, Any], value: Any, eps: float | None
+        self,
+        x: Array,
+        small: Array,
+        logits: bool,
+        cache: dict[str, Any],
+        value: Any,
+        eps: float | None,
     ) -> Array | None:
         """Return the log-probabilities of values, as `look_up` does."""
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return super().small_log_prob(x, logits, cache, value, eps)
-        found = self._small_log_prob(x, logits, cache, value, eps) if logits else None
+            return super().small_log_prob(x, small, logits, cache, value, eps)
+        found = self._small_log_prob(x, small, logits, cache, value, eps) if logits else None
         if found is None:
             return None
         return self._with_gradient(x, cache, value, found, cache["row stats"])
 
-    def small_entropy(self, x: Array, logits: bool, cache: dict[str, Any]) -> Array | None:
+    def small_entropy(
+        self, x: Array, small: Array, logits: bool, cache: dict[str, Any]
+    ) -> Array | None:
         """Return the entropies, as `entropy` does."""
         if x.requires_grad and torch.is_grad_enabled():
             return cache.get("tracked entropy")
-        return super().small_entropy(x, logits, cache)
+        return super().small_entropy(x, small, logits, cache)
 
     def sample(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from anycat._pip import PIP
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,10 +28,9 @@ def _problems() -> Iterator[str]:
     try:
         import cupy
     except ImportError as error:
-        yield (
-            f"CuPy cannot be imported ({error}): {_install(13)}, or, for a driver of CUDA 12, "
-            f"{_install(12)}"
-        )
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+        problem = "is not installed" if missing else f"cannot be imported ({error})"
+        yield f"CuPy {problem}: {_install(13)}, or, for a driver of CUDA 12, {_install(12)}"
         return
     runtime = cupy.cuda.runtime
     if runtime.is_hip:
@@ -42,7 +43,7 @@ def _problems() -> Iterator[str]:
     if driver == 0:
         yield "there is no NVIDIA driver: install one, and see that nvidia-smi finds the GPU"
     elif driver < built:
-        other = f", or replace CuPy: pip uninstall cupy-cuda{built}x, then {_install(driver)}"
+        other = f", or replace CuPy: {PIP} uninstall cupy-cuda{built}x, then {_install(driver)}"
         yield (
             f"CuPy is built for CUDA {built}, but the driver supports CUDA {driver} at most: "
             f"update the driver{other if driver >= 12 else ''}"
@@ -51,7 +52,7 @@ def _problems() -> Iterator[str]:
         runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         yield f"no CUDA device can be used ({error}): see nvidia-smi and CUDA_VISIBLE_DEVICES"
-    wheels = f"pip install '{_wheel('nvrtc', built)}'"
+    wheels = f"{PIP} install '{_wheel('nvrtc', built)}'"
     try:
         found = cupy.cuda.nvrtc.getVersion()[0]
     except Exception as error:  # CuPy has had different ones
@@ -64,7 +65,7 @@ def _problems() -> Iterator[str]:
 def _install(cuda: int) -> str:
     """Return the command that installs CuPy for a version of CUDA, and what compiles kernels."""
     wheels = f"'{_wheel('nvrtc', cuda)}' '{_wheel('runtime', cuda)}'"
-    return f"pip install 'cupy-cuda{cuda}x>=14.0' {wheels}"
+    return f"{PIP} install 'cupy-cuda{cuda}x>=14.0' {wheels}"
 
 
 def _wheel(part: str, cuda: int) -> str:

@@ -128,6 +128,8 @@ def prepare_row(x, logits):
         )  # fmt: skip
     if cdf[np.uint64(cdf.size) - ONE]:
         fill_guide(cdf, guide, ZERO, np.uint64(guide.size))
+    else:  # the row is invalid
+        guide[:] = ZERO
     return Table(cdf, guide)
 
 
