@@ -282,7 +282,7 @@ def _axes(name: str, shape: Any) -> tuple[int, ...]:
     """Return integers of any kind but bool."""
     axes = shape if _is_sequence(shape) else (shape,)
     try:
-        if bool in map(type, axes):
+        if any(map(_is_bool, axes)):
             raise TypeError
         return tuple(map(operator.index, axes))
     except TypeError:
@@ -325,11 +325,18 @@ def start_index(start: Any) -> int:
 
 
 def _is_integer(x: Any) -> bool:
+    if _is_bool(x):
+        return False
     try:
         operator.index(x)
     except TypeError:
         return False
-    return not isinstance(x, bool)
+    return True
+
+
+def _is_bool(x: Any) -> bool:
+    """Tell whether ``x`` is a bool, or one of NumPy, which older versions take for an integer."""
+    return type(x).__name__ == "bool"
 
 
 def check_first(start: int, rows: int, draws: int) -> None:
