@@ -964,7 +964,7 @@ def arguments() -> argparse.Namespace:
     add("--processes", type=int, default=1)
     add("--libraries", default=",".join(hostile.installed()), help="default: those installed")
     add("--max-failures", type=int, default=20)
-    add("--record", action="store_true", help=f"write {RESULTS.name}")
+    add("--record", action="store_true", help=f"write {RESULTS.name}, or go on with its run")
     return parser.parse_args()
 
 
@@ -993,20 +993,33 @@ def main() -> int:
     seconds = time.monotonic() - start
     print(f"{cases} cases in {seconds:.0f} s, {len(failures)} failures")
     if options.record:
-        record = {
-            "date": time.strftime("%Y-%m-%d"),
-            "cases": cases,
-            "first": options.first,
-            "seed": options.seed,
-            "seconds": round(seconds),
-            "processes": options.processes,
-            "libraries": libraries,
-            "versions": versions(),
-            "failures": [command(options.seed, libraries, x.index) for x in failures],
-            "counts": dict(sorted(counts.items())),
-        }
-        RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        record(
+            {
+                "date": time.strftime("%Y-%m-%d"),
+                "cases": cases,
+                "first": options.first,
+                "seed": options.seed,
+                "seconds": round(seconds),
+                "processes": options.processes,
+                "libraries": list(libraries),
+                "versions": versions(),
+                "failures": [command(options.seed, libraries, x.index) for x in failures],
+                "counts": dict(sorted(counts.items())),
+            }
+        )
     return bool(failures)
+
+
+def record(run: dict[str, Any]) -> None:
+    """Record a run, together with the recorded one if it goes on with that."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else run
+    same = all(known[x] == run[x] for x in ("seed", "processes", "libraries", "versions"))
+    if same and run["first"] == known["first"] + known["cases"]:
+        counts = Counter(known["counts"])
+        counts.update(run["counts"])
+        both = {name: known[name] + run[name] for name in ("cases", "seconds", "failures")}
+        run |= {**both, "first": known["first"], "counts": dict(sorted(counts.items()))}
+    RESULTS.write_text(json.dumps(run, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import sys
 import warnings
@@ -19,6 +20,7 @@ from anycat._backends.base import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 LIBRARIES = hostile.installed()
 PARTS, CASES = 4, 5000
@@ -184,6 +186,24 @@ def test_a_failure_prints_how_to_repeat_it(
     commands = re.findall(r"--seed 0 --libraries numpy --only (\d+)", capsys.readouterr().out)
     assert run(monkeypatch, f"--only={commands[0]}") == 1
     assert "1 cases in " in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_the_recorded_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fuzz, "RESULTS", tmp_path / "fuzz.json")
+
+    def recorded(first: int, cases: int) -> dict[str, Any]:
+        run(monkeypatch, f"--first={first}", f"--cases={cases}", "--record")
+        found: dict[str, Any] = json.loads(fuzz.RESULTS.read_text())
+        return {name: found[name] for name in ("first", "cases", "failures", "counts")}
+
+    whole = recorded(0, 50)
+    assert whole["first"] == 0
+    assert whole["cases"] == 50
+    recorded(0, 20)
+    assert recorded(20, 30) == whole
+    assert recorded(51, 5)["cases"] == 5  # after a gap
 
 
 # --- what fuzzing has found
