@@ -23,8 +23,7 @@ def allocate(size: int, dtype: Any, names: str) -> tuple[np.ndarray[Any, Any], .
 def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
     group = _round_up(math.isqrt(size), 16)  # entries that are compared at once, for vectors
     groups = _round_up(-(-size // group), 16) if group else 0
-    tiles, keys = -(-size // TILE), np.dtype(f"i{np.dtype(dtype).itemsize}")
-    padded = _round_up(min(size, TILE), BLOCK)
+    tiles, padded = -(-size // TILE), _round_up(min(size, TILE), BLOCK)
     specs: dict[str, tuple[int, Any]] = {
         "random_words": (WORD_BUFFER + SPARE_WORDS, np.uint64),
         "found": (WORD_BUFFER, np.uint64),
@@ -38,18 +37,12 @@ def _specs(size: int, dtype: Any, names: str) -> list[tuple[int, Any]]:
         "cdf": (size, np.uint64),
         "padded_cdf": (group * groups, np.uint64),
         "group_cdf": (groups, np.uint64),
-        **dict.fromkeys(("indices", "rest", "integers"), (size, np.uint64)),
-        "values": (size, dtype),
-        "block_keys": (-(-size // BLOCK), keys),
-        **dict.fromkeys(("before", "above", "equal"), (tiles, np.uint64)),
-        **dict.fromkeys(("exponents", "tile_shift"), (tiles + 1, np.int64)),
         "tile_max": (tiles + 1, np.float64),
         "records": (tiles * FIELDS, np.int64),
         "left_weights": (tiles * TILE, dtype),
         **dict.fromkeys(("removed", "block_cdf"), (tiles * (TILE // BLOCK), np.uint64)),
         "tree": (_tree_entries(tiles), np.uint64),
         "numbers": (NUMBERS, np.int64),
-        "tile_offset": (tiles + 1, np.uint64),
         "guide": (_power_of_two(max(size // 2, MIN_GUIDE_ENTRIES)), np.uint64),
         "small_guide": (_power_of_two(max(size // 2, MIN_SMALL_GUIDE_ENTRIES)), np.uint64),
     }
