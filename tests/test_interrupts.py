@@ -8,14 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.errors import TypingError
 
 import anycat
 from anycat import Categorical, _progress
 from anycat._kernels.cpu import threads
+from anycat._kernels.cpu.jit import entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +155,117 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer()")
 def test_a_generator_is_advanced_by_a_whole_call_or_not_at_all() -> None:
     subprocess.run([sys.executable, "-c", STORM], check=True, timeout=120)
+
+
+# --- while a kernel is compiled
+
+
+def add_one(x: float) -> float:
+    return x + 1
+
+
+def compile_slowly(kernel: Any, before: Callable[[], Any]) -> None:
+    """Let a kernel call a function before it is compiled."""
+    compile_now = kernel.compile
+
+    def compile_later(signature: Any) -> Any:
+        before()
+        return compile_now(signature)
+
+    kernel.compile = compile_later
+
+
+@pytest.fixture
+def kernel() -> Any:
+    return entry.entry(add_one)
+
+
+def test_an_interrupt_of_a_compilation(kernel: Any) -> None:
+    compiling: list[threading.Thread] = []
+    may_end = threading.Event()
+
+    def interrupt_and_wait() -> None:
+        compiling.append(threading.current_thread())
+        os.kill(os.getpid(), signal.SIGINT)
+        assert may_end.wait(60)
+
+    compile_slowly(kernel, interrupt_and_wait)
+    with pytest.raises(KeyboardInterrupt):
+        kernel(1.0)
+    assert compiling[0] is not threading.main_thread()  # in which LLVM is not interrupted
+    assert compiling[0].is_alive()
+    assert not kernel.signatures
+    may_end.set()
+    compiling[0].join()
+    assert len(kernel.signatures) == 1
+    assert kernel(1.0) == 2
+    assert len(compiling) == 1
+
+
+def test_an_interrupt_while_another_thread_waits_for_a_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 2)
+    started, may_end = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def wait() -> None:
+        started.set()
+        ended.append(may_end.wait(60))
+
+    def task(begin: int, end: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            assert started.wait(60)
+            signal.raise_signal(signal.SIGINT)
+        else:
+            threads.interruptible(wait)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.parallel_for(task, 2, 1e6)
+    assert ended == []
+    may_end.set()
+
+
+def test_a_kernel_compiled_while_another_is(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's function may draw while Numba compiles it. Another thread would wait for ever."""
+    monkeypatch.delattr(entry, "interruptible")
+    with global_compiler_lock:
+        assert kernel(1.0) == 2
+
+
+def test_errors_of_the_compiler(kernel: Any) -> None:
+    with pytest.raises(TypingError, match="add_one"):
+        kernel("text")
+
+
+def test_a_kernel_compiled_where_no_thread_starts(
+    kernel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert kernel(1.0) == 2
+
+
+EXIT = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_interrupts import add_one, compile_slowly, entry
+
+kernel = entry.entry(add_one)
+compile_slowly(kernel, lambda: os.kill(os.getpid(), signal.SIGINT))
+kernel(1.0)
+"""
+
+
+def test_an_exit_waits_for_the_compiler(tmp_path: Path) -> None:
+    """At exit, LLVM's memory is freed, which must not be in use by then."""
+    environ = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", EXIT, str(Path(__file__).parent)]
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert run.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert len(list(tmp_path.rglob("*.nbc"))) == 1  # which is written last
 
 
 # --- progress

@@ -10,23 +10,34 @@ interpreter can raise KeyboardInterrupt only between two of them.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
+import sys
 import threading
 from collections import deque
+from concurrent.futures import CancelledError, Future, wait
+from contextvars import copy_context
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numba import config
+
+from anycat._kernels.warn import waiting_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+T = TypeVar("T")
+
 NS_PER_THREAD = 1.5e5  # of work that is worth a thread of its own: to wake one costs 1e5
 NS_PER_PIECE = 1e7  # of work that is done without a break
 
+SECONDS_BETWEEN_CHECKS = 0.1  # of whether a result is still wanted
+
 _jobs: SimpleQueue[_Job] = SimpleQueue()
 _threads: list[threading.Thread] = []
+_of_thread = threading.local()  # `job`: what a thread of the pool helps with
 
 
 def _forget_threads() -> None:
@@ -73,6 +84,7 @@ class _Job:
         self.error: BaseException | None = None
         self.helpers = 0
         self.is_open = True
+        self.is_given_up = False
         self.changed = threading.Condition()
 
     def run(self, helpers: int) -> None:
@@ -82,8 +94,11 @@ class _Job:
             for _ in range(min(helpers, len(_threads))):
                 _jobs.put(self)
             self._work()
-        finally:  # also after an error or an interrupt, which the remaining pieces must not delay
+        except BaseException:  # an error or an interrupt, which the other pieces must not delay
+            self.is_given_up = True
             self.pieces.clear()
+            raise
+        finally:
             with self.changed:
                 self.is_open = False
                 self.changed.wait_for(lambda: not self.helpers)
@@ -96,11 +111,13 @@ class _Job:
             if not self.is_open:
                 return
             self.helpers += 1
+        _of_thread.job = self
         try:
             self._work()
         except BaseException as error:
             self.error = error
             self.pieces.clear()
+        _of_thread.job = None
         with self.changed:
             self.helpers -= 1
             self.changed.notify_all()
@@ -112,6 +129,36 @@ class _Job:
             except IndexError:  # another thread has taken the last one
                 return
             self.task(*piece)
+
+
+def interruptible(function: Callable[..., T], *args: Any) -> T:
+    """Call a function in a new thread, and wait for it only while its result is wanted.
+
+    In the main thread that is until Ctrl-C, in a thread of the pool until its job is given up; no
+    other thread is interrupted. The new thread ends its work, also before the interpreter exits.
+    """
+    job = getattr(_of_thread, "job", None)
+    if not job and threading.current_thread() is not threading.main_thread():
+        return function(*args)
+    future: Future[T] = Future()
+    context = copy_context()
+    context.run(waiting_frame.set, sys._getframe())
+    work = functools.partial(context.run, _fulfil, future, function, *args)
+    try:
+        threading.Thread(target=work, name="anycat", daemon=False).start()
+    except RuntimeError:  # no thread can be started
+        return function(*args)
+    while not wait([future], SECONDS_BETWEEN_CHECKS).done:
+        if job and job.is_given_up:
+            raise CancelledError
+    return future.result()
+
+
+def _fulfil(future: Future[T], function: Callable[..., T], *args: Any) -> None:
+    try:
+        future.set_result(function(*args))
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _start_threads(count: int) -> None:

@@ -9,6 +9,7 @@ import functools
 from numba import config, njit
 
 from anycat._kernels import fork
+from anycat._kernels.cpu.threads import interruptible
 
 if config.DISABLE_JIT:
     raise RuntimeError(
@@ -16,12 +17,15 @@ if config.DISABLE_JIT:
         "unset the environment variable NUMBA_DISABLE_JIT"
     )
 
+_compiles = None  # tells whether this thread compiles a function
+
 with contextlib.suppress(ImportError, AttributeError):
     from llvmlite.binding import ffi
     from numba.core.compiler_lock import global_compiler_lock
 
     # The first is held while a function is compiled or loaded, the second by each call of LLVM.
     fork.LOCKS += [global_compiler_lock, ffi.lib._lock]
+    _compiles = global_compiler_lock.is_locked
 
 
 # Else functions would take fastmath over from the first that calls them, which may be a user's.
@@ -43,7 +47,16 @@ def entry(function=None, **options):
             from .disk import DiskCache
 
             dispatcher._cache = DiskCache(function, options)
+    if _compiles and hasattr(dispatcher, "_compile_for_args"):
+        dispatcher._compile_for_args = functools.partial(_compile, dispatcher._compile_for_args)
     return dispatcher
+
+
+def _compile(compile_for_args, *args):
+    """Compile a function so that Ctrl-C need not wait for LLVM, which takes seconds."""
+    if _compiles():  # another thread would wait for the lock of this one
+        return compile_for_args(*args)
+    return interruptible(compile_for_args, *args)
 
 
 _INNER = {"nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **_EXACT}
