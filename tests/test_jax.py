@@ -611,7 +611,32 @@ def test_no_state_is_taken_while_tracing(rng: Any) -> None:
     before = repr(rng and getattr(rng, "bit_generator", rng).state)
     with pytest.raises(TypeError, match=r"rng must be a key of jax.random or a seed where JAX tr"):
         jax.jit(lambda x: Categorical(x).sample(rng=rng))(X)
+    dist = make("probs", X)  # a constant of the traced functions
+    with pytest.raises(TypeError, match=r"rng must be a key of jax.random or a seed where JAX tr"):
+        jax.jit(lambda: dist.sample(rng=rng))()
+    with pytest.raises(TypeError, match=r"rng must be a key of jax.random or a seed where JAX tr"):
+        jax.lax.scan(lambda carry, _: (carry, dist.sample_counts(2, rng=rng)), 0, length=3)
     assert repr(rng and getattr(rng, "bit_generator", rng).state) == before
+
+
+@narrow
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
+def test_a_key_in_place_of_a_shape(make_key: Any) -> None:
+    dist = make("probs", X)
+    for sample in (dist.sample, jax.jit(dist.sample)):
+        with pytest.raises(TypeError, match=r"sample_shape must be an integer .*mean rng=\?"):
+            sample(make_key(0))
+
+
+@narrow
+def test_state_is_taken_where_only_grad_follows() -> None:
+    dist, rng = make("probs", X), np.random.default_rng(0)
+    draws = dist.sample(rng=np.random.default_rng(0))
+
+    def product(x: Any) -> Any:
+        return (x * dist.sample(rng=rng)).sum()
+
+    np.testing.assert_array_equal(jax.grad(product)(jnp.ones(draws.shape)), draws)
 
 
 @narrow

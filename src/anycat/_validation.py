@@ -282,17 +282,18 @@ def _axes(name: str, shape: Any) -> tuple[int, ...]:
     """Return integers of any kind but bool."""
     axes = shape if _is_sequence(shape) else (shape,)
     try:
-        if any(map(_is_bool, axes)):
+        if any(map(_is_bool, axes)) or registry.is_rng(axes):  # a raw key of JAX is an array
             raise TypeError
         return tuple(map(operator.index, axes))
     except TypeError:
-        if any(map(registry.is_traced, shape if isinstance(shape, Sequence) else (shape,))):
+        is_rng = registry.is_rng(shape)
+        axes = shape if isinstance(shape, Sequence) else (shape,)
+        if not is_rng and any(map(registry.is_traced, axes)):
             raise TypeError(
                 f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
             ) from None
-        hint = ": did you mean rng=?" if registry.is_rng(shape) else ""
-        got = type(shape).__name__ if hint else repr(shape)
-        raise TypeError(f"{name} must be an integer or a tuple of them; got {got}{hint}") from None
+        got = f"{type(shape).__name__}: did you mean rng=?" if is_rng else repr(shape)
+        raise TypeError(f"{name} must be an integer or a tuple of them; got {got}") from None
 
 
 def as_bool(name: str, x: Any) -> bool:

@@ -143,7 +143,14 @@ class JAXBackend(Backend):
         cache: dict[str, Any],
     ) -> Array:
         """Draw as other libraries do, or when the compiled function runs if JAX traces."""
-        if self.is_traced(params) or bits.is_traced:
+        if isinstance(bits, RandomBits) and not bits.is_stateless:
+            if self.is_traced(jax.lax.stop_gradient(params)):  # as it also is of a constant
+                given = "None" if bits.rng is None else type(bits.rng).__name__
+                raise TypeError(
+                    f"rng must be a key of jax.random or a seed where JAX traces; got {given}, "
+                    "whose bits would be the same in each call: pass a key, as in sample(rng=key)"
+                )
+        elif self.is_traced(params) or bits.is_traced:
             return _sample_later(params, logits, block, bits, dtype)
         return super().sample(params, logits, block, bits, dtype, cache)
 
@@ -309,12 +316,6 @@ def _sample_later(
     bits: RandomBits | RowSeeds,
     dtype: np.dtype[Any],
 ) -> Array:
-    if isinstance(bits, RandomBits) and not bits.is_stateless:
-        raise TypeError(
-            "rng must be a key of jax.random or a seed where JAX traces; got "
-            f"{'None' if bits.rng is None else type(bits.rng).__name__}, whose bits would be the "
-            "same in each call: pass a key, as in sample(rng=key)"
-        )
     if not isinstance(params, np.ndarray | jax.Array):
         raise TypeError(
             f"rng is a key that JAX traces, the parameters are a {type(params).__name__}: convert "
