@@ -23,6 +23,7 @@ Peer = torch.distributions.Categorical
 
 FORMS = ["probs", "logits"]
 X = torch.tensor([[1.0, 2.0, 0.5, 3.0], [0.25, 0.25, 0.125, 0.375]], dtype=torch.float64)
+BAD = torch.where(X == 2, torch.nan, X)
 MASK = torch.tensor([[True, True, False, True], [False, True, True, True]])
 VALUE = torch.tensor([[3, 1], [0, 2], [0, 1]])
 MEMBERS = ["probs", "logits", "log_prob", "entropy", "mode", "perplexity"]
@@ -248,12 +249,35 @@ def test_gradients(form: str) -> None:
     torch.testing.assert_close(gradients(Categorical), gradients(Peer))
 
 
+# --- parameters that change
+
+AT_STEP = {
+    "parameter": lambda x: x,
+    "row of it": lambda x: x[1],
+    "several views": lambda x: x.T.T[None],
+}
+
+
+@each_form
+@pytest.mark.parametrize("view", AT_STEP.values(), ids=AT_STEP)
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_step_of_an_optimizer_changes_no_distribution(form: str, view: Any, grad: bool) -> None:
+    weights = torch.nn.Parameter(X.clone())
+    with torch.set_grad_enabled(grad):
+        peer, dist = Peer(**{form: view(weights)}), Categorical(**{form: view(weights)})
+    before = dist.sample((50,), rng=0)
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    weights.sum().backward()
+    optimizer.step()
+    assert torch.equal(dist.sample((50,), rng=0), before)
+    assert_same(dist, peer, ["probs", "logits", "entropy", "mode"])
+
+
 # --- validation
 
 
 def test_the_default_of_pytorch_holds() -> None:
     torch.distributions.Distribution.set_default_validate_args(False)
-    assert Categorical(-X).sample().tolist() == [-1, -1]
     assert Categorical(X).log_prob(torch.tensor(7)).isneginf().all()
     with pytest.raises(ValueError, match="probs"):
         Categorical(-X, validate_args=True)
@@ -266,7 +290,37 @@ def test_a_subclass_has_a_default() -> None:
     class Unchecked(Categorical):
         _validate_args = False
 
-    assert Unchecked(-X).sample().tolist() == [-1, -1]
+    assert Unchecked(-X).entropy().isnan().all()
+
+
+@pytest.mark.parametrize("draw", [lambda x: x.sample(), lambda x: x[0].sample_counts(3)])
+def test_draws_are_checked_where_the_default_is_off(draw: Any) -> None:
+    """PyTorch's class draws from no invalid row either."""
+    torch.distributions.Distribution.set_default_validate_args(False)
+    peer, dist = Peer(BAD), Categorical(BAD)
+    with pytest.raises(RuntimeError):
+        peer.sample()
+    for invalid in (dist, dist.expand((3, 2)), copy.deepcopy(dist)):
+        with pytest.raises(ValueError, match="probs must not be NaN"):
+            draw(invalid)
+    dist.__init__(X)
+    draw(dist)
+    dist.sample()
+    assert dist._rows_validated
+    dist.__init__(BAD, validate_args=False)
+    assert dist.sample()[0] == -1
+    dist.__init__(X)
+    dist.probs = BAD
+    with pytest.raises(ValueError, match="probs must not be NaN"):
+        draw(dist)
+
+
+def test_draws_are_checked_in_compiled_functions() -> None:
+    torch.distributions.Distribution.set_default_validate_args(False)
+    sample = torch.compile(lambda x: Categorical(x).sample(), backend="eager", fullgraph=True)
+    assert sample(X).shape == (2,)
+    with pytest.raises(ValueError, match="probs must not be NaN"):
+        sample(BAD)
 
 
 def test_validation_is_switched_later() -> None:

@@ -51,12 +51,16 @@ class hidden:
         return self if dist is None else self.function(dist)
 
 
-def _of_drawn(method: Any) -> Any:
+def _of_drawn(method: Any, draws: bool = False) -> Any:
     """Return a method that follows the probabilities as they are now."""
 
     @wraps(method)
     def followed(dist: Any, *args: Any, **options: Any) -> Any:
-        return method(dist._drawn if dist._overridden else dist, *args, **options)
+        if dist._overridden:
+            dist = dist._drawn
+        if draws and dist._checks_draws:
+            dist._check_rows()
+        return method(dist, *args, **options)
 
     return followed
 
@@ -78,7 +82,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         Log-probabilities in nats, up to an additive constant per row.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means the
-        setting of `torch.distributions.Distribution.set_default_validate_args`.
+        setting of `torch.distributions.Distribution.set_default_validate_args`. If that is False,
+        draws from invalid rows raise an error, as in PyTorch. They are -1 if the argument is.
     clamp_probs : bool, default True
         Whether to clamp probabilities before taking their logarithm, as PyTorch does.
 
@@ -113,6 +118,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     _overridden = False
     """Whether `probs` or `logits` may differ from those of the parameter."""
 
+    _checks_draws = False
+    """Whether only draws check the rows, as in PyTorch with its checks turned off."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._overridden = any(map(cls._redefines, FORMS))
@@ -133,10 +141,13 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     ) -> None:
         if unknown:
             _validation.report_unknown(Categorical, unknown)
-        if "_overridden" in self.__dict__:  # it is initialised again
-            del self._overridden
+        for name in ("_overridden", "_checks_draws"):
+            if name in self.__dict__:  # it is initialised again
+                delattr(self, name)
         if validate_args is None:
             validate_args = bool(self._validate_args)
+            if not validate_args:
+                self._checks_draws = True
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
         super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
         given = self._form.name
@@ -220,7 +231,13 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     @property
     def _drawn(self) -> Categorical:
         """The distribution of the draws, by the probabilities as they are now."""
-        return Categorical(self.probs, validate_args=self._validate_args)
+        validate = None if self._checks_draws else self._validate_args
+        return Categorical(self.probs, validate_args=validate)
+
+    def _check_rows(self) -> None:
+        if not self._rows_validated:
+            self._backend.validate_rows(self._form.name, self._param, self._cache)
+            self._rows_validated = not self._backend.is_traced(self._param)
 
     def __repr__(self) -> str:
         return _display.text(self, numbers=not self._overridden)
@@ -232,7 +249,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
     if not TYPE_CHECKING:  # the types of these are those of the base class
-        sample, sample_counts = _of_drawn(Base.sample), _of_drawn(Base.sample_counts)
+        sample, sample_counts = _of_drawn(Base.sample, True), _of_drawn(Base.sample_counts, True)
         prob, cdf, icdf = map(_of_drawn, (Base.prob, Base.cdf, Base.icdf))
 
     def log_prob(self, value: Numbers) -> torch.Tensor:
@@ -261,8 +278,12 @@ register_kl(Categorical, Categorical)(categorical.kl_divergence)
 
 
 def _as_tensor(name: str, x: Any) -> Any:
-    if x is None or isinstance(x, torch.Tensor):
+    if x is None:
         return x
+    if isinstance(x, torch.Tensor):
+        owner = x if x._base is None else x._base
+        changes = owner.requires_grad and owner.is_leaf  # when an optimizer makes a step
+        return x.clone() if changes else x
     backend = registry.find_backend(x)
     if backend is registry.default():  # NumPy
         x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory
