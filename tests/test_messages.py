@@ -489,7 +489,10 @@ NAMES: list[tuple[Any, str, str]] = [
     (ONE.truncate, "p topp", "top_p"),
     (ONE.truncate, "minp", "min_p"),
     (ONE.truncate, "bitmask action_masks where", "mask"),
-    (ONE.truncate, "typical_p rng", ""),
+    (ONE.truncate, "temprature Temperature", "temperature"),
+    (ONE.truncate, "top_P topP", "top_p"),
+    (ONE.sample, "sampleshape", "sample_shape"),
+    (ONE.truncate, "typical_q rng", ""),
     (anycat.numba.key, "seed random_state generator", "rng"),
     (anycat.numba.key, "seeds", ""),
 ]

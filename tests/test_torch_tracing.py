@@ -135,6 +135,19 @@ torch.testing.assert_close(found, function(x))
 
 
 @pytest.mark.slow
+def test_a_divergence_of_the_drop_in_can_be_compiled() -> None:
+    class Policy(anycat.torch.Categorical):
+        pass
+
+    peer = torch.distributions.Categorical
+    for p, q in [(Policy, Policy), (Policy, peer), (peer, anycat.torch.Categorical)]:
+
+        def divergence(x: Tensor, y: Tensor, p: Any = p, q: Any = q) -> Tensor:
+            return torch.distributions.kl_divergence(p(logits=x), q(logits=y))
+
+        same(compiled(divergence)(X, X.flip(-1)), divergence(X, X.flip(-1)))
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles C++ with g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # PyTorch's own
 def test_machine_code() -> None:
@@ -406,3 +419,19 @@ def test_vmap_with_the_default_generator(constant: bool) -> None:
     first, second, third = vmap(function, randomness="different")(row)
     assert (first != second).any()
     assert (second != third).any()
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_vmap_with_a_generator_of_numpy(constant: bool) -> None:
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+
+    def function(x: Tensor) -> Tensor:
+        return Categorical(logits=X[0] if constant else x).sample(rng=rng) + 0 * x[0].long()
+
+    vmap = torch.func.vmap
+    with pytest.raises(TypeError, match=r"rng must be .* under torch\.func\.vmap: .* of Generator"):
+        vmap(vmap(function), randomness="different")(STACK)
+    assert rng.bit_generator.state == before
+    x = torch.ones(6, dtype=torch.float64)
+    torch.func.grad(lambda x: Categorical(logits=x).sample(rng=rng) * x.sum())(x)

@@ -550,6 +550,47 @@ def test_torch_gradients() -> None:
     )
 
 
+HEATS = np.array([0.5, 1.0, 1.5])  # at 1, parameters stay as they are
+HEAT_LOGITS = np.where(LOGITS[0] == LOGITS[0].min(), -np.inf, LOGITS[0]).astype(np.float64)
+
+
+def heat_gradient(slope: float = 1e-5) -> Any:
+    """Return the derivatives of `log_prob` by the temperatures of rows, by differences."""
+
+    def log_prob(heat: Any) -> Any:
+        dist = Categorical(logits=HEAT_LOGITS).truncate(temperature=heat, min_p=1e-3)
+        return dist.log_prob(dist.mode)
+
+    return (log_prob(HEATS + slope) - log_prob(HEATS - slope)) / (2 * slope)
+
+
+@pytest.mark.parametrize("of_logits", [False, True])
+def test_gradients_of_temperatures_in_torch(of_logits: bool) -> None:
+    torch = pytest.importorskip("torch")
+    heat = torch.tensor(HEATS, requires_grad=True)
+    x = torch.tensor(HEAT_LOGITS, requires_grad=of_logits)
+    dist = Categorical(logits=x).truncate(temperature=heat, min_p=1e-3)
+    dist.log_prob(dist.mode).sum().backward()
+    np.testing.assert_allclose(heat.grad, heat_gradient(), rtol=1e-7)
+    if of_logits:
+        assert x.grad.isfinite().all()
+
+
+def test_gradients_of_temperatures_in_jax() -> None:
+    jax = pytest.importorskip("jax")
+
+    def loss(heat: Any, x: Any) -> Any:
+        dist = Categorical(logits=x).truncate(temperature=heat, min_p=1e-3)
+        return dist.log_prob(dist.mode).sum()
+
+    x = jax.numpy.asarray(HEAT_LOGITS, np.float32)
+    gradient = jax.grad(loss)
+    for found in (gradient(HEATS, x), jax.jit(gradient)(HEATS, x)):
+        np.testing.assert_allclose(found, heat_gradient(), rtol=1e-4)
+    one = gradient(1.5, x[2])  # a float
+    np.testing.assert_allclose(one, heat_gradient()[2], rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_compiled_torch() -> None:
     torch = pytest.importorskip("torch")

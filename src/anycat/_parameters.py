@@ -93,7 +93,12 @@ def tempered(
     heat = xp.astype(temperature[..., None], x.dtype, copy=False)
     same = (heat == 0) | (heat == 1)
     shifted = x - xp.max(x, axis=-1, keepdims=True)
-    return xp.where(same, x, divide(shifted, xp.where(same, 1.0, heat)))
+    lowest = shifted == -xp.inf  # which has no derivative by the temperature
+    shifted = xp.where(lowest, 0.0, shifted)
+    # At a temperature of 1 this adds 0, whose derivatives are those of the quotient.
+    unchanged = x + shifted * (1 / xp.where(heat == 1, heat, 1.0) - 1)
+    quotient = divide(shifted, xp.where(same, 1.0, heat))
+    return xp.where(lowest, x, xp.where(same, unchanged, quotient))
 
 
 def clamped_log(xp: Namespace, p: Array, eps: float) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import itertools
 import math
@@ -455,6 +456,7 @@ def report_unknown(function: Any, names: Iterable[str], more: Sequence[Any] = ()
         )
     name, known = next(iter(names)), inspect.signature(function).parameters
     meant = [x for x in _MEANT if x.split()[0] in known and name in _MEANT[x].split()]
+    meant = meant or difflib.get_close_matches(name.lower(), known, n=1)
     hint = f": did you mean {', or '.join(meant)}?" if meant else ""
     raise TypeError(f"{function.__name__} has no argument {name!r}{hint}")
 
@@ -523,15 +525,10 @@ def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = T
 
 def report_distribution(name: str, x: Any) -> NoReturn:
     """Raise for what is no `Categorical`, though another library may call it so."""
-    got, hint = type_name(x), ""
+    got, hint = registry.type_name(x), ""
     if got.startswith("torch.distributions."):
         hint = ": use torch.distributions.kl_divergence, with anycat.torch.Categorical"
     raise TypeError(f"{name} must be an anycat.Categorical; got {got}{hint}")
-
-
-def type_name(x: Any) -> str:
-    """Return the full name of a type, where the short one would not tell it from another."""
-    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def check_size(name: str, shape: tuple[int, ...], itemsize: int) -> None:

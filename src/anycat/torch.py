@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.distributions import Categorical as TorchCategorical
-from torch.distributions import Distribution, register_kl
+from torch.distributions import Distribution, kl, register_kl
 from torch.distributions.utils import logits_to_probs, probs_to_logits
 
 from . import _display, _validation, categorical
@@ -49,6 +50,13 @@ class hidden:
 
     def __get__(self, dist: Any, owner: Any = None) -> Any:
         return self if dist is None else self.function(dist)
+
+
+def _choose_divergence(cls: type) -> None:
+    """Let PyTorch choose its `kl_divergence` for a class now: its compiler cannot."""
+    with contextlib.suppress(AttributeError):
+        for pair in ((cls, cls), (cls, TorchCategorical), (TorchCategorical, cls)):
+            kl._KL_MEMOIZE[pair] = kl._dispatch_kl(*pair)
 
 
 def _of_drawn(method: Any, draws: bool = False) -> Any:
@@ -124,6 +132,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._overridden = any(map(cls._redefines, FORMS))
+        _choose_divergence(cls)
 
     @classmethod
     def _redefines(cls, name: str) -> bool:
@@ -274,7 +283,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         return probs, self.logits.masked_fill(probs == 0, -torch.inf)
 
 
+registry.register(Categorical)
 register_kl(Categorical, Categorical)(categorical.kl_divergence)
+_choose_divergence(Categorical)
 
 
 def _as_tensor(name: str, x: Any) -> Any:
@@ -290,6 +301,6 @@ def _as_tensor(name: str, x: Any) -> Any:
     elif backend is not None or hasattr(type(x), "__array__"):
         raise TypeError(
             f"{name} must be a tensor, a NumPy array or a list of numbers; got "
-            f"{_validation.type_name(x)}: convert it first"
+            f"{registry.type_name(x)}: convert it first"
         )
     return _validation.as_array(name, x, torch.empty(0))

@@ -537,8 +537,9 @@ class Backend:
             floating = self.isdtype(x.dtype, "real floating")
             if floating and (found.dtype == view.dtype or arguments[0] is not None):
                 result = self.from_kernel(found, like)
-                on_device = memory != "cpu" and self.can_cache((x, result), x)
-                if on_device or self.untracked(x) is not None:
+                sources = [y for y in (x, arguments[0]) if not is_number(y)]
+                on_device = memory != "cpu" and self.can_cache((*sources, result), x)
+                if on_device or all(self.untracked(y) is not None for y in sources):
                     return result
             keep = self.from_kernel(kernels.keeps(found, logits), like)
         return self.kept(x, logits, keep, arguments)

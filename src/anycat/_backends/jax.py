@@ -39,6 +39,9 @@ def _eagerly(function: F) -> F:
     return jax.ensure_compile_time_eval()(function)  # type: ignore[no-any-return]
 
 
+_as_constant = _eagerly(jnp.asarray)
+
+
 class JAXBackend(Backend):
     """JAX."""
 
@@ -76,9 +79,11 @@ class JAXBackend(Backend):
 
     def detach(self, x: Array) -> Array:
         """Return what ``grad`` and the like follow: an array with values, unless it is traced."""
+        if not isinstance(x, jax.core.Tracer):
+            return x
         while isinstance(x, jax.core.Tracer) and hasattr(x, "primal"):
             x = x.primal
-        return x
+        return x if isinstance(x, jax.Array) else _as_constant(x)  # of NumPy, or a float
 
     def eagerly(self) -> AbstractContextManager[Any]:
         """Return a context in which JAX does not trace operations on constants."""

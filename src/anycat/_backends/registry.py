@@ -171,8 +171,13 @@ def _find_reader(rng: RNG) -> Backend:
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
         f"numpy.random.default_rng, for example), {', '.join(kinds)}, or {last}; "
-        f"got {type(rng).__name__}{hint}"
+        f"got {type_name(rng)}{hint}"
     )
+
+
+def type_name(x: Any) -> str:
+    """Return the full name of a type, where the short one would not tell it from another."""
+    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
 
 
 def is_rng(x: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import types
 from typing import TYPE_CHECKING, Any
@@ -307,9 +308,7 @@ class TorchBackend(Backend):
         It looks for base classes too, and is told only the one that knows how. So it finds first
         what others register for classes of their own.
         """
-        base: Any = next(c for c in cls.__mro__ if "_kl_divergence" in vars(c))
-        with contextlib.suppress(TypeError):  # it may come to refuse classes that are not PyTorch's
-            torch.distributions.register_kl(base, base)(base._kl_divergence)
+        _register_divergence(next(c for c in cls.__mro__ if "_kl_divergence" in vars(c)))
 
     # --- random bits ----------------------------------------------------------------------------
 
@@ -347,6 +346,12 @@ class TorchBackend(Backend):
     def to_numpy(self, x: Array) -> Any:
         """Return a tensor as an array on the CPU."""
         return x.numpy(force=True)
+
+
+@functools.cache  # since PyTorch forgets what it has found for other classes
+def _register_divergence(base: Any) -> None:
+    with contextlib.suppress(TypeError):  # it may come to refuse classes that are not PyTorch's
+        torch.distributions.register_kl(base, base)(base._kl_divergence)
 
 
 def _kinds(dtype: Any) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ _find_mode: Callable[[Any], Any] = getattr(torch._C, "_get_dispatch_mode", lambd
 _transforms: Callable[[], Any] = getattr(
     getattr(torch._C, "_functorch", None), "peek_interpreter_stack", lambda: 1
 )
+_all_transforms: Callable[[], Any] = getattr(
+    getattr(torch._C, "_functorch", None), "get_interpreter_stack", lambda: None
+)
 _has_storage: Callable[[Tensor], bool] = getattr(torch._C, "_has_storage", lambda _: False)
 
 
@@ -92,6 +95,12 @@ def is_recording() -> bool:
 def is_transforming() -> bool:
     """Tell whether `torch.func` transforms a function."""
     return bool(_transforms())
+
+
+def is_mapping() -> bool:
+    """Tell whether `torch.func.vmap` calls a function."""
+    transforms = None if is_compiling() else _all_transforms()
+    return any(transform.key().name == "Vmap" for transform in transforms or ())
 
 
 def is_exporting() -> bool:

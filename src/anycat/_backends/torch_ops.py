@@ -20,7 +20,7 @@ from anycat._random import RowSeeds
 from . import registry
 from .base import CHECKS, Backend
 from .mapped import draw_each
-from .torch_memory import is_compiling, is_exporting
+from .torch_memory import is_compiling, is_exporting, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,6 +175,11 @@ def random_bits(bits: RandomBits | RowSeeds) -> Tensor:
         )
     if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
         return _next_bits(rng)
+    if not bits.is_stateless and is_mapping():
+        raise TypeError(
+            "rng must be None, an int or a torch.Generator under torch.func.vmap: the bits of "
+            f"{type(rng).__name__} would be the same for each element"
+        )
     return _read_apart(bits) if is_compiling() else _read(bits)
 
 
