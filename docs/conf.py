@@ -1,5 +1,6 @@
 """Configuration of Sphinx."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -66,9 +67,10 @@ if url := repository.address():
     }
 
 
-def link_to_pages(app, path, parent, content):
-    """Let files that pages include link to one another as pages."""
-    content[0] = content[0].replace("](CONTRIBUTING.md", "](contributing.md")
+def link_to_pages(*event):
+    """Let links to a file that a page includes, which work in a checkout, lead to the page."""
+    content = event[-1]
+    content[0] = re.sub(r"\]\((\.\./)?CONTRIBUTING\.md", "](contributing.md", content[0])
 
 
 def let_figures_scroll(app, doctree):
@@ -80,5 +82,6 @@ def let_figures_scroll(app, doctree):
 
 def setup(app):
     app.connect("include-read", link_to_pages)
+    app.connect("source-read", link_to_pages)
     app.connect("builder-inited", lambda app: figures.make())
     app.connect("doctree-read", let_figures_scroll)

@@ -478,6 +478,8 @@ class Categorical(Generic[ArrayT]):
     def probs(self) -> ArrayT:
         """Normalised probabilities, of shape `param_shape`: ``probs / sum``, or softmax.
 
+        The array is kept: copy it before you modify it.
+
         Examples
         --------
         >>> Categorical([1, 3]).probs
@@ -494,7 +496,7 @@ class Categorical(Generic[ArrayT]):
         """Normalised log-probabilities in nats, of shape `param_shape`.
 
         ``logits - logsumexp(logits)``, or the logarithm of `probs`, clamped unless
-        ``clamp_probs`` is False.
+        ``clamp_probs`` is False. The array is kept: copy it before you modify it.
 
         Examples
         --------
