@@ -129,6 +129,20 @@ def test_grad(form: str, name: str) -> None:
 
 
 @narrow
+@each_member
+@each_form
+def test_gradients_of_arrays_of_numpy(form: str, member: Callable[[Any], Any]) -> None:
+    """JAX follows them as what they are, and a float as a float."""
+
+    def function(x: Any) -> Any:
+        return member(Categorical(**{form: x})).sum() * 1.0
+
+    found, expected = (jax.value_and_grad(function)(x) for x in (X, jnp.asarray(X)))
+    for x, y in zip(found, expected, strict=True):
+        near(x, y)
+
+
+@narrow
 @each_form
 def test_gradients_of_a_distribution(form: str) -> None:
     dist = make(form, X)
