@@ -57,14 +57,17 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b6bcb", "color-brand-content": "#0b6bcb"},
     "dark_css_variables": {"color-brand-primary": "#58a6ff", "color-brand-content": "#58a6ff"},
 }
-# The links to the repository, if it is on the web.
+# The links to the repository, if it is on the web, and to each page, where the theme can make them.
 if url := repository.address():
-    html_theme_options |= {
-        "source_repository": url,
-        "source_branch": "main",
-        "source_directory": "docs/",
-        "footer_icons": [{"name": "Repository", "url": url, "html": "Repository"}],
-    }
+    html_theme_options["footer_icons"] = [{"name": "Repository", "url": url, "html": "Repository"}]
+    if url.startswith(
+        tuple(f"https://{x}/" for x in ("github.com", "gitlab.com", "bitbucket.org"))
+    ):
+        html_theme_options |= {
+            "source_repository": url,
+            "source_branch": "main",
+            "source_directory": "docs/",
+        }
 
 
 def link_to_pages(*event):

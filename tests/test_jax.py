@@ -643,6 +643,14 @@ def test_a_key_in_place_of_a_shape(make_key: Any) -> None:
 
 
 @narrow
+def test_a_traced_index_of_a_distribution_of_numpy() -> None:
+    dist, message = Categorical(X), "index is an array of jax, the distribution one of numpy: conv"
+    with pytest.raises(TypeError, match=message):
+        jax.jit(lambda i: dist[i].mode)(1)
+    assert dist[jnp.asarray(1)].mode == 3
+
+
+@narrow
 def test_state_is_taken_where_only_grad_follows() -> None:
     dist, rng = make("probs", X), np.random.default_rng(0)
     draws = dist.sample(rng=np.random.default_rng(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,23 @@ def test_it_tells_what_is_missing(
     for library in LIBRARIES[2:]:
         command = f"{PIP} install '{library.requirement}'"
         assert f" {library.name} not installed: {command} " in shown
+
+
+def test_a_library_that_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(library: Any) -> Any:
+        if library.name == "numpy":
+            return registry.default()
+        raise OSError("a file is missing")
+
+    monkeypatch.setattr(registry, "find_spec", lambda name: True)
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(_kernels.load("cuda"), "unavailable_reason", lambda: None)
+    assert program.main() == 0
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for library in LIBRARIES[1:]:
+        assert f" {library.name} cannot be imported (OSError: a file is missing) " in shown
 
 
 def test_commands_stand_on_lines_of_their_own() -> None:

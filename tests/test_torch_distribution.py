@@ -273,6 +273,16 @@ def test_a_step_of_an_optimizer_changes_no_distribution(form: str, view: Any, gr
     assert_same(dist, peer, ["probs", "logits", "entropy", "mode"])
 
 
+@each_form
+@pytest.mark.parametrize("members", [("log_prob",), ("entropy",), ("log_prob", "entropy")])
+def test_a_second_step_with_the_same_distribution_is_an_error(form: str, members: Any) -> None:
+    weights = torch.nn.Parameter(X.clone())
+    for dist in (Peer(**{form: weights}), Categorical(**{form: weights})):
+        sum(read(dist, name).sum() for name in members).backward()
+        with pytest.raises(RuntimeError, match="second time"):
+            sum(read(dist, name).sum() for name in members).backward()
+
+
 # --- validation
 
 

@@ -505,10 +505,14 @@ def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
     _check_axes("batch_shape", len(shape) + 1)
 
 
-def report_index(index: Any, batch: tuple[int, ...], error: Exception) -> NoReturn:
+def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Exception) -> NoReturn:
     """Raise for an index that the batch does not have, given the error of the library."""
     kind = TypeError if isinstance(error, TypeError) else IndexError
     check_batch(batch, "cannot be indexed", kind)
+    for part in index if isinstance(index, tuple) else (index,):
+        backend = registry.find_backend(part)
+        if backend not in (None, registry.default()):  # every library takes indices of NumPy
+            _check_like(backend, "index", part, like, part)
     hint = ": integers, slices or masks select rows; for categories, index probs"
     problem = f"index {index!r} does not fit the batch shape {batch}"
     raise kind(problem + ("" if _is_integer(index) else hint)) from error

@@ -467,7 +467,7 @@ class Categorical(Generic[ArrayT]):
         try:
             part = param[(*axes, *rest, slice(None))]
         except (IndexError, TypeError, ValueError) as error:
-            _validation.report_index(index, self._batch_shape, error)
+            _validation.report_index(index, self._batch_shape, param, error)
         self._backend.check_supported("the part of the batch", part)
         return self._with_params(part, tuple(part.shape[:-1]))
 

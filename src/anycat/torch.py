@@ -56,7 +56,7 @@ def _choose_divergence(cls: type) -> None:
     """Let PyTorch choose its `kl_divergence` for a class now: its compiler cannot."""
     with contextlib.suppress(AttributeError):
         for pair in ((cls, cls), (cls, TorchCategorical), (TorchCategorical, cls)):
-            kl._KL_MEMOIZE[pair] = kl._dispatch_kl(*pair)
+            kl._KL_MEMOIZE.update({pair: kl._dispatch_kl(*pair)})
 
 
 def _of_drawn(method: Any, draws: bool = False) -> Any:
@@ -293,8 +293,11 @@ def _as_tensor(name: str, x: Any) -> Any:
         return x
     if isinstance(x, torch.Tensor):
         owner = x if x._base is None else x._base
-        changes = owner.requires_grad and owner.is_leaf  # when an optimizer makes a step
-        return x.clone() if changes else x
+        if not (owner.requires_grad and owner.is_leaf):
+            return x
+        # An optimizer changes it. As in PyTorch, a second backward call through the copy raises an
+        # error: clone() would have nothing for which it could tell.
+        return x.masked_fill(x.new_zeros((), dtype=torch.bool), 0)
     backend = registry.find_backend(x)
     if backend is registry.default():  # NumPy
         x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory

@@ -199,4 +199,7 @@ def unavailable_reason(library: Library, memory: str) -> str | None:
     if find_spec(library.name) is None:
         hint = f": {PIP} install '{library.requirement}'" if library.requirement else ""
         return f"not installed{hint}"
-    return load(library).unavailable_reason(memory)
+    try:
+        return load(library).unavailable_reason(memory)
+    except Exception as error:  # libraries load others, and may raise anything
+        return f"cannot be imported ({type(error).__name__}: {error})"
