@@ -60,9 +60,7 @@ html_theme_options = {
 # The links to the repository, if it is on the web, and to each page, where the theme can make them.
 if url := repository.address():
     html_theme_options["footer_icons"] = [{"name": "Repository", "url": url, "html": "Repository"}]
-    if url.startswith(
-        tuple(f"https://{x}/" for x in ("github.com", "gitlab.com", "bitbucket.org"))
-    ):
+    if url.split("/")[2] in ("github.com", "gitlab.com", "bitbucket.org"):
         html_theme_options |= {
             "source_repository": url,
             "source_branch": "main",
