@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -334,6 +335,23 @@ BATCHES = {"fast path": X, "general path": torch.ones(2000, 20), "half": X.to(to
 def keep_default_generator() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         yield
+
+
+@pytest.mark.parametrize("first", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("second", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_the_first_draw_of_a_thread_in_any_mode(first: Any, second: Any) -> None:
+    dist, draws = Categorical(torch.ones(5)), []
+
+    def draw() -> None:
+        for mode in (first, second):
+            torch.manual_seed(0)
+            with mode():
+                draws.append(dist.sample(9).tolist())
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    thread.join()
+    assert draws[0] == draws[1]
 
 
 @pytest.mark.parametrize("x", BATCHES.values(), ids=BATCHES)

@@ -53,7 +53,8 @@ def _bits_and_words() -> tuple[Any, Any]:
     It is made when PyTorch watches nothing, which it might when this file is imported.
     """
     if not hasattr(_buffer, "words"):
-        _buffer.bits = torch.empty(2, dtype=torch.int64, device="cpu")
+        with torch.inference_mode(False):  # else it could not be changed outside of that mode
+            _buffer.bits = torch.empty(2, dtype=torch.int64, device="cpu")
         _buffer.words = as_numpy(_buffer.bits).view("<u4")
     return _buffer.bits, _buffer.words
 
