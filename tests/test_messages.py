@@ -158,7 +158,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical(logits=[-INF, -INF]),
         ValueError,
-        f"logits must not all be -inf in a row; all of logits are. {UNCHECKED}",
+        "logits must not all be -inf in a row; all of logits are: a mask must leave a category. "
+        f"{UNCHECKED}",
     ),
     (
         lambda: Categorical(np.full((5, 5000), 1e38, np.float32)),

@@ -169,7 +169,10 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
         k = int(xp.argmax(xp.astype(bad, xp.int8)))
         _report_entry(name, index_of((*place, k)), float(row[k]))
     if name == "logits":
-        problem = f"logits must not all be -inf in a row; all of logits{index_of(place)} are"
+        problem = (
+            f"logits must not all be -inf in a row; all of logits{index_of(place)} are: a mask must "
+            "leave a category"
+        )
     elif not xp.any(row > 0):
         problem = (
             f"probs must not all be zero in a row; all of probs{index_of(place)} are: if they are "
