@@ -170,8 +170,8 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
         _report_entry(name, index_of((*place, k)), float(row[k]))
     if name == "logits":
         problem = (
-            f"logits must not all be -inf in a row; all of logits{index_of(place)} are: a mask must "
-            "leave a category"
+            f"logits must not all be -inf in a row; all of logits{index_of(place)} are: a mask "
+            "must leave a category"
         )
     elif not xp.any(row > 0):
         problem = (
