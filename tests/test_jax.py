@@ -643,6 +643,14 @@ def test_a_key_in_place_of_a_shape(make_key: Any) -> None:
 
 
 @narrow
+def test_a_traced_integer_is_no_seed() -> None:
+    message = r"rng must be .*, which is traced: use seeds=, or a key of jax\.random"
+    for dist in (make("probs", X), Categorical(X)):
+        with pytest.raises(TypeError, match=message):
+            jax.jit(lambda seed, d=dist: d.sample(5, rng=seed))(0)
+
+
+@narrow
 def test_a_traced_index_of_a_distribution_of_numpy() -> None:
     dist, message = Categorical(X), "index is an array of jax, the distribution one of numpy: conv"
     with pytest.raises(TypeError, match=message):

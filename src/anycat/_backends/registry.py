@@ -168,6 +168,8 @@ def _find_reader(rng: RNG) -> Backend:
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
     many = isinstance(rng, (list, tuple, range)) or hasattr(rng, "shape")
     hint = ": seeds= takes arrays, with a seed for each row" if many else ""
+    if getattr(rng, "shape", None) == () and is_traced(rng):
+        hint = ", which is traced: use seeds=, or a key of jax.random that is made of it"
     raise TypeError(
         "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
         f"numpy.random.default_rng, for example), {', '.join(kinds)}, or {last}; "
