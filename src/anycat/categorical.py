@@ -646,7 +646,8 @@ class Categorical(Generic[ArrayT]):
         array of shape ``sample_shape + batch_shape``
             Categories from 0 to K - 1, never one of probability zero. Draws from invalid rows are
             -1, and so are draws without replacement from a row with no categories left. Both
-            occur only with ``validate_args=False``, or if values are traced, as under `jax.jit`.
+            occur only with ``validate_args=False``, if values are traced, as under `jax.jit`, or if
+            the parameter was modified after its check.
 
         Raises
         ------
@@ -764,7 +765,8 @@ class Categorical(Generic[ArrayT]):
         array of shape ``param_shape``
             For each row, the counts of the draws of ``sample(n, ...)`` with the same arguments,
             which sum to n. Counts of invalid rows are -1, which occurs only with
-            ``validate_args=False`` or if values are traced, as under `jax.jit`.
+            ``validate_args=False``, if values are traced, as under `jax.jit`, or if the parameter
+            was modified after its check.
 
         Raises
         ------
