@@ -493,7 +493,7 @@ NAMES: list[tuple[Any, str, str]] = [
     (ONE.truncate, "temprature Temperature", "temperature"),
     (ONE.truncate, "top_P topP", "top_p"),
     (ONE.sample, "sampleshape", "sample_shape"),
-    (ONE.truncate, "typical_q rng", ""),
+    (ONE.truncate, "typical_p rng", ""),
     (anycat.numba.key, "seed random_state generator", "rng"),
     (anycat.numba.key, "seeds", ""),
 ]

@@ -148,6 +148,7 @@ def test_a_divergence_of_the_drop_in_can_be_compiled() -> None:
         same(compiled(divergence)(X, X.flip(-1)), divergence(X, X.flip(-1)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles C++ with g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # PyTorch's own
 def test_machine_code() -> None:

@@ -459,7 +459,7 @@ def report_unknown(function: Any, names: Iterable[str], more: Sequence[Any] = ()
         )
     name, known = next(iter(names)), inspect.signature(function).parameters
     meant = [x for x in _MEANT if x.split()[0] in known and name in _MEANT[x].split()]
-    meant = meant or difflib.get_close_matches(name.lower(), known, n=1)
+    meant = meant or difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
     hint = f": did you mean {', or '.join(meant)}?" if meant else ""
     raise TypeError(f"{function.__name__} has no argument {name!r}{hint}")
 
