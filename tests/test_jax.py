@@ -674,7 +674,7 @@ def test_no_state_of_a_torch_generator_is_taken_while_tracing() -> None:
     torch = pytest.importorskip("torch")
     rng = torch.Generator()
     before = rng.get_state()
-    message = "where JAX traces; got Generator, whose bits would be the same in each call"
+    message = "where JAX traces; got torch.Generator, whose bits would be the same in each call"
     with pytest.raises(TypeError, match=message):
         jax.jit(lambda x: Categorical(x).sample(rng=rng))(X)
     assert (rng.get_state() == before).all()

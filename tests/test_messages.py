@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -666,9 +667,11 @@ def test_parameters_of_the_class_for_pytorch(library: str) -> None:
     x = put(np.ones(3), library)
     with pytest.raises(TypeError) as caught:
         Ours(x)
-    assert str(caught.value) == (
+    public = rf"{library if library != 'jax' else 'jaxlib'}\.([a-z]\w*\.)*{type(x).__name__}"
+    assert re.fullmatch(
         "probs must be a tensor, a NumPy array or a list of numbers; got "
-        f"{type(x).__module__}.{type(x).__name__}: convert it first"
+        rf"{public}: convert it first",
+        str(caught.value),
     )
 
 
@@ -688,7 +691,7 @@ def test_shapes_of_the_class_for_pytorch() -> None:
 
 def test_jax_needs_a_key() -> None:
     jax = pytest.importorskip("jax")
-    for rng, got in ((None, "None"), (np.random.default_rng(0), "Generator")):
+    for rng, got in ((None, "None"), (np.random.default_rng(0), "numpy.random.Generator")):
         with pytest.raises(TypeError) as caught:
             jax.jit(lambda x: Categorical(x).sample(rng=rng))(jax.numpy.ones(3))  # noqa: B023
         assert str(caught.value) == (

@@ -18,6 +18,7 @@ from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
 from .mapped import draw_each
+from .registry import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -150,7 +151,7 @@ class JAXBackend(Backend):
         """Draw as other libraries do, or when the compiled function runs if JAX traces."""
         if isinstance(bits, RandomBits) and not bits.is_stateless:
             if self.is_traced(jax.lax.stop_gradient(params)):  # as it also is of a constant
-                given = "None" if bits.rng is None else type(bits.rng).__name__
+                given = "None" if bits.rng is None else type_name(bits.rng)
                 raise TypeError(
                     f"rng must be a key of jax.random or a seed where JAX traces; got {given}, "
                     "whose bits would be the same in each call: pass a key, as in sample(rng=key)"

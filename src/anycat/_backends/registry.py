@@ -178,8 +178,9 @@ def _find_reader(rng: RNG) -> Backend:
 
 
 def type_name(x: Any) -> str:
-    """Return the full name of a type, where the short one would not tell it from another."""
-    return f"{type(x).__module__}.{type(x).__qualname__}".removeprefix("builtins.")
+    """Return the full name of a type, without private modules: ``numpy.random.Generator``."""
+    modules = [part for part in type(x).__module__.split(".") if not part.startswith("_")]
+    return ".".join([*modules, type(x).__qualname__]).removeprefix("builtins.")
 
 
 def is_rng(x: Any) -> bool:

@@ -171,14 +171,14 @@ def random_bits(bits: RandomBits | RowSeeds) -> Tensor:
     if rng is not None and not bits.is_stateless and is_exporting():
         raise TypeError(
             "rng must be None or an int where PyTorch exports or traces: the bits of "
-            f"{type(rng).__name__} would be taken once and for all"
+            f"{registry.type_name(rng)} would be taken once and for all"
         )
     if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
         return _next_bits(rng)
     if not bits.is_stateless and is_mapping():
         raise TypeError(
             "rng must be None, an int or a torch.Generator under torch.func.vmap: the bits of "
-            f"{type(rng).__name__} would be the same for each element"
+            f"{registry.type_name(rng)} would be the same for each element"
         )
     return _read_apart(bits) if is_compiling() else _read(bits)
 
