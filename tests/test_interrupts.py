@@ -18,7 +18,7 @@ from numba.core.errors import TypingError
 
 import anycat
 from anycat import Categorical, _progress
-from anycat._kernels.cpu import threads
+from anycat._kernels.cpu import draw, threads
 from anycat._kernels.cpu.jit import entry
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ LONG_DRAWS: dict[str, Callable[[], tuple[Categorical, Any]]] = {
     "table": lambda: (Categorical([0.1, 0.2, 0.7]), 1_000_000),
     "tables": lambda: (Categorical(weights(3, 5)), 300_000),
     "short rows": lambda: (Categorical(weights(5000, 7)), 100),
+    "few short rows": lambda: (Categorical(weights(64, 2)), 1000),
     "rows": lambda: (Categorical(weights(5000, 200)), 1),
     "ranks": lambda: (Categorical(weights(500, 200)), 200),
     "long rows": lambda: (Categorical(logits=weights(90, 5000)), 2),
+    "a long row": lambda: (Categorical(logits=weights(20_000)), 40),
     "converted": lambda: (Categorical(np.asfortranarray(weights(5000, 200))), 1),
     "repeated rows": lambda: (Categorical(weights(3, 1, 2, 5)).expand((3, 2000, 2)), 50),
 }
@@ -71,6 +73,7 @@ def weights(*shape: int) -> Array:
 def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each draw take long: in many pieces, with a bar from the first of them."""
     monkeypatch.setattr(threads, "NS_PER_PIECE", 1e4)
+    monkeypatch.setattr(draw, "DRAWS_PER_CALL", 10)
     monkeypatch.setattr(_progress, "DELAY", -1)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Strides = tuple[int, int, int, int]
 
@@ -55,6 +58,16 @@ class DrawGrid(NamedTuple):
         if self.runs > self.draws:
             return self._from(2, begin)._replace(runs=end - begin)
         return self._from(3, begin)._replace(draws=end - begin)
+
+    def pieces(self, most: int) -> Iterable[DrawGrid]:
+        """Yield parts of at most so many draws of each row, or of one."""
+        n, longer = self.runs * self.draws, max(self.runs, self.draws)
+        if n <= most or n == 1:
+            yield self
+            return
+        count = min(longer, -(-n // most))
+        for i in range(count):
+            yield from self.part(longer * i // count, longer * (i + 1) // count).pieces(most)
 
     def _from(self, axis: int, begin: int) -> DrawGrid:
         if begin == 0:

@@ -20,8 +20,6 @@ from .tiles import TileStats
 from .workspace import allocate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from anycat._kernels.grid import DrawRange
     from anycat._kernels.keys import Key
     from anycat._progress import Done
@@ -68,7 +66,7 @@ def sample_counts(
         for begin, end in split(0, count, max(1, min(blocks, count // strategy.min_rows))):
             out[row + begin : row + end] = 0
             block, part = x[begin * size : end * size], stats.part(begin, end)
-            for piece in _pieces(grid.from_row(row + begin), BUFFERED_DRAWS // (end - begin)):
+            for piece in grid.from_row(row + begin).pieces(BUFFERED_DRAWS // (end - begin)):
                 found = np.empty((end - begin) * piece.runs * piece.draws, np.int64)
                 in_turn = piece._replace(
                     out_strides=(0, 1, (end - begin) * piece.draws, end - begin)
@@ -81,16 +79,6 @@ def sample_counts(
     each_part(rows, logits, costs, cache, by_table, by_kernel)
 
 
-def _pieces(grid: DrawGrid, most: int) -> Iterable[DrawGrid]:
-    """Yield parts of a grid of at most so many draws of a row, or one."""
-    n, longer = grid.runs * grid.draws, max(grid.runs, grid.draws)
-    if n <= most or n == 1:
-        yield grid
-        return
-    for begin, end in split(0, longer, min(longer, -(-n // most))):
-        yield from _pieces(grid.part(begin, end), most)
-
-
 def _count_by_table(table: Table, key: Key, grid: DrawGrid, out: Array, done: Done) -> None:
     """Count the draws of a grid of one row."""
     n = grid.runs * grid.draws
@@ -99,7 +87,7 @@ def _count_by_table(table: Table, key: Key, grid: DrawGrid, out: Array, done: Do
         done(n)
         return
     no_words, categories = _parts(table, n)
-    for part in _pieces(grid, MAX_COUNT):
+    for part in grid.pieces(MAX_COUNT):
         _add_by_table(table, key, part, no_words, categories, out, done)
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SHORT_ROW_MAX_K = 128  # categories up to which LANES rows may be drawn from together
 GUIDE_MAX_K = (1 << 32) - 1  # categories that an entry of a guide table can tell apart
+DRAWS_PER_CALL = 1 << 14  # of each row: no interrupt can come before a kernel ends
 
 
 class Strategy(NamedTuple):
@@ -84,8 +85,9 @@ def sample(
         table.draw(key, grid.from_row(row), out, done)
 
     def by_kernel(strategy: Strategy, x: Array, row: int, stats: TileStats) -> None:
-        strategy.draw(x, size, logits, key, grid.from_row(row), out, stats)
-        done(x.size // size * n)
+        for piece in grid.from_row(row).pieces(DRAWS_PER_CALL):
+            strategy.draw(x, size, logits, key, piece, out, stats)
+            done(x.size // size * piece.runs * piece.draws)
 
     each_part(rows, logits, Costs.of(size, n, rows.dtype.itemsize), cache, by_table, by_kernel)
 
