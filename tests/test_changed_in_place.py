@@ -37,7 +37,8 @@ from anycat._kernels.cpu.jit.guide import fill_guide
 from anycat._kernels.cpu.jit.lookup import find_mode
 from anycat._kernels.cpu.jit.small import draw_small
 from anycat._kernels.cpu.jit.small_long import compute_tile_stats
-from anycat._kernels.cpu.sizes import TILE
+from anycat._kernels.cpu.jit.truncate import truncate_rows
+from anycat._kernels.cpu.sizes import BLOCK, TILE
 from anycat._kernels.cpu.tiles import TileStats
 from anycat._kernels.cpu.workspace import allocate
 from anycat._kernels.grid import DrawGrid
@@ -274,6 +275,36 @@ def test_rows_that_change_while_they_are_read(form: str, size: int) -> None:
             run(for_changing_rows(kernel), numbers, state, n * size, args)
             assert out.min() >= -1, kernel
             assert out.max() < size, kernel
+
+
+# Temperature, top_k, top_p and min_p: each alone, and together.
+ARGUMENTS = [
+    *((1, 2, 1, 0), (1, 300, 1, 0), (0, 10**6, 1, 0), (0.7, 10**6, 1, 0)),
+    *((1, 10**6, 0.5, 0), (1, 10**6, 1, 0.3), (1.5, 300, 0.9, 0.1)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [65, 1000, 6400, 9000])
+@each_form
+def test_rows_that_change_while_they_are_truncated(form: str, size: int) -> None:
+    n, logits = 3, form == "logits"
+    state, out = np.ones(1, np.uint64), np.empty(n * size, np.float32)
+    stats = TileStats.empty(n, size).part(0, n)
+    kernel = for_changing_rows(truncate_rows)
+    for i in range(4 * len(BAD)):
+        numbers = rows.make(form, "plain", (n * size,), np.float32)
+        if i >= len(BAD):  # else all numbers are good
+            numbers[0] = BAD[i % len(BAD)]
+        for heat, k, p, m in ARGUMENTS:
+            arguments = [
+                np.array([x], dtype) for x, dtype in zip((heat, k, p, m), "dqdd", strict=True)
+            ]
+            most = min(size, 2 * BLOCK * k)
+            out[...] = 7
+            args = size, logits, 0, *arguments, False, most, out, *stats
+            run(kernel, numbers, state, n * size, args)
+            assert (out != 7).all(), (i, k, p, m)
 
 
 # --- what kernels write for each other ----------------------------------------------------------

@@ -5,6 +5,9 @@ bound of these values is found first, so that a list is short, and most blocks a
 
 A cut keeps the largest entry of a tile, or nothing of it. So no cut changes an exponent that
 counts, and the integers of a list are computed once.
+
+Rows are read more than once, and another thread may change them meanwhile. Then lists may be
+shorter than expected, and results are arbitrary, but no index is out of range.
 """
 
 import math
@@ -46,8 +49,8 @@ def truncate_rows(
     """
     size, row, real = np.uint64(size), np.uint64(row), x.dtype.type
     none, tiles = real(-np.inf if logits else 0), tile_count(size)
-    block_keys = empty_keys(x, (size + BLOCK - ONE) // BLOCK)
     weights, values = np.empty(min(size, TILE), x.dtype), np.empty(most, x.dtype)
+    block_keys = empty_keys(values, (size + BLOCK - ONE) // BLOCK)
     indices, integers = np.empty(most, np.uint64), np.empty(most, np.uint64)
     rest, exponents = np.empty(most, np.uint64), np.empty(tiles + ONE, np.int64)
     before, above = np.empty(tiles, np.uint64), np.empty(tiles, np.uint64)
@@ -87,10 +90,12 @@ def truncate_rows(
                     integers, weights, exponents, before, tile_max, tile_shift, tile_offset,
                 )  # fmt: skip
             target = max(_share(share, tile_offset[tiles]), ONE)
-            key, last = select_mass(
-                values, n, target, integers, indices, tile_shift, before, above, equal, rest
-            )
-            listed, n = True, _cut(values, indices, integers, n, key, last)
+            valid, listed = n > ZERO and tile_offset[tiles] >= target, True
+            if valid:
+                key, last = select_mass(
+                    values, n, target, integers, indices, tile_shift, before, above, equal, rest
+                )
+                n = _cut(values, indices, integers, n, key, last)
         if valid and m > 0:
             if not listed:
                 low = key_of(real(_bound_of_share(m, np.float64(top), logits)))
@@ -241,8 +246,10 @@ def _list(x, begin, size, low, most, peak, heat, block_keys, values, indices):
                 if most == ZERO:
                     continue
                 most -= ONE
-            hits = ZERO
-            for i in range(min(BLOCK, size - b * BLOCK)):
+            hits, width = ZERO, min(BLOCK, size - b * BLOCK)
+            if n + width > np.uint64(values.size):  # the row has changed
+                return n
+            for i in range(width):
                 value = _tempered(x[begin + b * BLOCK + i], peak, heat)
                 hits |= np.uint64(key_of(value) >= low) << i
             while hits:
@@ -289,7 +296,8 @@ def _list_mass(
 ):  # fmt: skip
     """List the largest entries of a long row, with a share of its mass; return how many there are.
 
-    The tile statistics become those of the row.
+    These are none if the row changes meanwhile, so that its entries have too little mass. The tile
+    statistics become those of the row.
     """
     tiles, top = tile_count(size), _tempered(peak, peak, heat)
     lowest = np.int64(key_of(x.dtype.type(-np.inf if logits else 0)))
@@ -310,8 +318,10 @@ def _list_mass(
     while True:
         n = _list(x, begin, size, low, size, peak, heat, block_keys, values, indices)
         _weigh(values, indices, n, logits, top, weights, integers, exponents)
-        if low == lowest or _mass(indices, integers, n, tile_shift, before) >= target:
+        if _mass(indices, integers, n, tile_shift, before) >= target:
             return n
+        if low == lowest:  # the row has changed
+            return ZERO
         low = lowest
 
 
