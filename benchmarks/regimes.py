@@ -163,7 +163,7 @@ def one_row(size: int, draws: int = 1_000_000) -> Case:
         case["torch"] = lambda: torch.distributions.Categorical(t).sample((draws,))
         case["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
         t_ends = t.cumsum(0)
-        case["torch searchsorted"] = lambda: torch.searchsorted(
+        case["by hand, torch"] = lambda: torch.searchsorted(
             t_ends, torch.rand(draws, dtype=t.dtype), right=True
         )
     if jax:
@@ -202,7 +202,7 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Case:
         case["anycat, tensor"] = lambda: Categorical(**{form: t}).sample((draws,))
         case["torch"] = lambda: distribution().sample((draws,))
         case["torch, unchecked"] = lambda: distribution(validate_args=False).sample((draws,))
-        case["torch by hand"] = lambda: torch_rows(t, logits, draws)
+        case["by hand, torch"] = lambda: torch_rows(t, logits, draws)
         if not logits and shape[1] < 1 << 24:
             case["torch multinomial"] = lambda: torch.multinomial(t, draws, True)
     if jax and draws * x.size <= 2e7:
@@ -212,7 +212,7 @@ def rows(shape: tuple[int, int], form: str, draws: int = 1) -> Case:
             lambda key, y: jax.random.categorical(key, log(y), shape=(draws, shape[0]))
         )
         case["jax categorical, jitted"] = lambda: gumbel(key, y).block_until_ready()
-        case["jax by hand, jitted"] = lambda: jax_rows(key, y, logits, draws).block_until_ready()
+        case["by hand, jax, jitted"] = lambda: jax_rows(key, y, logits, draws).block_until_ready()
     return case
 
 
@@ -303,7 +303,7 @@ def batch(shape: tuple[int, int]) -> Case:
         case["anycat, tensor"] = lambda: Categorical(t).sample()
         case["torch"] = lambda: distribution().sample()
         case["torch, unchecked"] = lambda: distribution(validate_args=False).sample()
-        case["torch by hand"] = lambda: torch_rows(t, False, 1)
+        case["by hand, torch"] = lambda: torch_rows(t, False, 1)
     return case
 
 
