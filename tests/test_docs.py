@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import inspect
+import operator
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import anycat.numba  # for the API page
 from anycat import Categorical
 
 if TYPE_CHECKING:
@@ -86,6 +89,35 @@ def test_the_api_page_has_every_member() -> None:
     assert missing_from_api(page) == []
     assert missing_from_api(page.replace(".. automethod:: Categorical.cdf", "")) == ["cdf"]
     assert missing_from_api(page.replace("#anycat.Categorical.icdf", "")) == ["icdf"]
+
+
+# What is not on that page: Python's own names, and a class of matplotlib.
+FAMILIAR = {"Any", "Axes", "Callable", "Iterator", "None", "Self", "SupportsIndex", "Categorical"}
+
+
+def unexplained_types(page: str) -> list[str]:
+    """Return parameters and results without a type, and names of types that a page leaves out."""
+    explained = FAMILIAR | set(re.findall(r"^\.\. py:type:: (\w+)$", page, flags=re.M))
+    found = []
+    for name in re.findall(r"^\.\. auto(?:method|property|function|class):: (.+)$", page, re.M):
+        if name.startswith("anycat.torch."):  # it may not be installed
+            continue
+        path = name.removeprefix("anycat.")
+        member = operator.attrgetter(path)(anycat)
+        function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+        signature = inspect.signature(function)
+        for each in [*signature.parameters.values(), signature]:
+            type_ = getattr(each, "annotation", signature.return_annotation)
+            if type_ is inspect.Signature.empty and each is not signature.parameters.get("self"):
+                found.append(f"{name}: {each}")
+            found += [x for x in re.findall(r"[A-Z]\w*", str(type_)) if x not in explained]
+    return found
+
+
+def test_the_api_page_explains_the_types_in_signatures() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert unexplained_types(page) == []
+    assert set(unexplained_types(page.replace(":: Shape", ":: Sizes"))) == {"Shape"}
 
 
 # --- links ------------------------------------------------------------------------------------
