@@ -86,5 +86,5 @@ def setup(app):
     app.connect("source-read", link_to_pages)
     app.connect("builder-inited", lambda app: figures.make())
     app.connect("builder-inited", signatures.leave_out_overloads)
-    app.connect("autodoc-process-signature", signatures.returned_by)
+    app.connect("autodoc-process-signature", signatures.shown)
     app.connect("doctree-read", let_figures_scroll)
