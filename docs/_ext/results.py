@@ -25,6 +25,8 @@ LIBRARIES = {
     "SciPy": ("scipy",),
     "JAX": ("jax",),
     "PyTorch": ("torch",),
+    "JAX by hand": ("by hand, jax",),
+    "PyTorch by hand": ("by hand, torch",),
     "Numba by hand": ("numba",),
 }
 Times = dict[str, float]
