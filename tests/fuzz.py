@@ -675,7 +675,9 @@ def look_up(table: Bounded, index: Array) -> Bounded:
     def take(x: Any) -> Array:
         x = np.broadcast_to(x, table.value.shape)
         x = np.broadcast_to(x, (*index.shape, x.shape[-1]))
-        return np.take_along_axis(x, index[..., None], -1)[..., 0]
+        ones = tuple(a for a, n in enumerate(index.shape) if n == 1)  # NumPy takes from 62 axes
+        found = np.take_along_axis(x.squeeze(ones), index.squeeze(ones)[..., None], -1)
+        return found.reshape(index.shape)
 
     return Bounded(take(table.value), take(table.error))
 

@@ -131,7 +131,8 @@ def _lookup_gathered(
     rows = np.unravel_index(index, batch) if batch else ()
     entries = Rows(params[(*rows, values.reshape(-1))][:, None])
     x = entries.block(0, entries.count).reshape(*values.shape, 1)
-    spread = tuple(n[index] for n in normalizer)
+    top, total, log_total = (n[index] for n in normalizer)
+    spread = top, total, log_total
     return lookup(x, logits, spread, np.zeros(values.shape, np.int64), log=log, eps=eps)
 
 
