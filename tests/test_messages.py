@@ -557,11 +557,14 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "probs is a MaskedArray: call its filled() first",
     ),
-    (
-        lambda: Categorical(np.ones(3, np.longdouble)),
-        TypeError,
-        f"probs has dtype {np.dtype(np.longdouble)}: convert it to float64 first",
-    ),
+    *[
+        (
+            lambda: Categorical(np.ones(3, np.longdouble)),
+            TypeError,
+            f"probs has dtype {np.dtype(np.longdouble)}: convert it to float64 first",
+        )
+    ]
+    * (np.dtype(np.longdouble).itemsize > 8),
     (
         lambda: registry.backend_of(Fraction(1)),
         TypeError,
@@ -703,15 +706,12 @@ OF_LIBRARIES: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         "jax",
         lambda jax: ONE.sample(rng=jax.numpy.ones(3)),
-        RNG.format("jaxlib.ArrayImpl: seeds= takes arrays, with a seed for each row"),
+        RNG.format("JAX: seeds= takes arrays, with a seed for each row"),
     ),
     (
         "jax",
         lambda jax: jax.jit(lambda n: ONE.sample(rng=n))(3),
-        RNG.format(
-            "jax.interpreters.partial_eval.DynamicJaxprTracer, which is traced: use seeds=, or a "
-            "key of jax.random that is made of it"
-        ),
+        RNG.format("JAX, which is traced: use seeds=, or a key of jax.random that is made of it"),
     ),
     (
         "jax",
@@ -755,7 +755,8 @@ def test_messages_about_other_libraries(
     module = pytest.importorskip(library)
     with pytest.raises((TypeError, ValueError)) as caught:
         call(module)
-    assert str(caught.value) == message
+    found = re.sub(r"got jax[\w.]+", "got JAX", str(caught.value))  # modules change
+    assert found == message
 
 
 def test_shapes_that_jax_traces() -> None:
