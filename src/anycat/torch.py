@@ -13,11 +13,12 @@ from torch.distributions.utils import logits_to_probs, probs_to_logits
 
 from . import _display, _validation, categorical
 from ._backends import registry
+from ._backends.torch_memory import is_compiling
 from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Self, Unpack
 
     from ._typing import Nothing, Numbers
 
@@ -39,6 +40,22 @@ class parameter(cached_parameter[T]):
 
     def __delete__(self, dist: Any) -> None:  # type: ignore[override]
         vars(dist).pop(self.attrname, None)
+
+
+class watched:
+    """A parameter that is not copied, and so must not change; a copy is an attribute instead."""
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        if dist is None:
+            return self
+        x, version = dist._cache["watched"]
+        if not is_compiling() and x._version != version:
+            name = dist._form.name
+            raise RuntimeError(
+                f"{name} were modified in place after the distribution was made: give it "
+                f"{name}.clone() instead"
+            )
+        return x
 
 
 class hidden:
@@ -105,6 +122,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     Notes
     -----
+    The distribution has a copy of its parameter, unless this has more than 32,768 elements and is
+    not a parameter of a model. Then it shares memory, and raises an error if PyTorch has counted a
+    change in place.
+
     As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws,
     `prob`, `cdf` and `icdf` follow `probs`, and PyTorch's own code computes `log_prob`, `entropy`
     and `mode`.
@@ -159,6 +180,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
                 self._checks_draws = True
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
         super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
+        if _is_shared(self._param):
+            self._watch()
+        else:
+            self._param = _copy(self._param)
         given = self._form.name
         if self._overridden and self._redefines(given):  # PyTorch assigns it, and so hides that
             setattr(self, given, getattr(Categorical, given).func(self))
@@ -212,7 +237,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         new = super().expand(batch_shape)
         if _instance is None:
             return new
-        vars(_instance).update({**vars(new), **_instance._own})
+        _instance.__dict__ = {**vars(new), **_instance._own}
         return _instance
 
     # --- parameters that a subclass defines, or that are assigned -------------------------------
@@ -242,6 +267,20 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         """The distribution of the draws, by the probabilities as they are now."""
         validate = None if self._checks_draws else self._validate_args
         return Categorical(self.probs, validate_args=validate)
+
+    _param = watched()
+
+    def _watch(self) -> None:
+        """Raise an error from now on if the parameter has changed and its changes are counted."""
+        if not self._param.is_inference():
+            x = self.__dict__.pop("_param")
+            self._cache["watched"] = x, x._version
+
+    def _with_params(self, *args: Any) -> Self:
+        new = super()._with_params(*args)
+        if "_param" not in vars(self):
+            new._watch()
+        return new
 
     def _check_rows(self) -> None:
         if not self._rows_validated:
@@ -288,16 +327,36 @@ register_kl(Categorical, Categorical)(categorical.kl_divergence)
 _choose_divergence(Categorical)
 
 
-def _as_tensor(name: str, x: Any) -> Any:
-    if x is None:
-        return x
-    if isinstance(x, torch.Tensor):
-        owner = x if x._base is None else x._base
-        if not (owner.requires_grad and owner.is_leaf):
-            return x
-        # An optimizer changes it. As in PyTorch, a second backward call through the copy raises an
-        # error: clone() would have nothing for which it could tell.
+_MOST_COPIED = 2**15  # elements, 128 KB of float32: larger blocks of memory take longer to get
+
+
+def _is_shared(x: torch.Tensor) -> bool:
+    """Tell whether a tensor is not copied, because that would take as long as draws do.
+
+    Under a compiler, which may not know the size, a copy need not take any time.
+    """
+    n = 0 if is_compiling() else x.numel()
+    return type(n) is int and n > _MOST_COPIED and not _is_trained(x)
+
+
+def _is_trained(x: torch.Tensor) -> bool:
+    """Tell whether a tensor is a parameter of a model, or a view of one."""
+    owner = x if x._base is None else x._base
+    return bool(owner.requires_grad and owner.is_leaf)
+
+
+def _copy(x: torch.Tensor) -> torch.Tensor:
+    """Return a copy, as PyTorch's class makes one."""
+    if x.requires_grad and _is_trained(x):
+        # As in PyTorch, a second backward call through the copy raises an error: clone() would have
+        # nothing for which it could tell.
         return x.masked_fill(x.new_zeros((), dtype=torch.bool), 0)
+    return x.clone()
+
+
+def _as_tensor(name: str, x: Any) -> Any:
+    if x is None or isinstance(x, torch.Tensor):
+        return x
     backend = registry.find_backend(x)
     if backend is registry.default():  # NumPy
         x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory
