@@ -311,6 +311,13 @@ def test_plots_of_each_library(library: str, pyplot: Any) -> None:
     np.testing.assert_allclose(image.get_array(), ROWS, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3,), (300,), (2, 3)])
+def test_plots_of_bfloat16(shape: tuple[int, ...], pyplot: Any) -> None:
+    torch = pytest.importorskip("torch")
+    ax = Categorical(torch.ones(shape, dtype=torch.bfloat16)).plot()
+    assert ax.patches or ax.images
+
+
 def test_a_plot_of_traced_values(pyplot: Any) -> None:
     jax = pytest.importorskip("jax")
     with pytest.raises(TypeError, match="traced"):

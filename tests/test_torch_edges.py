@@ -288,3 +288,38 @@ def test_without_values(kind: str, form: str) -> None:
         for rng in (None, 7, np.random.default_rng(0), torch.Generator()):
             draws = dist.sample((3,), rng=rng, dtype=torch.int32)
             assert (draws.shape, draws.dtype, type(draws)) == ((3, 4), torch.int32, type(y))
+
+
+# --- numbers
+
+
+@pytest.fixture(params=[torch.bfloat16, torch.float32])
+def default_dtype(request: Any) -> Iterator[Any]:
+    torch.set_default_dtype(request.param)
+    yield request.param
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("read", [float, lambda x: [x]], ids=["number", "list"])
+def test_numbers_keep_their_digits(read: Any, default_dtype: Any) -> None:
+    """They do not become numbers of PyTorch's default dtype, which has fewer of them."""
+    last = 2**24 + 1
+    weights = torch.zeros(last + 1, dtype=torch.float64)
+    weights[-1] = 1
+    dist = Categorical(weights)
+    assert dist.prob(read(float(last))).item() == 1
+    assert dist.log_prob(read(float(last))).item() > -1
+    assert dist.cdf(read(float(last - 1))).item() == 0
+    assert dist.cdf(read(last - 0.5)).item() == 0
+    tenths = Categorical(torch.ones(10, dtype=torch.float64))
+    assert tenths.icdf(read(0.999)).item() == 9
+    assert tenths.icdf(read(0.3 + 1e-9)).item() == 3
+    kept = Categorical(logits=torch.ones(1, 1000)).truncate(
+        top_p=read(0.501), temperature=read(1.7)
+    )
+    assert (kept.probs > 0).sum() == 501
+
+
+def test_parameters_have_the_default_dtype(default_dtype: Any) -> None:
+    drop_in = pytest.importorskip("anycat.torch").Categorical
+    assert drop_in([0.25, 0.75]).dtype == drop_in(probs=[[1, 3]]).dtype == default_dtype

@@ -259,6 +259,44 @@ def test_arguments_of_rows(shape: Any, library: str) -> None:
         np.testing.assert_array_equal(found[place], oracle.truncated(x[place], "logits", **of_row))
 
 
+DTYPES_OF_ARGUMENTS = ["float16", "bfloat16", "uint8", "uint16", "uint32", "uint64"]
+
+
+@each_library
+@pytest.mark.parametrize("dtype", DTYPES_OF_ARGUMENTS)
+def test_arguments_in_every_dtype(dtype: str, library: str) -> None:
+    floating = "float" in dtype
+    if library == "array_api_strict" and floating:
+        pytest.skip("the standard has no float16")
+    if library == "jax" and dtype == "uint64":
+        pytest.skip("JAX has no uint64 unless it is told to")
+    x = put(np.float32([[1, 2, 3], [3, 2, 1]]), library)
+    dist = Categorical(logits=x)
+    ml_dtypes = pytest.importorskip("ml_dtypes") if dtype == "bfloat16" else None
+    own = getattr(dist._xp, dtype, getattr(ml_dtypes, dtype, dtype))
+    for number in ([0.5, 1], 0.5) if floating else ([2, 1], 1):
+        for name in ("temperature", "top_p", "min_p") if floating else ("top_k", "temperature"):
+            argument = dist._xp.astype(put(np.array(number, np.float32), library), own)
+            found, expected = (dist.truncate(**{name: y}) for y in (argument, number))
+            np.testing.assert_array_equal(get(found._param), get(expected._param))
+
+
+@pytest.mark.parametrize("name", ["top_k", "temperature"])
+def test_the_largest_unsigned_argument(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    dist = Categorical(logits=torch.tensor([[1.0, 2.0, 3.0]]))
+    found = dist.truncate(**{name: torch.tensor([2**64 - 1], dtype=torch.uint64)})
+    assert (found.probs > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_masks_of_unsigned_parameters(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[1, 3, 1]], dtype=getattr(torch, dtype))
+    dist = Categorical(x).truncate(mask=[True, True, False])
+    assert dist.probs.tolist() == [[0.25, 0.75, 0.0]]
+
+
 def test_an_expanded_batch() -> None:
     dist = Categorical([0.1, 0.2, 0.3, 0.4]).expand((2, 3))
     same = dist.truncate(top_k=2)

@@ -58,9 +58,22 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
     _validation.check_broadcast(name, tuple(x.shape), dist._batch_shape)
+    x = _widened(name, backend, x)
     if dist._validate:
         x = backend.validate(name, x, dist.num_categories, {})
     return backend.xp.broadcast_to(x, dist._batch_shape)
+
+
+def _widened(name: str, backend: Backend, x: Array) -> Array:
+    """Return an argument in a dtype that libraries compare and kernels read, as not all are."""
+    xp, traits = backend.xp, backend.traits(x)
+    if name != "top_k":
+        floating = backend.isdtype(x.dtype, "real floating")
+        return xp.astype(x, traits.compute if floating else backend.widest_float(x), copy=False)
+    if not backend.isdtype(x.dtype, "unsigned integer"):
+        return x
+    x = xp.astype(x, traits.index)
+    return xp.where(x < 0, xp.iinfo(traits.index).max, x)  # what has become negative was large
 
 
 def _without_none(items: Any, absent: Any) -> Any:
@@ -164,7 +177,7 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
 
 def lowest(form: Form) -> float:
     """Return the parameter of a category of probability zero."""
-    return -math.inf if form is LOGITS else 0.0
+    return -math.inf if form is LOGITS else 0  # PyTorch has no uint64 of 0.0
 
 
 def _with_lowest(dist: Any) -> Array:

@@ -365,4 +365,4 @@ def _as_tensor(name: str, x: Any) -> Any:
             f"{name} must be a tensor, a NumPy array or a list of numbers; got "
             f"{registry.type_name(x)}: convert it first"
         )
-    return _validation.as_array(name, x, torch.empty(0))
+    return _validation.as_array(name, x, torch.empty(0)).to(torch.asarray(x).dtype)
