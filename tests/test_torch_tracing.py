@@ -258,6 +258,13 @@ def test_generators_are_read_between_compiled_functions(source: Callable[[], Any
         same(run(X, rng), draw(X, twin))
 
 
+@pytest.mark.parametrize("source", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_function_that_is_compiled_as_a_whole_reads_no_generator(source: Any) -> None:
+    run = compiled(draw)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="rng must be None or an int below 2"):
+        run(X, source())
+
+
 def test_none_draws_anew_and_follows_manual_seed() -> None:
     def twice(x: Tensor) -> tuple[Tensor, Tensor]:
         return draw(x), draw(x)

@@ -26,7 +26,7 @@ _WORD = 32  # bits of a packed mask
 
 # What each argument must be, in words, and as a test of numbers or arrays.
 _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "temperature": ("0 or more, and finite", lambda x: (x >= 0) & (x < math.inf)),
+    "temperature": ("finite and not negative", lambda x: (x >= 0) & (x < math.inf)),
     "top_k": ("1 or more", lambda x: x >= 1),
     "top_p": ("in (0, 1]", lambda x: (x > 0) & (x <= 1)),
     "min_p": ("in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
@@ -47,8 +47,11 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
         integral = type(x) is int or isinstance(x, Integral)
         _check_kind(name, integral, type(x).__name__)
         number = int(x) if integral else float(x)
-        if name == "temperature" and number > float(dist._xp.finfo(dist._traits.compute).max):
-            number = math.inf  # in the dtype in which it is used
+        if name == "temperature" and dist._traits.max < number < math.inf:
+            raise ValueError(
+                "temperature must be finite in the dtype, "
+                f"up to {dist._traits.max:.3g}; got {number}"
+            )
         check_range(name, number)
         return number
     if isinstance(x, _validation.LISTS):
@@ -91,15 +94,16 @@ def _check_kind(name: str, integral: bool, got: Any) -> None:
 def check_range(name: str, x: Any) -> None:
     """Check that a number, or all numbers of an array, are in the range of an argument."""
     required, test = _RANGES[name]
+    problem = f"{name} must be {required}, or None to switch it off"
     if is_number(x):
         if not test(x):
-            raise ValueError(f"{name} must be {required}; got {x}")
+            raise ValueError(f"{problem}; got {x}")
         return
     backend = registry.backend_of(x)
     with backend.eagerly():
         x = backend.detach(x)
         if not backend.xp.all(good := test(x)):
-            _validation.report_number(f"{name} must be {required}", name, backend, x, good)
+            _validation.report_number(problem, name, backend, x, good)
 
 
 def _check_of(name: str) -> Callable[[Array, int, dict[str, Any]], None]:
