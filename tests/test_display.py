@@ -324,6 +324,12 @@ def test_a_plot_of_traced_values(pyplot: Any) -> None:
         jax.jit(lambda x: Categorical(x).plot() and x)(jax.numpy.ones(3))
 
 
+def test_a_plot_on_the_meta_device(pyplot: Any) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="those on device meta"):
+        Categorical(torch.ones(3, device="meta")).plot()
+
+
 def test_plots_need_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):

@@ -4,6 +4,7 @@ import copy
 import doctest
 import inspect
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
@@ -505,6 +506,12 @@ class Masked(Categorical):
         return super().expand(batch_shape, _instance=new)
 
 
+@pytest.mark.parametrize("more", [3, Peer(X)], ids=type)
+def test_expand_takes_one_shape(more: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape("expand takes one shape, as in expand((2, 3))")):
+        Categorical(X[0]).expand(2, more)
+
+
 def test_expand_fills_an_instance() -> None:
     dist = Masked(X, MASK)
     new = dist.expand(torch.Size([3, 2]))
@@ -760,3 +767,10 @@ def test_meta_tensors_have_shapes() -> None:
     dist = Categorical(torch.empty(2, 3, device="meta"))
     assert dist.batch_shape == (2,)
     assert dist.entropy().shape == (2,)
+
+
+def test_the_help() -> None:
+    shown = pydoc.render_doc(Categorical, renderer=pydoc.plaintext)
+    assert "device = <property: Device of the parameter.>" in shown
+    assert "hidden object" not in shown
+    assert Categorical.variance.__doc__ == anycat.Categorical.variance.__doc__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from anycat import Categorical
+from anycat import Categorical, kl_divergence
 
 torch = pytest.importorskip("torch")
 
@@ -323,3 +323,20 @@ def test_numbers_keep_their_digits(read: Any, default_dtype: Any) -> None:
 def test_parameters_have_the_default_dtype(default_dtype: Any) -> None:
     drop_in = pytest.importorskip("anycat.torch").Categorical
     assert drop_in([0.25, 0.75]).dtype == drop_in(probs=[[1, 3]]).dtype == default_dtype
+
+
+@pytest.mark.parametrize("name", ["seeds", "start"])
+def test_lists_of_tensors_are_no_seeds(name: str) -> None:
+    given = {"seeds": 0, name: [torch.tensor(1), torch.tensor(2)]}
+    with pytest.raises(TypeError, match=f"{name} is a list of arrays of torch: call torch.stack"):
+        Categorical(torch.ones(2, 3)).sample(**given)
+
+
+def test_hashes_are_seeds_modulo_two_to_the_64() -> None:
+    with pytest.raises(ValueError, match=r"seeds\[1\] is -5: take them modulo 2\*\*64"):
+        Categorical(torch.ones(2, 3)).sample(seeds=[1, -5])
+
+
+def test_a_distribution_that_nothing_compares() -> None:
+    with pytest.raises(TypeError, match=r"got torch\.distributions\.normal\.Normal$"):
+        kl_divergence(Categorical(torch.ones(2)), torch.distributions.Normal(0.0, 1.0))

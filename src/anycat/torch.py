@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch.distributions import Categorical as TorchCategorical
@@ -20,7 +20,7 @@ from .categorical import cached_parameter
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
-    from ._typing import Nothing, Numbers
+    from ._typing import Nothing, Numbers, Shape
 
 __all__ = ["Categorical"]
 
@@ -58,15 +58,18 @@ class watched:
         return x
 
 
-class hidden:
+class hidden(Generic[T]):
     """A property that PyTorch's class lacks; an attribute of the object may hide it."""
 
     def __init__(self, member: Any) -> None:
         self.function = member.fget
         self.__doc__ = member.__doc__
 
-    def __get__(self, dist: Any, owner: Any = None) -> Any:
-        return self if dist is None else self.function(dist)
+    def __get__(self, dist: Any, owner: Any = None) -> T:
+        return self if dist is None else self.function(dist)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:  # as `help` shows it
+        return f"<property: {self.__doc__}>"
 
 
 def _choose_divergence(cls: type) -> None:
@@ -108,7 +111,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means the
         setting of `torch.distributions.Distribution.set_default_validate_args`. If that is False,
-        draws from invalid rows raise an error, as in PyTorch. They are -1 if the argument is.
+        draws from invalid rows raise an error, as in PyTorch. With ``validate_args=False``, they
+        are -1.
     clamp_probs : bool, default True
         Whether to clamp probabilities before taking their logarithm, as PyTorch does.
 
@@ -194,12 +198,12 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     event_shape = TorchCategorical.event_shape
     _event_shape = torch.Size()
     support = TorchCategorical.support
-    variance = TorchCategorical.variance  # even if a subclass defines a mean
+    variance = property(TorchCategorical.variance.fget, doc=Base.variance.__doc__)  # of any mean
     perplexity = TorchCategorical.perplexity  # of the entropy that a subclass defines
 
-    device = hidden(Base.device)
-    dtype = hidden(Base.dtype)
-    num_categories = hidden(Base.num_categories)
+    device = hidden[torch.device](Base.device)
+    dtype = hidden[torch.dtype](Base.dtype)
+    num_categories = hidden[int](Base.num_categories)
     _num_events = num_categories
 
     @property
@@ -220,15 +224,13 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _validate(self, validate: bool) -> None:
         self._validate_args = validate
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> Self:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
 
         Parameters
         ----------
         batch_shape : int or tuple of ints
             New batch shape. The current `batch_shape` must broadcast to it.
-        _instance : Categorical, optional
-            An object of a subclass to fill. The attributes that the subclass has set are kept.
 
         Returns
         -------
@@ -237,6 +239,11 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         new = super().expand(batch_shape)
         if _instance is None:
             return new
+        if not isinstance(_instance, Categorical):
+            raise TypeError(
+                f"expand takes one shape, as in expand((2, 3)); got {_instance!r} as well"
+            )
+        # PyTorch's subclasses pass an object to fill, whose own attributes are kept.
         _instance.__dict__ = {**vars(new), **_instance._own}
         return _instance
 
@@ -293,7 +300,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _repr_html_(self) -> str:
         return _display.html(self, numbers=not self._overridden)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Self:
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
     if not TYPE_CHECKING:  # the types of these are those of the base class
