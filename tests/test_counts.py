@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from libraries import each_library, each_place, get, put
 from scipy import stats
 
-from anycat import Categorical
+from anycat import Categorical, progress
 from anycat._kernels import cpu
 from anycat._kernels.cpu.sizes import LANES, TILE
 from anycat._kernels.grid import DrawRange
@@ -367,3 +367,8 @@ def test_progress() -> None:
         Categorical(np.ones((7, 9))).sample_counts(100_000)
     assert seen[0] == -700_000
     assert sum(seen) == 0
+
+
+def test_a_progress_bar_must_be_callable() -> None:
+    with pytest.raises(TypeError, match="bar must be callable"), progress(3):  # type: ignore[arg-type]
+        pass

@@ -311,10 +311,23 @@ def test_plots_of_each_library(library: str, pyplot: Any) -> None:
     np.testing.assert_allclose(image.get_array(), ROWS, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3,), (300,), (2, 3)])
+def test_plots_of_bfloat16(shape: tuple[int, ...], pyplot: Any) -> None:
+    torch = pytest.importorskip("torch")
+    ax = Categorical(torch.ones(shape, dtype=torch.bfloat16)).plot()
+    assert ax.patches or ax.images
+
+
 def test_a_plot_of_traced_values(pyplot: Any) -> None:
     jax = pytest.importorskip("jax")
     with pytest.raises(TypeError, match="traced"):
         jax.jit(lambda x: Categorical(x).plot() and x)(jax.numpy.ones(3))
+
+
+def test_a_plot_on_the_meta_device(pyplot: Any) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="those on device meta"):
+        Categorical(torch.ones(3, device="meta")).plot()
 
 
 def test_plots_need_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

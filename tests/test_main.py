@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -51,6 +54,22 @@ def test_it_tells_what_is_missing(
     for library in LIBRARIES[2:]:
         command = f"{PIP} install '{library.requirement}'"
         assert f" {library.name} not installed: {command} " in shown
+
+
+def test_what_is_not_installed_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    (jax,) = (library for library in LIBRARIES if library.name == "jax")
+    assert "not installed" in str(registry.unavailable_reason(jax, "CUDA"))
+    assert jax.requirement in str(registry.unavailable_reason(jax, "CUDA"))
+
+
+def test_nobody_reads_what_it_prints() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = [sys.executable, "-m", "anycat", "--json"]
+    found = subprocess.run(code, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert "BrokenPipeError" not in found.stderr
 
 
 def test_a_library_that_is_broken(

@@ -4,6 +4,8 @@ import copy
 import doctest
 import inspect
 import pickle
+import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -273,6 +275,74 @@ def test_a_step_of_an_optimizer_changes_no_distribution(form: str, view: Any, gr
     assert_same(dist, peer, ["probs", "logits", "entropy", "mode"])
 
 
+SHARED = {
+    "detached": lambda x: x.detach(),
+    "data": lambda x: x.data,
+    "row": lambda x: x.detach()[1],
+    "detached row": lambda x: x[1].detach(),
+    "expanded": lambda x: x.detach().expand(4, *x.shape),
+    "computed": lambda x: x * 1.0,
+    "view of what is computed": lambda x: (x * 1.0)[1],
+}
+
+
+@each_form
+@pytest.mark.parametrize("share", SHARED.values(), ids=SHARED)
+def test_later_changes_in_place_change_no_distribution(form: str, share: Any) -> None:
+    weights = X.clone().requires_grad_()
+    x = share(weights)
+    peer, dist = Peer(**{form: x}), Categorical(**{form: x})
+    before = dist.sample((50,), rng=0), dist.log_prob(torch.tensor(1)), dist.entropy()
+    with torch.no_grad():
+        weights[:, 0] += 3
+        if not share(weights).is_leaf:
+            x[..., 0] += 3
+    after = dist.sample((50,), rng=0), dist.log_prob(torch.tensor(1)), dist.entropy()
+    assert all(map(torch.equal, after, before))
+    assert_same(dist, peer, ["probs", "logits", "entropy", "mode"])
+
+
+LARGE = torch.zeros(2, 2**15)
+READS: dict[str, Any] = {
+    **dict.fromkeys(("sample", "entropy"), ()),
+    **dict.fromkeys(("log_prob", "prob", "cdf", "__getitem__"), (0,)),
+    "sample_counts": (9,),
+    "icdf": (0.5,),
+    "expand": ((4, 2),),
+    "__reduce__": (),
+}
+SAME = {
+    "itself": lambda dist: dist,
+    "part": lambda dist: dist[1:],
+    "expanded": lambda dist: dist.expand((4, 2)),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("part", SAME.values(), ids=SAME)
+def test_what_is_too_large_to_be_copied_must_not_change(part: Any, name: str) -> None:
+    logits = LARGE.clone()
+    dist = part(Categorical(logits=logits.detach()))
+    method = getattr(dist, name)
+    method(*READS[name])
+    logits[:, 0] = 9
+    with pytest.raises(RuntimeError, match=re.escape("give it logits.clone() instead")):
+        method(*READS[name])
+
+
+def test_what_is_large_is_not_copied() -> None:
+    dist = Categorical(logits=LARGE)
+    assert dist._param.data_ptr() == LARGE.data_ptr()
+    assert dist.expand((4, 2))._param.data_ptr() == LARGE.data_ptr()
+    again = pickle.loads(pickle.dumps(dist))
+    assert torch.equal(again.sample(rng=0), dist.sample(rng=0))
+    weights = torch.nn.Parameter(LARGE.clone())
+    assert Categorical(logits=weights[0])._param.data_ptr() != weights.data_ptr()
+    with torch.inference_mode():
+        logits = LARGE.clone()
+        assert Categorical(logits=logits)._param.data_ptr() == logits.data_ptr()
+
+
 @each_form
 @pytest.mark.parametrize("members", [("log_prob",), ("entropy",), ("log_prob", "entropy")])
 def test_a_second_step_with_the_same_distribution_is_an_error(form: str, members: Any) -> None:
@@ -434,6 +504,12 @@ class Masked(Categorical):
         new = self._get_checked_instance(Masked, _instance)
         new.mask = self.mask.expand((*batch_shape, 4))
         return super().expand(batch_shape, _instance=new)
+
+
+@pytest.mark.parametrize("more", [3, Peer(X)], ids=type)
+def test_expand_takes_one_shape(more: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape("expand takes one shape, as in expand((2, 3))")):
+        Categorical(X[0]).expand(2, more)
 
 
 def test_expand_fills_an_instance() -> None:
@@ -691,3 +767,10 @@ def test_meta_tensors_have_shapes() -> None:
     dist = Categorical(torch.empty(2, 3, device="meta"))
     assert dist.batch_shape == (2,)
     assert dist.entropy().shape == (2,)
+
+
+def test_the_help() -> None:
+    shown = pydoc.render_doc(Categorical, renderer=pydoc.plaintext)
+    assert "device = <property: Device of the parameter.>" in shown
+    assert "hidden object" not in shown
+    assert Categorical.variance.__doc__ == anycat.Categorical.variance.__doc__

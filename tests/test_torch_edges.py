@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from anycat import Categorical
+from anycat import Categorical, kl_divergence
 
 torch = pytest.importorskip("torch")
 
@@ -288,3 +288,55 @@ def test_without_values(kind: str, form: str) -> None:
         for rng in (None, 7, np.random.default_rng(0), torch.Generator()):
             draws = dist.sample((3,), rng=rng, dtype=torch.int32)
             assert (draws.shape, draws.dtype, type(draws)) == ((3, 4), torch.int32, type(y))
+
+
+# --- numbers
+
+
+@pytest.fixture(params=[torch.bfloat16, torch.float32])
+def default_dtype(request: Any) -> Iterator[Any]:
+    torch.set_default_dtype(request.param)
+    yield request.param
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("read", [float, lambda x: [x]], ids=["number", "list"])
+def test_numbers_keep_their_digits(read: Any, default_dtype: Any) -> None:
+    """They do not become numbers of PyTorch's default dtype, which has fewer of them."""
+    last = 2**24 + 1
+    weights = torch.zeros(last + 1, dtype=torch.float64)
+    weights[-1] = 1
+    dist = Categorical(weights)
+    assert dist.prob(read(float(last))).item() == 1
+    assert dist.log_prob(read(float(last))).item() > -1
+    assert dist.cdf(read(float(last - 1))).item() == 0
+    assert dist.cdf(read(last - 0.5)).item() == 0
+    tenths = Categorical(torch.ones(10, dtype=torch.float64))
+    assert tenths.icdf(read(0.999)).item() == 9
+    assert tenths.icdf(read(0.3 + 1e-9)).item() == 3
+    kept = Categorical(logits=torch.ones(1, 1000)).truncate(
+        top_p=read(0.501), temperature=read(1.7)
+    )
+    assert (kept.probs > 0).sum() == 501
+
+
+def test_parameters_have_the_default_dtype(default_dtype: Any) -> None:
+    drop_in = pytest.importorskip("anycat.torch").Categorical
+    assert drop_in([0.25, 0.75]).dtype == drop_in(probs=[[1, 3]]).dtype == default_dtype
+
+
+@pytest.mark.parametrize("name", ["seeds", "start"])
+def test_lists_of_tensors_are_no_seeds(name: str) -> None:
+    given = {"seeds": 0, name: [torch.tensor(1), torch.tensor(2)]}
+    with pytest.raises(TypeError, match=f"{name} is a list of arrays of torch: call torch.stack"):
+        Categorical(torch.ones(2, 3)).sample(**given)
+
+
+def test_hashes_are_seeds_modulo_two_to_the_64() -> None:
+    with pytest.raises(ValueError, match=r"seeds\[1\] is -5: take them modulo 2\*\*64"):
+        Categorical(torch.ones(2, 3)).sample(seeds=[1, -5])
+
+
+def test_a_distribution_that_nothing_compares() -> None:
+    with pytest.raises(TypeError, match=r"got torch\.distributions\.normal\.Normal$"):
+        kl_divergence(Categorical(torch.ones(2)), torch.distributions.Normal(0.0, 1.0))

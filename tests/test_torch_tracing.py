@@ -12,6 +12,7 @@ import pytest
 
 import anycat
 from anycat import Categorical, kl_divergence
+from anycat._backends import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,6 +257,17 @@ def test_generators_are_read_between_compiled_functions(source: Callable[[], Any
     run, rng, twin = compiled(draw, fullgraph=False), source(), source()
     for _ in range(3):
         same(run(X, rng), draw(X, twin))
+
+
+@pytest.mark.parametrize("source", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_function_that_is_compiled_as_a_whole_reads_no_generator(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # PyTorch 2.13 cannot look up the class of its generators once that is a key.
+    monkeypatch.setattr(registry, "_READERS", {int: registry.default()})
+    run = compiled(draw)
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="rng must be None or an int below 2"):
+        run(X, source())
 
 
 def test_none_draws_anew_and_follows_manual_seed() -> None:

@@ -259,6 +259,44 @@ def test_arguments_of_rows(shape: Any, library: str) -> None:
         np.testing.assert_array_equal(found[place], oracle.truncated(x[place], "logits", **of_row))
 
 
+DTYPES_OF_ARGUMENTS = ["float16", "bfloat16", "uint8", "uint16", "uint32", "uint64"]
+
+
+@each_library
+@pytest.mark.parametrize("dtype", DTYPES_OF_ARGUMENTS)
+def test_arguments_in_every_dtype(dtype: str, library: str) -> None:
+    floating = "float" in dtype
+    if library == "array_api_strict" and floating:
+        pytest.skip("the standard has no float16")
+    if library == "jax" and dtype == "uint64":
+        pytest.skip("JAX has no uint64 unless it is told to")
+    x = put(np.float32([[1, 2, 3], [3, 2, 1]]), library)
+    dist = Categorical(logits=x)
+    ml_dtypes = pytest.importorskip("ml_dtypes") if dtype == "bfloat16" else None
+    own = getattr(dist._xp, dtype, getattr(ml_dtypes, dtype, dtype))
+    for number in ([0.5, 1], 0.5) if floating else ([2, 1], 1):
+        for name in ("temperature", "top_p", "min_p") if floating else ("top_k", "temperature"):
+            argument = dist._xp.astype(put(np.array(number, np.float32), library), own)
+            found, expected = (dist.truncate(**{name: y}) for y in (argument, number))
+            np.testing.assert_array_equal(get(found._param), get(expected._param))
+
+
+@pytest.mark.parametrize("name", ["top_k", "temperature"])
+def test_the_largest_unsigned_argument(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    dist = Categorical(logits=torch.tensor([[1.0, 2.0, 3.0]]))
+    found = dist.truncate(**{name: torch.tensor([2**64 - 1], dtype=torch.uint64)})
+    assert (found.probs > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_masks_of_unsigned_parameters(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[1, 3, 1]], dtype=getattr(torch, dtype))
+    dist = Categorical(x).truncate(mask=[True, True, False])
+    assert dist.probs.tolist() == [[0.25, 0.75, 0.0]]
+
+
 def test_an_expanded_batch() -> None:
     dist = Categorical([0.1, 0.2, 0.3, 0.4]).expand((2, 3))
     same = dist.truncate(top_k=2)
@@ -437,21 +475,37 @@ def test_none_in_a_list_is_for_rows_without_an_argument(library: str) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"top_k": 0}, ValueError, "top_k must be 1 or more; got 0"),
-    ({"top_k": [1, -2]}, ValueError, r"top_k must be 1 or more; top_k\[1\] is -2"),
+    ({"top_k": 0}, ValueError, "top_k must be 1 or more, or None to switch it off; got 0"),
+    ({"top_k": [1, -2]}, ValueError, r"top_k must be 1 or more, or None .*; top_k\[1\] is -2"),
     ({"top_k": 1.5}, TypeError, "top_k must hold integers; got float"),
     ({"top_k": [1.5, 2]}, TypeError, "top_k must hold integers; got float64"),
     ({"top_k": True}, TypeError, "top_k must hold integers; got bool"),
     ({"top_k": [1, 2, 3]}, ValueError, r"top_k of shape \(3,\) does not broadcast"),
     ({"top_k": [[1], [2]]}, ValueError, r"top_k of shape \(2, 1\) does not broadcast to"),
-    ({"top_p": 0}, ValueError, r"top_p must be in \(0, 1\]; got 0"),
-    ({"top_p": 1.5}, ValueError, r"top_p must be in \(0, 1\]; got 1.5"),
-    ({"top_p": [0.5, math.nan]}, ValueError, r"top_p must be in \(0, 1\]; top_p\[1\] is nan"),
-    ({"min_p": -0.5}, ValueError, r"min_p must be in \[0, 1\]; got -0.5"),
-    ({"min_p": [0, 2]}, ValueError, r"min_p must be in \[0, 1\]; min_p\[1\] is 2"),
-    ({"temperature": -1}, ValueError, "temperature must be 0 or more, and finite; got -1"),
-    ({"temperature": math.inf}, ValueError, "temperature must be 0 or more, and finite; got inf"),
-    ({"temperature": math.nan}, ValueError, "temperature must be 0 or more, and finite; got nan"),
+    ({"top_p": 0}, ValueError, r"top_p must be in \(0, 1\], or None to switch it off; got 0"),
+    ({"top_p": 1.5}, ValueError, r"top_p must be in \(0, 1\], or None to switch it off; got 1.5"),
+    (
+        {"top_p": [0.5, math.nan]},
+        ValueError,
+        r"top_p must be in \(0, 1\], or None .*; top_p\[1\] is nan",
+    ),
+    ({"min_p": -0.5}, ValueError, r"min_p must be in \[0, 1\], or None to switch it off; got -0.5"),
+    ({"min_p": [0, 2]}, ValueError, r"min_p must be in \[0, 1\], or None .*; min_p\[1\] is 2"),
+    (
+        {"temperature": -1},
+        ValueError,
+        "temperature must be finite and not negative, or None .*; got -1",
+    ),
+    (
+        {"temperature": math.inf},
+        ValueError,
+        "temperature must be finite and not negative, or None .*; got inf",
+    ),
+    (
+        {"temperature": math.nan},
+        ValueError,
+        "temperature must be finite and not negative, or None .*; got nan",
+    ),
     ({"temperature": "hot"}, TypeError, "temperature must be an array or a list of numbers"),
     ({"mask": [[True] * 3, [False] * 3]}, ValueError, r"none in row \[1\]"),
     ({"mask": [True]}, ValueError, r"mask must have a last axis of 3 .* shape \(1,\)"),
@@ -464,7 +518,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 def test_a_temperature_must_be_finite_in_float32() -> None:
     x = np.array([1, -np.inf, 2], np.float32)
-    with pytest.raises(ValueError, match="temperature must be 0 or more, and finite; got inf"):
+    with pytest.raises(ValueError, match=r"finite in the dtype, up to 3.4e\+38; got 1e\+39"):
         Categorical(logits=x).truncate(temperature=1e39)
     assert np.isfinite(Categorical(logits=x.astype(float)).truncate(temperature=1e39).entropy())
     given = np.array(1e39)  # its dtype is wider than that of the row
@@ -605,7 +659,9 @@ def test_compiled_torch() -> None:
     expected = expected_of(arguments)
     assert np.array_equal(np.isneginf(found.numpy()), np.isneginf(expected))
     given["top_k"][0, 1] = 0
-    with pytest.raises(ValueError, match=r"top_k must be 1 or more; top_k\[0, 1\] is 0"):
+    with pytest.raises(
+        ValueError, match=r"top_k must be 1 or more, or None .*; top_k\[0, 1\] is 0"
+    ):
         truncate(torch.tensor(LOGITS), given)
 
 
@@ -648,7 +704,9 @@ def test_dask_arguments_in_other_chunks() -> None:
     dist = Categorical(logits=da.from_array(LOGITS, chunks=(2, 2, 20))).truncate(**given)
     np.testing.assert_array_equal(dist._param.compute(), expected_of(arguments))
     wrong = da.from_array(np.array([[1], [1], [0], [1]]), chunks=2)
-    with pytest.raises(ValueError, match=r"top_k must be 1 or more; top_k\[0, 0\] is 0"):
+    with pytest.raises(
+        ValueError, match=r"top_k must be 1 or more, or None .*; top_k\[0, 0\] is 0"
+    ):
         Categorical(logits=da.from_array(LOGITS)).truncate(top_k=wrong).probs.compute()
     np.testing.assert_array_equal(
         dist.sample(3, rng=1).compute(),

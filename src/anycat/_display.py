@@ -148,7 +148,7 @@ def _bar(category: int, p: float, highest: float) -> str:
 def plot(dist: Any, ax: Any = None, **style: Any) -> Any:
     """Plot the probabilities: see `Categorical.plot`."""
     if dist._backend.is_traced(dist._param):
-        raise TypeError("plot needs values; those of the distribution are traced")
+        raise TypeError("plot needs values, which traced arrays and those on device meta lack")
     if ax is None:
         ax = _pyplot().subplots()[1]
     from matplotlib.ticker import MaxNLocator

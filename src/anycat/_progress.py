@@ -35,6 +35,8 @@ def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
     ------
     ImportError
         If ``bar`` is not given and tqdm is not installed.
+    TypeError
+        If ``bar`` is not callable.
 
     Notes
     -----
@@ -47,6 +49,8 @@ def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
     >>> with anycat.progress():
     ...     draws = anycat.Categorical([0.1, 0.2, 0.7]).sample(1_000_000)
     """
+    if not (bar is None or callable(bar)):
+        raise TypeError(f"bar must be callable, as tqdm.tqdm is; got {bar!r}")
     token = _bar.set(_tqdm() if bar is None else bar)
     try:
         yield

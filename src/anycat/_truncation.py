@@ -26,7 +26,7 @@ _WORD = 32  # bits of a packed mask
 
 # What each argument must be, in words, and as a test of numbers or arrays.
 _RANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "temperature": ("0 or more, and finite", lambda x: (x >= 0) & (x < math.inf)),
+    "temperature": ("finite and not negative", lambda x: (x >= 0) & (x < math.inf)),
     "top_k": ("1 or more", lambda x: x >= 1),
     "top_p": ("in (0, 1]", lambda x: (x > 0) & (x <= 1)),
     "min_p": ("in [0, 1]", lambda x: (x >= 0) & (x <= 1)),
@@ -47,8 +47,11 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
         integral = type(x) is int or isinstance(x, Integral)
         _check_kind(name, integral, type(x).__name__)
         number = int(x) if integral else float(x)
-        if name == "temperature" and number > float(dist._xp.finfo(dist._traits.compute).max):
-            number = math.inf  # in the dtype in which it is used
+        if name == "temperature" and dist._traits.max < number < math.inf:
+            raise ValueError(
+                "temperature must be finite in the dtype, "
+                f"up to {dist._traits.max:.3g}; got {number}"
+            )
         check_range(name, number)
         return number
     if isinstance(x, _validation.LISTS):
@@ -58,9 +61,22 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     x = _validation.as_array(name, x, dist._param)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
     _validation.check_broadcast(name, tuple(x.shape), dist._batch_shape)
+    x = _widened(name, backend, x)
     if dist._validate:
         x = backend.validate(name, x, dist.num_categories, {})
     return backend.xp.broadcast_to(x, dist._batch_shape)
+
+
+def _widened(name: str, backend: Backend, x: Array) -> Array:
+    """Return an argument in a dtype that libraries compare and kernels read, as not all are."""
+    xp, traits = backend.xp, backend.traits(x)
+    if name != "top_k":
+        floating = backend.isdtype(x.dtype, "real floating")
+        return xp.astype(x, traits.compute if floating else backend.widest_float(x), copy=False)
+    if not backend.isdtype(x.dtype, "unsigned integer"):
+        return x
+    x = xp.astype(x, traits.index)
+    return xp.where(x < 0, xp.iinfo(traits.index).max, x)  # what has become negative was large
 
 
 def _without_none(items: Any, absent: Any) -> Any:
@@ -78,15 +94,16 @@ def _check_kind(name: str, integral: bool, got: Any) -> None:
 def check_range(name: str, x: Any) -> None:
     """Check that a number, or all numbers of an array, are in the range of an argument."""
     required, test = _RANGES[name]
+    problem = f"{name} must be {required}, or None to switch it off"
     if is_number(x):
         if not test(x):
-            raise ValueError(f"{name} must be {required}; got {x}")
+            raise ValueError(f"{problem}; got {x}")
         return
     backend = registry.backend_of(x)
     with backend.eagerly():
         x = backend.detach(x)
         if not backend.xp.all(good := test(x)):
-            _validation.report_number(f"{name} must be {required}", name, backend, x, good)
+            _validation.report_number(problem, name, backend, x, good)
 
 
 def _check_of(name: str) -> Callable[[Array, int, dict[str, Any]], None]:
@@ -164,7 +181,7 @@ def _unpacked(backend: Backend, words: Array, n: int, like: Array) -> Array:
 
 def lowest(form: Form) -> float:
     """Return the parameter of a category of probability zero."""
-    return -math.inf if form is LOGITS else 0.0
+    return -math.inf if form is LOGITS else 0  # PyTorch has no uint64 of 0.0
 
 
 def _with_lowest(dist: Any) -> Array:

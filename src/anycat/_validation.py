@@ -363,6 +363,7 @@ def row_numbers(
         _check_position(name, (), x, count)
         return x
     if isinstance(x, LISTS):
+        _check_items(name, x)
         x = _list_of_integers(name, x, count)
     backend = registry.find_backend(x)
     x = as_array(name, x, None if backend in (None, registry.default()) else like)
@@ -413,8 +414,10 @@ def check_positions(name: str, x: Array, count: int) -> None:
 def _check_position(name: str, place: tuple[int, ...], number: int, count: int) -> None:
     if not 0 <= number <= 2**64 - count:
         most = f"{2**64 - count}, for {count} draws" if count > 1 else f"{2**64 - 1}"
+        hint = ": take them modulo 2**64" if number < 0 and name == "seeds" else ""
         raise ValueError(
-            f"{name} must hold whole numbers from 0 to {most}; {name}{index_of(place)} is {number}"
+            f"{name} must hold whole numbers from 0 to {most}; {name}{index_of(place)} is "
+            f"{number}{hint}"
         )
 
 
@@ -533,7 +536,7 @@ def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = T
 def report_distribution(name: str, x: Any) -> NoReturn:
     """Raise for what is no `Categorical`, though another library may call it so."""
     got, hint = registry.type_name(x), ""
-    if got.startswith("torch.distributions."):
+    if got.startswith("torch.distributions.categorical."):
         hint = ": use torch.distributions.kl_divergence, with anycat.torch.Categorical"
     raise TypeError(f"{name} must be an anycat.Categorical; got {got}{hint}")
 

@@ -700,15 +700,16 @@ class Categorical(Generic[ArrayT]):
         if seeds is None and type(start) is not int:
             start = _validation.start_index(start)
         if small is not None and dtype is None and (seeds is not None or not start):
+            param = self._param
             if not backend.keeps_memory:
-                small = backend.small(self._param)
-            size = self._param.shape[-1]
+                small = backend.small(param)
+            size = param.shape[-1]
             source: tuple[Any, ...] = reader, rng
             if seeds is not None:
                 source += (self._random_bits(rng, reader, seeds, start, shape),)
             draws = backend.cpu.small.draw(small, size, logits, self._cache, shape, *source)
             if draws is not None:
-                return backend.from_kernel(draws, self._param)
+                return backend.from_kernel(draws, param)
         dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)

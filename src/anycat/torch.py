@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch.distributions import Categorical as TorchCategorical
@@ -13,6 +13,7 @@ from torch.distributions.utils import logits_to_probs, probs_to_logits
 
 from . import _display, _validation, categorical
 from ._backends import registry
+from ._backends.torch_memory import is_compiling
 from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
@@ -41,15 +42,34 @@ class parameter(cached_parameter[T]):
         vars(dist).pop(self.attrname, None)
 
 
-class hidden:
+class watched:
+    """A parameter that is not copied, and so must not change; a copy is an attribute instead."""
+
+    def __get__(self, dist: Any, owner: Any = None) -> Any:
+        if dist is None:
+            return self
+        x, version = dist._cache["watched"]
+        if not is_compiling() and x._version != version:
+            name = dist._form.name
+            raise RuntimeError(
+                f"{name} were modified in place after the distribution was made: give it "
+                f"{name}.clone() instead"
+            )
+        return x
+
+
+class hidden(Generic[T]):
     """A property that PyTorch's class lacks; an attribute of the object may hide it."""
 
     def __init__(self, member: Any) -> None:
         self.function = member.fget
         self.__doc__ = member.__doc__
 
-    def __get__(self, dist: Any, owner: Any = None) -> Any:
-        return self if dist is None else self.function(dist)
+    def __get__(self, dist: Any, owner: Any = None) -> T:
+        return self if dist is None else self.function(dist)  # type: ignore[return-value]
+
+    def __repr__(self) -> str:  # as `help` shows it
+        return f"<property: {self.__doc__}>"
 
 
 def _choose_divergence(cls: type) -> None:
@@ -91,7 +111,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means the
         setting of `torch.distributions.Distribution.set_default_validate_args`. If that is False,
-        draws from invalid rows raise an error, as in PyTorch. They are -1 if the argument is.
+        draws from invalid rows raise an error, as in PyTorch. With ``validate_args=False``, they
+        are -1.
     clamp_probs : bool, default True
         Whether to clamp probabilities before taking their logarithm, as PyTorch does.
 
@@ -105,6 +126,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     Notes
     -----
+    The distribution has a copy of its parameter, unless this has more than 32,768 elements and is
+    not a parameter of a model. Then it shares memory, and raises an error if PyTorch has counted a
+    change in place.
+
     As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws,
     `prob`, `cdf` and `icdf` follow `probs`, and PyTorch's own code computes `log_prob`, `entropy`
     and `mode`.
@@ -159,6 +184,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
                 self._checks_draws = True
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
         super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
+        if _is_shared(self._param):
+            self._watch()
+        else:
+            self._param = _copy(self._param)
         given = self._form.name
         if self._overridden and self._redefines(given):  # PyTorch assigns it, and so hides that
             setattr(self, given, getattr(Categorical, given).func(self))
@@ -169,12 +198,12 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     event_shape = TorchCategorical.event_shape
     _event_shape = torch.Size()
     support = TorchCategorical.support
-    variance = TorchCategorical.variance  # even if a subclass defines a mean
+    variance = property(TorchCategorical.variance.fget, doc=Base.variance.__doc__)  # of any mean
     perplexity = TorchCategorical.perplexity  # of the entropy that a subclass defines
 
-    device = hidden(Base.device)
-    dtype = hidden(Base.dtype)
-    num_categories = hidden(Base.num_categories)
+    device = hidden[torch.device](Base.device)
+    dtype = hidden[torch.dtype](Base.dtype)
+    num_categories = hidden[int](Base.num_categories)
     _num_events = num_categories
 
     @property
@@ -202,8 +231,6 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         ----------
         batch_shape : int or tuple of ints
             New batch shape. The current `batch_shape` must broadcast to it.
-        _instance : Categorical, optional
-            An object of a subclass to fill. The attributes that the subclass has set are kept.
 
         Returns
         -------
@@ -212,7 +239,12 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         new = super().expand(batch_shape)
         if _instance is None:
             return new
-        vars(_instance).update({**vars(new), **_instance._own})
+        if not isinstance(_instance, Categorical):
+            raise TypeError(
+                f"expand takes one shape, as in expand((2, 3)); got {_instance!r} as well"
+            )
+        # PyTorch's subclasses pass an object to fill, whose own attributes are kept.
+        _instance.__dict__ = {**vars(new), **_instance._own}
         return _instance
 
     # --- parameters that a subclass defines, or that are assigned -------------------------------
@@ -243,6 +275,20 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         validate = None if self._checks_draws else self._validate_args
         return Categorical(self.probs, validate_args=validate)
 
+    _param = watched()
+
+    def _watch(self) -> None:
+        """Raise an error from now on if the parameter has changed and its changes are counted."""
+        if not self._param.is_inference():
+            x = self.__dict__.pop("_param")
+            self._cache["watched"] = x, x._version
+
+    def _with_params(self, *args: Any) -> Self:
+        new = super()._with_params(*args)
+        if "_param" not in vars(self):
+            new._watch()
+        return new
+
     def _check_rows(self) -> None:
         if not self._rows_validated:
             self._backend.validate_rows(self._form.name, self._param, self._cache)
@@ -254,7 +300,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _repr_html_(self) -> str:
         return _display.html(self, numbers=not self._overridden)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Self:
         return self._drawn[index] if self._overridden else super().__getitem__(index)
 
     if not TYPE_CHECKING:  # the types of these are those of the base class
@@ -288,16 +334,36 @@ register_kl(Categorical, Categorical)(categorical.kl_divergence)
 _choose_divergence(Categorical)
 
 
-def _as_tensor(name: str, x: Any) -> Any:
-    if x is None:
-        return x
-    if isinstance(x, torch.Tensor):
-        owner = x if x._base is None else x._base
-        if not (owner.requires_grad and owner.is_leaf):
-            return x
-        # An optimizer changes it. As in PyTorch, a second backward call through the copy raises an
-        # error: clone() would have nothing for which it could tell.
+_MOST_COPIED = 2**15  # elements, 128 KB of float32: larger blocks of memory take longer to get
+
+
+def _is_shared(x: torch.Tensor) -> bool:
+    """Tell whether a tensor is not copied, because that would take as long as draws do.
+
+    Under a compiler, which may not know the size, a copy need not take any time.
+    """
+    n = 0 if is_compiling() else x.numel()
+    return type(n) is int and n > _MOST_COPIED and not _is_trained(x)
+
+
+def _is_trained(x: torch.Tensor) -> bool:
+    """Tell whether a tensor is a parameter of a model, or a view of one."""
+    owner = x if x._base is None else x._base
+    return bool(owner.requires_grad and owner.is_leaf)
+
+
+def _copy(x: torch.Tensor) -> torch.Tensor:
+    """Return a copy, as PyTorch's class makes one."""
+    if x.requires_grad and _is_trained(x):
+        # As in PyTorch, a second backward call through the copy raises an error: clone() would have
+        # nothing for which it could tell.
         return x.masked_fill(x.new_zeros((), dtype=torch.bool), 0)
+    return x.clone()
+
+
+def _as_tensor(name: str, x: Any) -> Any:
+    if x is None or isinstance(x, torch.Tensor):
+        return x
     backend = registry.find_backend(x)
     if backend is registry.default():  # NumPy
         x = torch.tensor(x)  # a copy, because PyTorch would warn of read-only memory
@@ -306,4 +372,4 @@ def _as_tensor(name: str, x: Any) -> Any:
             f"{name} must be a tensor, a NumPy array or a list of numbers; got "
             f"{registry.type_name(x)}: convert it first"
         )
-    return _validation.as_array(name, x, torch.empty(0))
+    return _validation.as_array(name, x, torch.empty(0)).to(torch.asarray(x).dtype)

@@ -196,12 +196,11 @@ def is_rng(x: Any) -> bool:
 
 def unavailable_reason(library: Library, memory: str) -> str | None:
     """Tell why arrays of a library cannot be drawn from in a kind of memory; None if they can."""
+    if library.requirement and find_spec(library.name) is None:  # kernels tell of CuPy
+        return f"not installed: {PIP} install '{library.requirement}'"
     kernels_reason: str | None = _kernels.load(memory.lower()).unavailable_reason()
     if kernels_reason:
         return kernels_reason
-    if find_spec(library.name) is None:
-        hint = f": {PIP} install '{library.requirement}'" if library.requirement else ""
-        return f"not installed{hint}"
     try:
         return load(library).unavailable_reason(memory)
     except Exception as error:  # libraries load others, and may raise anything

@@ -103,6 +103,14 @@ class TorchBackend(Backend):
         """Return the device of a tensor."""
         return x.device
 
+    def asarray(self, values: Any, like: Array | None = None) -> Array:
+        """Return numbers as a tensor, with all digits, which PyTorch's default dtype may lack."""
+        device = None if like is None else like.device
+        x = torch.asarray(values, device=device)
+        if x.dtype.is_floating_point:
+            x = torch.asarray(values, dtype=self.widest_float(x), device=device)
+        return x
+
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
         return x.cumsum(-1, dtype=self.widest_float(x))
@@ -345,8 +353,8 @@ class TorchBackend(Backend):
         return torch.asarray(x, device=memory.lower())
 
     def to_numpy(self, x: Array) -> Any:
-        """Return a tensor as an array on the CPU."""
-        return x.numpy(force=True)
+        """Return a tensor as an array on the CPU. NumPy has no bfloat16."""
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
 
 
 @functools.cache  # since PyTorch forgets what it has found for other classes

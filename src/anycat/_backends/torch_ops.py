@@ -196,6 +196,9 @@ def _read(bits: RandomBits) -> Tensor:
 
 # Between two compiled functions, as a compiled one cannot read a generator.
 _read_apart = torch._disable_dynamo(_read)
+# Newer releases quote the reason in the error of a function that is compiled as a whole.
+_REASON = "with fullgraph=True, rng must be None or an int below 2**63"
+vars(_read_apart).update(_torchdynamo_disable=True, _torchdynamo_disable_msg=_REASON)
 
 
 def _bits_of_seed(seed: int) -> Tensor:
