@@ -15,7 +15,7 @@ import pytest
 import rows
 from numpy.testing import assert_array_equal
 
-from anycat import Categorical, kl_divergence
+from anycat import Categorical, _kernels, kl_divergence
 from anycat._backends import registry
 from anycat._kernels import cpu
 
@@ -433,6 +433,27 @@ def test_vmap_draws_for_each_element_as_for_one_alone(axes: tuple[Any, Any]) -> 
 
 
 @narrow
+@each_form
+@pytest.mark.parametrize(("n", "batch", "shape"), [(700, (), 2), (9, (2, 3), (5, 7)), (3, (), ())])
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_vmap_draws_from_many_small_elements_at_once(
+    form: str, n: int, batch: Any, shape: Any, axes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).random((n, *batch, 6)).astype(np.float32)
+    x[0, ..., 0] = np.nan
+    params = jnp.asarray(x if axes[0] == 0 else x[1])
+    keys = KEY if axes[1] is None else jax.random.split(KEY, n)
+
+    def draw(x: Any, key: Any) -> Any:
+        return Categorical(**{form: x}, validate_args=False).sample(shape, rng=key)
+
+    alone = [draw(part(params, axes[0], i), part(keys, axes[1], i)) for i in range(n)]
+    monkeypatch.setattr(_kernels, "draw", None)  # which takes one element
+    found = jax.jit(jax.vmap(draw, axes))(params, keys)
+    assert_array_equal(found, jnp.stack(alone))
+
+
+@narrow
 def test_nested_vmap() -> None:
     x = np.random.default_rng(0).random((3, 2, 5)).astype(np.float32)
     keys = jax.random.split(KEY, 4)
@@ -833,6 +854,7 @@ else:
     raise AssertionError
 draws = jax.jit(lambda d: d.sample(3, rng=0))(spread)
 assert (np.asarray(draws) == expected.sample(3, rng=0)).all()
+assert (draws[0] + 1 == expected.sample(rng=0) + 1).all()
 print("done")
 """
 

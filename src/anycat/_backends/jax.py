@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
-from anycat._kernels.keys import key_of_flat
+from anycat._kernels.keys import KEY_WORDS, key_of_flat
+from anycat._kernels.layout import Block
 from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
-    from anycat._kernels.layout import Block
     from anycat._random import RowSeeds
 
     Array = Any
@@ -280,16 +280,36 @@ class _Draw(NamedTuple):
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
         params, words = np.asarray(params), np.asarray(words)
-        mapped, draws = draw_each(self._draw, params, words, self.ndim)
+        with _kernels.load("cpu").default_float_env():  # XLA calls back with another
+            if params.ndim > self.ndim and (small := self._draw_small(params, words)) is not None:
+                return small
+            mapped, draws = draw_each(self._draw, params, words, self.ndim)
         shape = mapped + self.block.output_shape(params.shape[-1])
         return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
 
+    def _draw_small(self, params: Array, words: Array) -> Array | None:
+        """Draw for all elements of ``vmap`` in few calls, if they are small."""
+        sizes, own = params.shape[: -self.ndim], params.shape[-self.ndim :]
+        samples = self.block.shape[: len(self.block.shape) - self.ndim + 1]
+        mapped = np.broadcast_shapes(sizes, words.shape[:-1])
+        n, rows = math.prod(mapped), math.prod(own[:-1])
+        if self.block != Block.all_of(samples + own[:-1]) or words.shape[-1] != KEY_WORDS:
+            return None
+        if not n or math.prod(sizes) not in (1, n) or words.size not in (KEY_WORDS, n * KEY_WORDS):
+            return None
+        draws = _kernels.load("cpu").small.draw_each(
+            np.broadcast_to(params.reshape(-1, rows, own[-1]), (n, rows, own[-1])),
+            self.logits,
+            math.prod(samples),
+            np.broadcast_to(words.reshape(-1, KEY_WORDS), (n, KEY_WORDS)),
+        )
+        if draws is None:
+            return None
+        return draws.astype(self.dtype).reshape(mapped + self.block.shape)
+
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
         cpu, key = _kernels.load("cpu"), key_of_flat(words)
-        with cpu.default_float_env():  # XLA calls back with another
-            return _kernels.draw(
-                cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache
-            )
+        return _kernels.draw(cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache)
 
 
 def _halves(x: Any) -> Array:
@@ -327,10 +347,13 @@ def _sample_later(
             f"rng is a key that JAX traces, the parameters are a {type(params).__name__}: convert "
             "them to an array of JAX first"
         )
-    return jax.pure_callback(
+    draws = jax.pure_callback(
         _Draw(logits, params.ndim, block, dtype),
         jax.ShapeDtypeStruct(block.output_shape(params.shape[-1]), dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(bits.words(), jnp.uint32),
         vmap_method="expand_dims",
     )
+    # If the parameters are on several devices, XLA gives the result of a callback a sharding that
+    # JAX cannot read. It does not give that to the result of a barrier.
+    return jax.lax.optimization_barrier(draws)
