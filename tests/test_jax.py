@@ -641,6 +641,14 @@ def test_arrays_that_are_no_key(rng: Any) -> None:
 
 
 @narrow
+def test_a_key_that_was_saved_as_an_array() -> None:
+    saved, dist = np.asarray(jax.random.key_data(KEY)), make("probs", X)
+    with pytest.raises(TypeError, match=r"If it is the data of a key, use jax\.random\.wrap_key_da"):
+        dist.sample(rng=saved)
+    assert_array_equal(dist.sample(rng=jax.random.wrap_key_data(saved)), dist.sample(rng=KEY))
+
+
+@narrow
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(0), np.random.PCG64(0)])
 def test_no_state_is_taken_while_tracing(rng: Any) -> None:
     before = repr(rng and getattr(rng, "bit_generator", rng).state)
@@ -672,10 +680,14 @@ def test_a_traced_integer_is_no_seed() -> None:
 
 
 @narrow
-def test_a_traced_index_of_a_distribution_of_numpy() -> None:
-    dist, message = Categorical(X), "index is an array of jax, the distribution one of numpy: conv"
-    with pytest.raises(TypeError, match=message):
+def test_traced_arguments_of_a_distribution_of_numpy() -> None:
+    dist, name = Categorical(X), "an array of jax, the distribution one of numpy"
+    with pytest.raises(TypeError, match=f"index is {name}: convert the parameters first"):
         jax.jit(lambda i: dist[i].mode)(1)
+    with pytest.raises(TypeError, match=f"value is {name}: convert the parameters first"):
+        jax.jit(dist.log_prob)(1)
+    with pytest.raises(TypeError, match=f"value is {name}: convert one of them first"):
+        dist.log_prob(jnp.asarray(1))
     assert dist[jnp.asarray(1)].mode == 3
 
 
