@@ -643,7 +643,7 @@ def test_arrays_that_are_no_key(rng: Any) -> None:
 @narrow
 def test_a_key_that_was_saved_as_an_array() -> None:
     saved, dist = np.asarray(jax.random.key_data(KEY)), make("probs", X)
-    with pytest.raises(TypeError, match=r"If it is the data of a key, use jax\.random\.wrap_key_da"):
+    with pytest.raises(TypeError, match=r"the data of a key, use jax\.random\.wrap_key_data"):
         dist.sample(rng=saved)
     assert_array_equal(dist.sample(rng=jax.random.wrap_key_data(saved)), dist.sample(rng=KEY))
 
