@@ -26,3 +26,10 @@ def __getattr__(name: str) -> object:
     if name.startswith("_") or util.find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, and the modules that `__getattr__` imports if they can be imported."""
+    from importlib import util
+
+    return sorted([*__all__, "numba", *(["torch"] if util.find_spec("torch") else [])])
