@@ -26,6 +26,7 @@ EDITABLE = ["--editable", "."]
 SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "values")]
 OPTIONAL = ("tests-torch", "tests-jax", "tests-dask")
 WITHOUT_CUDA = "--ignore=tests/cuda"
+WITHOUT_PAGES = "--ignore=tests/test_docs.py"
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
@@ -87,7 +88,8 @@ def tests(session: nox.Session) -> None:
         install(session, groups=("tests-cuda",))
     # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
     reaches_all = session.python == PYTHONS[0] and sys.platform == "linux" and shutil.which("g++")
-    run_tests(session, *(["--cov"] if reaches_all and not session.posargs else []))
+    # `docs` runs the pages.
+    run_tests(session, WITHOUT_PAGES, *(["--cov"] if reaches_all and not session.posargs else []))
 
 
 @nox.session(python=PYTHONS[0])
@@ -202,8 +204,12 @@ def gpu(session: nox.Session, cuda: str) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation without a warning, and run its examples."""
-    install(session, *EDITABLE, groups=("docs",))
+    """Build the documentation without a warning, and run its examples, except CuPy's."""
+    install(session, *EDITABLE, groups=("docs", "pages"))
+    try:
+        install(session, groups=("pages-tfp",))
+    except nox.command.CommandFailed:  # nightly releases do not stay
+        session.warn("the page about TFP and distrax is left out: they cannot be installed")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
     session.run(
         "pytest",

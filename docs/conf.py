@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).with_name("_ext")))
 
 import figures
 import repository
+import signatures
 from docutils import nodes
 
 import anycat
@@ -38,11 +39,10 @@ myst_heading_anchors = 3  # links may name a heading
 myst_substitutions = {"notebook": NOTEBOOK._repr_html_()}
 
 autodoc_mock_imports = ["torch"]  # of anycat.torch; on Linux it may bring 5 GB of CUDA
-autodoc_typehints = "none"  # the docstrings have them, and signatures of overloads are long
 autodoc_preserve_defaults = True
 autosummary_generate = False
 numpydoc_show_class_members = False  # api.md lists them
-maximum_signature_line_length = 80
+maximum_signature_line_length = 60
 toc_object_entries_show_parents = "hide"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -85,4 +85,6 @@ def setup(app):
     app.connect("include-read", link_to_pages)
     app.connect("source-read", link_to_pages)
     app.connect("builder-inited", lambda app: figures.make())
+    app.connect("builder-inited", signatures.leave_out_overloads)
+    app.connect("autodoc-process-signature", signatures.shown)
     app.connect("doctree-read", let_figures_scroll)

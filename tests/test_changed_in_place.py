@@ -83,7 +83,7 @@ PATHS = [
     Path("draw_long_rows", "find", LONG),
     Path("draw_summed_rows", "rank", (*ONE_TILE, *LONG)),
     Path("draw_guided_rows", "guide", (*ONE_TILE, *LONG), (3, 63, 64, 65, 130)),
-    Path("draw_short_rows", "lanes", (1, 2, 7, 8, 9, 63, 64, 65, 127, 128), (64, 65, 130)),
+    Path("draw_short_rows", "lanes", (1, 2, 7, 8, 9, 63, 64, 65, 255, 256), (64, 65, 130)),
     Path("draw_table", "table", (*ONE_TILE, *LONG), (1, 3)),
 ]
 SMALL = ("draw_small", "draw_long_small")

@@ -25,6 +25,8 @@ LIBRARIES = {
     "SciPy": ("scipy",),
     "JAX": ("jax",),
     "PyTorch": ("torch",),
+    "JAX by hand": ("by hand, jax",),
+    "PyTorch by hand": ("by hand, torch",),
     "Numba by hand": ("numba",),
 }
 Times = dict[str, float]
@@ -180,6 +182,12 @@ def machine() -> str:
     )
 
 
+def growth(series: str, size: str, other: str, line: str = "anycat, probs, float32") -> str:
+    """Return how many times as long the other size of a plot takes."""
+    times = record("scaling")["median seconds"][series][line]
+    return ratio(times[other] / times[size])
+
+
 @functools.cache
 def values() -> dict[str, Any]:
     """Return what expressions in pages may name, as in ``speedup["case"]["library"]``."""
@@ -201,6 +209,7 @@ def values() -> dict[str, Any]:
         "table": table(),
         **{name: beside(name) for name in BESIDE},
         "machine": machine(),
+        "growth": growth,
     }
 
 

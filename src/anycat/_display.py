@@ -90,7 +90,7 @@ _CHART = (
     'font-size:.75em;line-height:1.4;text-align:center"'
 )
 _PLACE = 'style="flex:none;min-width:5em;text-align:left"'
-_BAR = 'style="flex:none;width:5em"'
+_BAR = 'style="flex:none;width:5.5em"'
 _COLOUR = "#4a90d9"
 _HEIGHT = 40  # of the highest bar, in pixels
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import ClassVar, Never, NoReturn, Self, SupportsIndex, Unpack
 
+    from matplotlib.axes import Axes
+
     from ._backends.base import Backend, Traits
     from ._parameters import Array, Form, Namespace, Normalizer
     from ._typing import (
@@ -244,8 +246,8 @@ class Categorical(Generic[ArrayT]):
     @_validation.hide_unknown
     def __init__(
         self,
-        probs: Any = None,
-        logits: Any = None,
+        probs: Numbers | None = None,
+        logits: Numbers | None = None,
         validate_args: bool | None = None,
         *,
         clamp_probs: bool = True,
@@ -256,6 +258,7 @@ class Categorical(Generic[ArrayT]):
         if (probs is None) == (logits is None):
             got = "neither" if probs is None else "both: the second argument by position is logits"
             raise ValueError(f"give either probs or logits; got {got}")
+        param: Any
         form, param = (PROBS, probs) if logits is None else (LOGITS, logits)
         validate = __debug__ if validate_args is None else validate_args
         if validate is not True or clamp_probs is not True:
@@ -1316,7 +1319,7 @@ class Categorical(Generic[ArrayT]):
 
     @index_property
     @rowwise
-    def mode(self) -> Any:
+    def mode(self) -> ArrayT:
         """Most probable category of each distribution, the first one in case of ties.
 
         Without checks, the mode of an invalid row is -1.
@@ -1344,7 +1347,7 @@ class Categorical(Generic[ArrayT]):
         """Array of NaN of shape `batch_shape`, because categories are not numeric."""
         return self.mean
 
-    def plot(self, ax: Any = None, **style: Any) -> Any:
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Plot the probabilities with matplotlib: bars for one row, a heat map for a batch.
 
         Parameters

@@ -17,9 +17,9 @@ from ._parameters import FORMS, LOGITS, PROBS
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Self, Unpack
 
-    from ._typing import Nothing, Numbers
+    from ._typing import Nothing, Numbers, Shape
 
 __all__ = ["Categorical"]
 
@@ -195,7 +195,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _validate(self, validate: bool) -> None:
         self._validate_args = validate
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> Self:
         """Return the distribution with its batch broadcast to a larger shape; nothing is copied.
 
         Parameters

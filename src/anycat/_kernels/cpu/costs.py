@@ -37,7 +37,7 @@ class Costs(NamedTuple):
             rank=80 + 1.5 * size + draws * (20 + 0.6 * math.sqrt(size)),
             table=60_000 + 5.5 * size + draws * NS_PER_TABLE_DRAW,  # of many rows, one by one
             guide=200 + 16 * size + draws * 6,
-            lanes=5 + (0.4 + 0.175 * itemsize) * size + draws * (3 + 0.3 * size),
+            lanes=5 + (0.52 + 0.06 * itemsize) * size + draws * (3.8 + 0.17 * size),
         )
 
     @staticmethod

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-SHORT_ROW_MAX_K = 128  # categories up to which LANES rows may be drawn from together
+SHORT_ROW_MAX_K = 256  # categories up to which LANES rows may be drawn from together
 GUIDE_MAX_K = (1 << 32) - 1  # categories that an entry of a guide table can tell apart
 DRAWS_PER_CALL = 1 << 14  # of each row: no interrupt can come before a kernel ends
 
