@@ -29,7 +29,9 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the public names, and the modules that `__getattr__` imports if they can be imported."""
-    from importlib import util
+    """List the public names, and the modules named after a library if that is installed."""
+    from importlib.util import find_spec
+    from pkgutil import iter_modules
 
-    return sorted([*__all__, "numba", *(["torch"] if util.find_spec("torch") else [])])
+    modules = {x.name for x in iter_modules(__path__) if x.name[0] != "_"} - {"categorical", "cuda"}
+    return sorted([*__all__, *filter(find_spec, modules)])
