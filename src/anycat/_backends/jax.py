@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
-from anycat._kernels.keys import KEY_WORDS, key_of_flat
-from anycat._kernels.layout import Block
+from anycat._kernels.keys import key_of_flat
 from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
-from .mapped import draw_each
+from .mapped import draw_each, draw_small
 from .registry import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from contextlib import AbstractContextManager
 
+    from anycat._kernels.layout import Block
     from anycat._random import RowSeeds
 
     Array = Any
@@ -281,31 +281,12 @@ class _Draw(NamedTuple):
         """
         params, words = np.asarray(params), np.asarray(words)
         with _kernels.load("cpu").default_float_env():  # XLA calls back with another
-            if params.ndim > self.ndim and (small := self._draw_small(params, words)) is not None:
-                return small
-            mapped, draws = draw_each(self._draw, params, words, self.ndim)
+            draws = draw_small(params, words, self.ndim, self.logits, self.block, self.dtype)
+            if draws is not None:
+                return draws
+            mapped, each = draw_each(self._draw, params, words, self.ndim)
         shape = mapped + self.block.output_shape(params.shape[-1])
-        return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
-
-    def _draw_small(self, params: Array, words: Array) -> Array | None:
-        """Draw for all elements of ``vmap`` in few calls, if they are small."""
-        sizes, own = params.shape[: -self.ndim], params.shape[-self.ndim :]
-        samples = self.block.shape[: len(self.block.shape) - self.ndim + 1]
-        mapped = np.broadcast_shapes(sizes, words.shape[:-1])
-        n, rows = math.prod(mapped), math.prod(own[:-1])
-        if self.block != Block.all_of(samples + own[:-1]) or words.shape[-1] != KEY_WORDS:
-            return None
-        if not n or math.prod(sizes) not in (1, n) or words.size not in (KEY_WORDS, n * KEY_WORDS):
-            return None
-        draws = _kernels.load("cpu").small.draw_each(
-            np.broadcast_to(params.reshape(-1, rows, own[-1]), (n, rows, own[-1])),
-            self.logits,
-            math.prod(samples),
-            np.broadcast_to(words.reshape(-1, KEY_WORDS), (n, KEY_WORDS)),
-        )
-        if draws is None:
-            return None
-        return draws.astype(self.dtype).reshape(mapped + self.block.shape)
+        return np.asarray(each, self.dtype).reshape(shape) if mapped else each[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
         cpu, key = _kernels.load("cpu"), key_of_flat(words)
