@@ -180,7 +180,7 @@ def audit(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Check the public API with hostile parameters: for a minute, or as arguments say."""
-    install(session, ".", "ml_dtypes>=0.5", groups=("tests", "tests-torch"))
+    install(session, ".", "ml_dtypes>=0.5", groups=("tests", *OPTIONAL))
     session.run("python", "tests/fuzz.py", *(session.posargs or ["--seconds=60"]))
 
 

@@ -9,6 +9,7 @@ leave a call. A failure prints the command that repeats it.
 from __future__ import annotations
 
 import argparse
+import copy
 import faulthandler
 import functools
 import importlib.metadata
@@ -35,8 +36,8 @@ import numpy as np
 import oracle
 from reference import Bounded, Reference
 
-import anycat
-from anycat import Categorical, kl_divergence
+import anycat.numba
+from anycat import Categorical, _progress, kl_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -217,12 +218,10 @@ class Case:
     def array(self, x: Any, dtype: str | None = None) -> Any:
         """Return an array in the library of the parameters."""
         x = np.asarray(x, dtype)
-        return {"torch": hostile.in_torch, "array_api_strict": hostile.in_strict}.get(
-            self.params.library, np.asarray
-        )(x)
+        return hostile.IN.get(self.params.library, np.asarray)(x)
 
     def library_dtype(self, name: str) -> Any:
-        if self.params.library == "numpy":
+        if self.params.library in ("numpy", "dask"):
             return self.random.choice((name, np.dtype(name)))
         return getattr(sys.modules[self.params.library], name)
 
@@ -517,6 +516,130 @@ def check_counts(case: Case) -> None:
     equal(case.dist.sample_counts(n, rng=case.rng()), expected, "the counts")
 
 
+class Bar:
+    """What shows the progress of a call: it counts the draws."""
+
+    def __init__(self, total: int, **_: Any) -> None:
+        self.left = total
+        self.closed = 0
+
+    def update(self, n: int) -> None:
+        assert n >= 0
+        self.left -= n
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def check_progress(case: Case) -> None:
+    """A bar counts all draws, and does not change them."""
+    bars: list[Bar] = []
+    delay, _progress.DELAY = _progress.DELAY, -1.0  # show bars of short draws too
+    try:
+        with anycat.progress(lambda **options: bars.append(Bar(**options)) or bars[-1]):
+            draws = case.dist.sample(case.sample_shape, rng=case.rng())
+    finally:
+        _progress.DELAY = delay
+    equal(draws, case.draws, "a sample with a bar")
+    for bar in bars:  # a few draws have none
+        assert (bar.left, bar.closed) == (0, 1), f"{bar.left} draws left, closed {bar.closed} times"
+    case.counts["bars"] += len(bars)
+
+
+def check_numba(case: Case) -> None:
+    """The functions for compiled code draw the same."""
+    if not case.draws.size:
+        return
+    rows, flat = math.prod(case.batch), case.draws.reshape(-1)
+    r, key = case.random.randrange(rows), anycat.numba.key(case.rng())
+    row = case.drawn.reshape(rows, case.size)[r]
+    logits = case.form == "logits"
+    draw = anycat.numba.draw_logits if logits else anycat.numba.draw
+    prepare = anycat.numba.prepare_logits if logits else anycat.numba.prepare
+    table = prepare(row)
+    for i in case.random.choices(range(r, flat.size, rows), k=3):
+        for found in (draw(row, key, i), anycat.numba.draw_prepared(table, key, i)):
+            assert found == flat[i], f"draw {i} by Numba is {found}, not {flat[i]}"
+
+
+# --- checks of other libraries ------------------------------------------------------------------
+
+
+def check_dask(case: Case) -> None:
+    """Another check holds for chunks too."""
+    other_dtype = case.params.library == "torch" and case.params.dtype not in hostile.FLOATS
+    if "dask" not in case.libraries or other_dtype or len(case.batch) > 30:  # Dask's limit is 32
+        return
+    import dask
+    import dask.array as da
+
+    random, left, chunks = case.random, 8, []
+    for n in case.plain.shape:
+        size = random.randint(-(-n // left), n) if n else 0
+        left //= -(-n // max(1, size)) or 1
+        chunks.append(size)
+    x = da.from_array(case.plain, tuple(chunks))
+    twin = copy.copy(case)
+    twin.params = case.params._replace(library="dask", layout=f"chunks {chunks}", given=x)
+    vars(twin)["dist"] = case.new(x, validate_args=case.dist._validate)
+    name = random.choice([x for x in IN_CHUNKS if x not in OF_VALUES or not case.expected.unclear])
+    try:
+        with dask.config.set(scheduler="synchronous"):
+            IN_CHUNKS[name](twin)
+            if case.validate and not case.whole and not case.expected.unclear:
+                invalid = case.new(x, validate_args=True)
+                refuse(lambda: hostile.get(invalid.mode), ValueError, f"^{case.form} must ")
+    except Exception as error:
+        error.add_note(f"in {name}, in chunks {chunks}")
+        raise
+
+
+# Few, as JAX compiles for each.
+JAX_SHAPES = ((3,), "float32"), ((2, 65), "float64"), ((70, 7), "float32")
+JAX_DRAWS: dict[str, Callable[[Categorical, Any], Any]] = {
+    "sample": lambda d, seeds: d.sample(5, seeds=seeds),
+    "sample without replacement": lambda d, seeds: d.sample(2, replace=False, seeds=seeds),
+    "sample_counts": lambda d, seeds: d.sample_counts(9, seeds=seeds),
+    "truncate": lambda d, seeds: d.truncate(top_k=2).sample(5, seeds=seeds),
+}
+JAX_VALUES: dict[str, Callable[[Categorical, Any], Any]] = {
+    "log_prob": lambda d, _: d.log_prob(d.num_categories - 1),
+    "prob": lambda d, _: d.prob(0),
+    "probs": lambda d, _: d.probs,
+    "logits": lambda d, _: d.logits,
+    "entropy": lambda d, _: d.entropy(),
+    "mode": lambda d, _: d.mode,
+}
+
+
+@functools.cache
+def jitted(form: str, name: str) -> Any:
+    import jax
+
+    return jax.jit(lambda x, n: JAX_DRAWS[name](Categorical(**{form: x}, validate_args=False), n))
+
+
+def check_jax(case: Case) -> None:
+    """Draws are NumPy's in compiled functions, and all results are outside of them."""
+    if "jax" not in case.libraries or not case.plain.size:
+        return
+    import jax
+
+    random, (shape, dtype) = case.random, case.random.choice(JAX_SHAPES)
+    with np.errstate(all="ignore"):
+        x = np.resize(case.plain.astype(dtype), shape)
+    seed, compiled = np.uint32(case.seed % 2**32), random.random() < 0.5
+    members = JAX_DRAWS if compiled else JAX_DRAWS | JAX_VALUES
+    with jax.enable_x64(dtype == "float64"):
+        for name in random.sample(list(members), 2):
+            expected = members[name](case.new(x), seed)
+            if compiled:
+                found = jitted(case.form, name)(x, seed)
+            else:
+                found = members[name](case.new(jax.numpy.asarray(x)), seed)
+            equal(found, expected, f"{name} of {dtype} in JAX, {shape=}, {compiled=}")
+
+
 # --- checks of values ---------------------------------------------------------------------------
 
 
@@ -552,7 +675,9 @@ def look_up(table: Bounded, index: Array) -> Bounded:
     def take(x: Any) -> Array:
         x = np.broadcast_to(x, table.value.shape)
         x = np.broadcast_to(x, (*index.shape, x.shape[-1]))
-        return np.take_along_axis(x, index[..., None], -1)[..., 0]
+        ones = tuple(a for a, n in enumerate(index.shape) if n == 1)  # NumPy takes from 62 axes
+        found = np.take_along_axis(x.squeeze(ones), index.squeeze(ones)[..., None], -1)
+        return found.reshape(index.shape)
 
     return Bounded(take(table.value), take(table.error))
 
@@ -562,6 +687,14 @@ def check_log_prob(case: Case) -> None:
     found = case.dist.log_prob(value_of(case, value))
     valid = np.broadcast_to(case.expected.valid, whole.shape)
     close(case, found, look_up(case.expected.log_probs, whole), valid, "log_prob")
+
+
+def check_sample_and_log_prob(case: Case) -> None:
+    draws, logs = case.dist.sample_and_log_prob(case.sample_shape, rng=case.rng())
+    equal(draws, case.draws, "the sample")
+    value = np.maximum(case.draws, 0)
+    valid = np.broadcast_to(case.expected.valid, value.shape)
+    close(case, logs, look_up(case.expected.log_probs, value), valid, "its log_prob")
 
 
 def check_prob(case: Case) -> None:
@@ -824,6 +957,11 @@ CHECKS: dict[str, tuple[int, Callable[[Case], None]]] = {  # how often, and the 
     "truncate": (4, check_truncate),
     "distinct": (2, check_distinct),
     "counts": (2, check_counts),
+    "progress": (1, check_progress),
+    "numba": (1, check_numba),
+    "dask": (1, check_dask),
+    "jax": (1, check_jax),
+    "sample_and_log_prob": (2, check_sample_and_log_prob),
     "log_prob": (4, check_log_prob),
     "prob": (2, check_prob),
     "cdf": (2, check_cdf),
@@ -838,6 +976,7 @@ CHECKS: dict[str, tuple[int, Callable[[Case], None]]] = {  # how often, and the 
     "wrong arguments": (3, check_wrong_arguments),
 }
 OF_VALUES = (
+    "sample_and_log_prob",
     "log_prob",
     "prob",
     "cdf",
@@ -849,6 +988,9 @@ OF_VALUES = (
     "mode",
     "kl_divergence",
 )
+IN_CHUNKS = {
+    name: CHECKS[name][1] for name in ("seeds", "truncate", "distinct", "counts", *OF_VALUES)
+}
 
 
 class Failure(NamedTuple):
@@ -945,7 +1087,7 @@ def command(seed: int, libraries: tuple[str, ...], index: int) -> str:
 
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in ("anycat", "numpy", "numba", "torch", "array_api_strict", "ml_dtypes"):
+    for name in ("anycat", "numpy", "numba", "ml_dtypes", *hostile.installed()[1:]):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

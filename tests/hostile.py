@@ -287,6 +287,13 @@ def in_strict(x: Array) -> Any:
     return array_api_strict.asarray(x)
 
 
+def in_dask(x: Array) -> Any:
+    import dask.array as da
+
+    return da.from_array(x, tuple(-(-n // 2) for n in x.shape))
+
+
+IN = {"torch": in_torch, "array_api_strict": in_strict, "dask": in_dask}
 Layouts = dict[str, "Callable[[Array, Random], Any]"]
 LAYOUTS: dict[str, Layouts] = {
     "numpy": {
@@ -315,12 +322,14 @@ LAYOUTS: dict[str, Layouts] = {
     "array_api_strict": {"C": lambda x, random: in_strict(x)},
 }
 LIBRARIES = {"numpy": 30, "torch": 9, "array_api_strict": 1}  # how often
+OTHERS = ("dask", "jax")  # which take long for each call, or for each shape
 DTYPES = dict.fromkeys(LIBRARIES, (*FLOATS, *INTEGERS, "bool"))
+DTYPES["dask"] = DTYPES["numpy"]
 DTYPES["array_api_strict"] = ("float32", "float64", *INTEGERS, "bool")
 
 
 def installed() -> tuple[str, ...]:
-    return tuple(name for name in LIBRARIES if find_spec(name))
+    return tuple(name for name in (*LIBRARIES, *OTHERS) if find_spec(name))
 
 
 def get(x: Any) -> Array:
@@ -342,7 +351,8 @@ def contiguous(x: Any, dtype: np.dtype[Any]) -> Array:
 
 def params(random: Random, libraries: tuple[str, ...]) -> Params:
     """Return parameters that a random number generator chooses."""
-    library = random.choices(libraries, [LIBRARIES[name] for name in libraries])[0]
+    frequent = [name for name in libraries if name in LIBRARIES]
+    library = random.choices(frequent, [LIBRARIES[name] for name in frequent])[0]
     names = DTYPES[library]
     if not find_spec_cached("ml_dtypes"):
         names = tuple(name for name in names if name != "bfloat16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -15,15 +16,18 @@ import hostile
 import numpy as np
 import pytest
 
-from anycat import Categorical, _validation
+import anycat.numba
+from anycat import Categorical, _progress, _validation
 from anycat._backends.base import Backend
+from anycat._kernels.keys import key_of_flat
+from anycat.numba import draw_prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 LIBRARIES = hostile.installed()
-PARTS, CASES = 4, 5000
+PARTS, CASES = 4, 4500
 
 
 @pytest.mark.slow
@@ -35,7 +39,7 @@ def test_hostile_parameters(part: int) -> None:
     assert not failures, "\n".join([failures[0].case, failures[0].error, *commands])
     assert counts["draws that the oracle makes"] > CASES / 2
     assert counts["refused parameters"] > CASES / 20
-    assert all(counts[name] for name in fuzz.CHECKS)
+    assert all(counts[name] for name in (*fuzz.CHECKS, "bars"))
     for names in (hostile.LAYOUTS["numpy"], hostile.INTEGERS, hostile.FLOATS[:3]):
         assert all(counts[f"layout: {x}"] or counts[f"dtype: {x}"] for x in names)
 
@@ -114,6 +118,26 @@ def replaced(owner: Any, name: str, new: Any) -> Callable[[pytest.MonkeyPatch], 
     return lambda patch: patch.setattr(owner, name, new)
 
 
+def replaced_in_backend(name: str, new: Any) -> Callable[[pytest.MonkeyPatch], None]:
+    """Return what replaces something of a backend, whose library need not be installed."""
+    return lambda patch: patch.setattr(f"anycat._backends.{name}", new)
+
+
+def first_draws(patch: pytest.MonkeyPatch) -> None:
+    from anycat._backends import dask
+
+    def draws_of(block: Any, draws: Any, find: Any = dask._draws_of) -> Any:
+        return find(block, draws)._replace(start=(0,) * len(draws.shape))
+
+    patch.setattr(dask, "_draws_of", draws_of)
+
+
+@contextlib.contextmanager
+def report_half(total: int, report: Any = _progress.report) -> Iterator[Callable[[int], None]]:
+    with report(total) as done:
+        yield lambda n: done(n // 2)
+
+
 FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "invalid rows are accepted": (
         "construct",
@@ -140,6 +164,30 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     "icdf": ("icdf", changed("icdf", lambda x, _: x + 1)),
     "mode": ("mode", changed("mode", lambda x, _: x + 1)),
     "the support": ("attributes", changed("enumerate_support", lambda x, _: x + 1)),
+    "another log_prob of draws": (
+        "sample_and_log_prob",
+        changed("sample_and_log_prob", lambda both, _: (both[0], larger(both[1], _))),
+    ),
+    "half of the progress": ("progress", replaced(_progress, "report", report_half)),
+    "another draw by Numba": (
+        "numba",
+        replaced(
+            anycat.numba, "draw_prepared", lambda table, key, i: draw_prepared(table, key, i + 1)
+        ),
+    ),
+    "each chunk has the first draws": ("dask", first_draws),
+    "invalid rows of chunks are accepted": (
+        "dask",
+        replaced_in_backend("dask.DaskBackend.validate_rows", lambda self, name, x, cache: x),
+    ),
+    "other draws in compiled functions of JAX": (
+        "jax",
+        replaced_in_backend("jax.key_of_flat", lambda words: key_of_flat(words + 1)),
+    ),
+    "other results of JAX": (
+        "jax",
+        replaced_in_backend("jax.JAXBackend.from_kernel", lambda self, out, params: np.flip(out)),
+    ),
     "divergence": ("kl_divergence", changed("_kl_divergence", larger)),
     "a quantile is not checked": (
         "wrong arguments",
@@ -160,11 +208,14 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
 def test_a_fault_is_found(
     check: str, plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    libraries = ("numpy", check) if check in hostile.OTHERS else ("numpy",)
+    for library in libraries:
+        pytest.importorskip(library)
     plant(monkeypatch)
     only = {check: fuzz.CHECKS[check]} if check in fuzz.CHECKS else fuzz.CHECKS
     monkeypatch.setattr(fuzz, "CHECKS", only)
     counts: Counter[str] = Counter()
-    failures = (fuzz.run_case(0, index, ("numpy",), counts) for index in range(400))
+    failures = (fuzz.run_case(0, index, libraries, counts) for index in range(400))
     assert any(failure and failure.check == check for failure in failures)
 
 
@@ -220,6 +271,13 @@ def test_values_with_more_than_32_axes() -> None:
     dist = Categorical(np.ones((*(1,) * 40, 2, 4)))
     np.testing.assert_array_equal(dist.prob([1, 2]), np.full((*(1,) * 40, 2), 0.25))
     np.testing.assert_array_equal(dist.prob(3), np.full((*(1,) * 40, 2), 0.25))
+
+
+def test_values_in_half_precision_with_a_last_axis_of_length_1() -> None:
+    random = np.random.default_rng(0)
+    x, value = random.integers(1, 4, (3, 1, 18)), random.integers(0, 18, (3000, 3, 1))
+    found, expected = (Categorical(x.astype(dtype)).prob(value) for dtype in ("f2", "f4"))
+    np.testing.assert_array_equal(found, expected.astype("f2"))
 
 
 def test_refused_tensors_with_a_gradient_do_not_warn() -> None:

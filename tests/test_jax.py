@@ -164,6 +164,15 @@ def test_gradient_of_an_unclamped_probability_that_underflows() -> None:
         np.testing.assert_allclose(gradient, [1e30, -1e-20], rtol=1e-6)
 
 
+def test_cdf_of_many_categories(x64: bool) -> None:
+    """Without float64, JAX adds up pairs, whose rounding errors hardly add up."""
+    x, value = np.random.default_rng(2).random(10**6, np.float32), jnp.arange(10**6)
+    cdf = jax.jit(lambda x: make("probs", x).cdf(value))(x)
+    assert cdf.dtype == np.float32
+    exact = np.cumsum(x, dtype=float) / x.sum(dtype=float)
+    np.testing.assert_allclose(cdf, exact, rtol=0, atol=1e-7 if x64 else 1e-6)
+
+
 @narrow
 def test_samples_within_grad() -> None:
     def loss(x: Any) -> Any:
@@ -846,12 +855,41 @@ except ValueError as error:
 else:
     raise AssertionError
 sharding = NamedSharding(Mesh(np.array([a, b]), "i"), P("i"))
-free = Categorical(jnp.asarray(x))
-for made in (free.sample(3, rng=0), free.sample(3, rng=0, dtype="int16"), free.mode,
-             jax.jit(lambda d: d.sample(3, rng=0))(free)):
+free, other = Categorical(jnp.asarray(x)), Categorical(logits=jnp.asarray(x))
+MEMBERS = (
+    lambda d: d.sample(3, rng=0),
+    lambda d: d.sample(3, rng=0, dtype="int16"),
+    lambda d: d.sample(3, seeds=[1, 2, 3, 4]),
+    lambda d: d.sample(3, replace=False, rng=0),
+    lambda d: d.sample_counts(9, rng=0),
+    lambda d: d.sample_and_log_prob(3, rng=0)[1],
+    lambda d: d.log_prob([0, 1, 2, 3]),
+    lambda d: d.prob(1),
+    lambda d: d.cdf(2),
+    lambda d: d.cdf(2.5),
+    lambda d: d.icdf(0.3),
+    lambda d: d.probs,
+    lambda d: d.logits,
+    lambda d: d.entropy(),
+    lambda d: d.perplexity(),
+    lambda d: d.mode,
+    lambda d: d.mean,
+    lambda d: d.variance,
+    lambda d: d.enumerate_support(),
+    lambda d: d.enumerate_support(expand=False),
+    lambda d: d.expand((2, 4)).entropy(),
+    lambda d: d.truncate(top_k=2, top_p=[0.5] * 4).probs,
+    lambda d: d.truncate(mask=[True] * 5 + [False]).probs,
+    lambda d: d.truncate(mask=jnp.asarray([5], "uint32")).probs,
+    lambda d: d[1:].logits,
+    lambda d: kl_divergence(d, d),
+)
+made = [f(d) for f in MEMBERS for d in (free, other)]
+made.append(jax.jit(MEMBERS[0])(free))
+for i, y in enumerate(made):
     for device in (a, b):
-        met = made + jax.device_put(np.zeros(4, made.dtype), device)
-        assert met.devices() == {device}
+        met = y + jax.device_put(np.zeros((), y.dtype), device)
+        assert met.devices() == {device}, i
 spread = Categorical(jax.device_put(x, sharding))
 for f in (lambda d: d.entropy(), lambda d: d.log_prob(jnp.arange(4)), lambda d: d.icdf(0.3),
           lambda d: d.mean, lambda d: d.enumerate_support(), lambda d: d.cdf(2), lambda d: d.mode,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections import Counter
 from fractions import Fraction
+from pickle import UnpicklingError
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +16,11 @@ import pytest
 from libraries import each_library, get, put
 
 import anycat.numba
-from anycat import Categorical, _validation, kl_divergence
+from anycat import Categorical, _kernels, _pickling, _validation, kl_divergence
+from anycat._backends import registry
+from anycat._kernels.cpu.jit import single
+from anycat._pip import PIP
+from anycat.categorical import _rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +39,24 @@ TOO_FEW = (
     "replace=False draws {} different categories from each row; {}. With validate_args=False, the "
     "missing draws are -1"
 )
+
+KEY = anycat.numba.key(0)
+PICKLE = "cannot load a pickled distribution: "
+
+
+def loaded(**changes: Any) -> Callable[[], Any]:
+    """Return what loads a pickle with other fields, or without those that are `...`."""
+    fields = _pickling.to_pickle("probs", np.ones((2, 3)), (2,), True, True, True) | changes
+    given = {name: value for name, value in fields.items() if value is not ...}
+    return lambda: _rebuild(Categorical, given)
+
+
+def changed_in_place() -> Any:
+    x = np.ones((2, 3))
+    dist = Categorical(x)
+    x[1] = NAN
+    return dist.sample(dtype=np.uint8)
+
 
 MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     # --- parameters
@@ -461,6 +486,133 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "p must be an anycat.Categorical; got fractions.Fraction",
     ),
+    # --- truncation
+    (
+        lambda: ONE.truncate(temperature=2.0),
+        ValueError,
+        "temperature applies to logits; this distribution is given by probs: use logits=log(probs)",
+    ),
+    (
+        lambda: Categorical(logits=[0.0, 1.0]).truncate(temperature=-1.0),
+        ValueError,
+        "temperature must be 0 or more, and finite; got -1.0",
+    ),
+    (lambda: ONE.truncate(top_k=2.0), TypeError, "top_k must hold integers; got float"),
+    (lambda: BATCH.truncate(top_k=[1.0, 2]), TypeError, "top_k must hold integers; got float64"),
+    (lambda: ONE.truncate(top_k=0), ValueError, "top_k must be 1 or more; got 0"),
+    (lambda: BATCH.truncate(top_k=[1, 0]), ValueError, "top_k must be 1 or more; top_k[1] is 0"),
+    (lambda: ONE.truncate(top_p=0), ValueError, "top_p must be in (0, 1]; got 0"),
+    (lambda: ONE.truncate(min_p=1.5), ValueError, "min_p must be in [0, 1]; got 1.5"),
+    (
+        lambda: BATCH.truncate(mask=np.ones((2, 3))),
+        ValueError,
+        "mask must be bool with a last axis of 3, or packed bits: int32 or uint32 with a last axis "
+        "of 1; got float64 of shape (2, 3): compare it with 0 to make it bool",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.ones((2, 2), np.int32)),
+        ValueError,
+        "mask must be bool with a last axis of 3, or packed bits: int32 or uint32 with a last axis "
+        "of 1; got int32 of shape (2, 2)",
+    ),
+    (
+        lambda: BATCH.truncate(mask=[[True] * 3, [False] * 3]),
+        ValueError,
+        "mask must allow a category of positive probability in each row; it allows none in row [1]",
+    ),
+    # --- seeds
+    (lambda: BATCH.sample(seeds=1.5), TypeError, "seeds must hold integers; got dtype float64"),
+    (lambda: BATCH.sample(seeds=[1, 2.5]), TypeError, "seeds must hold integers; seeds[1] is 2.5"),
+    (
+        lambda: BATCH.sample(seeds=[1, -1]),
+        ValueError,
+        "seeds must hold whole numbers from 0 to 18446744073709551615; seeds[1] is -1",
+    ),
+    (
+        lambda: BATCH.sample(3, seeds=1, start=[0, 2**64 - 1]),
+        ValueError,
+        "start must hold whole numbers from 0 to 18446744073709551613, for 3 draws; start[1] is "
+        "18446744073709551615",
+    ),
+    # --- pickles
+    (
+        loaded(format=...),
+        UnpicklingError,
+        PICKLE + "it has no format; it is damaged, or older than anycat 0.1.0",
+    ),
+    (
+        loaded(format=2, reader="9.0"),
+        UnpicklingError,
+        f"{PICKLE}it has format 2, which anycat 9.0 and later can read; this version reads format "
+        "1",
+    ),
+    (loaded(form=...), UnpicklingError, f"{PICKLE}its fields are wrong: it lacks 'form'"),
+    (loaded(more=1), UnpicklingError, f"{PICKLE}its fields are wrong: it has 'more'"),
+    (loaded(form="p"), UnpicklingError, f"{PICKLE}form must be probs or logits; got 'p'"),
+    (loaded(param=[1]), UnpicklingError, f"{PICKLE}probs must be an array; got list"),
+    (loaded(validate=1), UnpicklingError, f"{PICKLE}validate must be a bool; got int"),
+    (
+        loaded(batch_shape=(3,)),
+        UnpicklingError,
+        f"{PICKLE}cannot expand the batch shape (2,) to (3,)",
+    ),
+    # --- other objects
+    (
+        lambda: Categorical(np.ma.ones(3)),
+        TypeError,
+        "probs is a MaskedArray: call its filled() first",
+    ),
+    *[
+        (
+            lambda: Categorical(np.ones(3, np.longdouble)),
+            TypeError,
+            f"probs has dtype {np.dtype(np.longdouble)}: convert it to float64 first",
+        )
+    ]
+    * (np.dtype(np.longdouble).itemsize > 8),
+    (
+        lambda: registry.backend_of(Fraction(1)),
+        TypeError,
+        "fractions.Fraction is not an array type that follows the array API standard",
+    ),
+    (
+        lambda: setattr(ONE, "probs", 1),
+        AttributeError,
+        "probs is read-only: make a new distribution instead",
+    ),
+    (
+        changed_in_place,
+        ValueError,
+        "the parameters have changed since they were checked: uint8 cannot hold the draw of an "
+        "invalid row, which is -1",
+    ),
+    # --- anycat.numba
+    (
+        lambda: anycat.numba.draw([1, 2], KEY, 0),  # type: ignore[arg-type]
+        TypeError,
+        "probs must be a one-dimensional array of float32 or float64; got reflected list(int64)"
+        "<iv=None>",
+    ),
+    (
+        lambda: anycat.numba.draw(np.ones(3), KEY[:3], 0),
+        ValueError,
+        "key must be what anycat.numba.key returns: 4 words",
+    ),
+    (
+        lambda: anycat.numba.draw(np.ones(3), np.ones(4), 0),  # type: ignore[arg-type]
+        TypeError,
+        "key must be what anycat.numba.key returns, an array of uint64; got array(float64, 1d, C)",
+    ),
+    (
+        lambda: anycat.numba.draw(np.ones(3), KEY, 0.5),  # type: ignore[arg-type]
+        TypeError,
+        "i must be an integer; got float64",
+    ),
+    (
+        lambda: anycat.numba.draw_prepared(KEY, KEY, 0),  # type: ignore[arg-type]
+        TypeError,
+        "table must be what anycat.numba.prepare returns; got array(uint64, 1d, C)",
+    ),
 ]
 
 
@@ -469,6 +621,214 @@ def test_messages(call: Callable[[], Any], error: type[Exception], message: str)
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+BITS = np.random.default_rng(0)
+RNG = (
+    "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
+    "numpy.random.default_rng, for example), a cupy.random.Generator, a torch.Generator, or a key "
+    "of jax.random; got {}"
+)
+
+
+def freed(x: Any) -> Any:
+    x.untyped_storage().resize_(0)
+    return x
+
+
+def parameters_freed(torch: Any) -> Any:
+    dist = Categorical(x := torch.ones(3))
+    freed(x)
+    return dist.log_prob(0)
+
+
+def of_unknown_size(array: Any) -> Any:
+    return array[array > 2]
+
+
+# A library, a call with its module, and the message.
+OF_LIBRARIES: list[tuple[str, Callable[[Any], Any], str]] = [
+    (
+        "numpy",
+        lambda numpy: Categorical(numpy.matrix([1, 2])),
+        "probs is a matrix: call numpy.asarray first",
+    ),
+    (
+        "torch",
+        lambda torch: Categorical(torch.ones(3).to(torch.float8_e5m2)),
+        "probs is of torch.float8_e5m2: convert it to torch.float16 first",
+    ),
+    (
+        "torch",
+        lambda torch: Categorical(torch.ones(3).to_sparse()),
+        "probs is of torch.sparse_coo: call its to_dense() first",
+    ),
+    (
+        "torch",
+        lambda torch: Categorical(freed(torch.ones(3))),
+        "probs has no memory any more: its storage was freed",
+    ),
+    ("torch", parameters_freed, "the tensor has no memory any more: its storage was freed"),
+    (
+        "torch",
+        lambda torch: Categorical(torch.ones(3)).log_prob(torch.zeros(3, device="meta")),
+        "value is on device meta, the distribution on cpu: move one of them first",
+    ),
+    (
+        "torch",
+        lambda torch: Categorical([[0.5, 0.5], torch.ones(2)]),
+        "probs is a list of arrays of torch: call torch.stack first",
+    ),
+    (
+        "torch",
+        lambda torch: torch.func.vmap(lambda x: Categorical(x).sample(rng=BITS))(torch.ones(2, 3)),
+        "rng must be None, an int or a torch.Generator under torch.func.vmap; got "
+        "numpy.random.Generator, whose bits would be the same for each element",
+    ),
+    (
+        "torch",
+        lambda torch: torch.jit.trace(
+            lambda x: Categorical(x).sample(rng=torch.Generator()), torch.ones(3)
+        ),
+        "rng must be None or an int where PyTorch exports or traces; got torch.Generator, whose "
+        "bits would be the same in each call",
+    ),
+    (
+        "jax",
+        lambda jax: Categorical(jax.numpy.ones(3, "float8_e5m2")),
+        "probs is of float8_e5m2: convert it to float32 first",
+    ),
+    (
+        "jax",
+        lambda jax: Categorical(jax.random.key(0)),
+        "probs must hold numbers; got a key of jax.random",
+    ),
+    (
+        "jax",
+        lambda jax: ONE.sample(rng=jax.random.split(jax.random.key(0), 5)),
+        "rng must be one key; got keys of shape (5,): use jax.vmap",
+    ),
+    (
+        "jax",
+        lambda jax: ONE.sample(rng=jax.numpy.ones(3)),
+        RNG.format("JAX: seeds= takes arrays, with a seed for each row"),
+    ),
+    (
+        "jax",
+        lambda jax: jax.jit(lambda n: ONE.sample(rng=n))(3),
+        RNG.format("JAX, which is traced: use seeds=, or a key of jax.random that is made of it"),
+    ),
+    (
+        "jax",
+        lambda jax: jax.jit(lambda k: anycat.numba.key(k))(jax.random.key(0)),
+        "rng is traced and has no value yet: call anycat.numba.key outside the traced function",
+    ),
+    (
+        "jax",
+        lambda jax: jax.jit(lambda k: Categorical(put(np.ones(3), "torch")).sample(rng=k))(
+            jax.random.key(0)
+        ),
+        "rng is a key that JAX traces, but the parameters are a torch.Tensor: convert them to an "
+        "array of JAX first",
+    ),
+    (
+        "jax",
+        lambda jax: jax.jit(lambda x: Categorical(x).plot())(jax.numpy.ones(3)),
+        "plot needs values; those of the distribution are traced",
+    ),
+    (
+        "dask.array",
+        lambda da: Categorical(of_unknown_size(da.arange(5))),
+        "probs is a Dask array with chunks of unknown sizes, and so of shape (nan,): call its "
+        "compute_chunk_sizes() first",
+    ),
+    (
+        "scipy.sparse",
+        lambda sparse: Categorical(sparse.csr_array(np.ones((2, 2)))),
+        "probs must be an array or a list of numbers; got csr_array: call its toarray() first",
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore")  # some of these are deprecated, others experimental
+@pytest.mark.parametrize(
+    ("library", "call", "message"), OF_LIBRARIES, ids=[x[2][:60] for x in OF_LIBRARIES]
+)
+def test_messages_about_other_libraries(
+    library: str, call: Callable[[Any], Any], message: str
+) -> None:
+    module = pytest.importorskip(library)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(module)
+    found = re.sub(r"got jax[\w.]+", "got JAX", str(caught.value))  # modules change
+    assert found == message
+
+
+def test_shapes_that_jax_traces() -> None:
+    jax = pytest.importorskip("jax")
+    with pytest.raises(TypeError) as caught:
+        jax.jit(lambda n: ONE.sample(n))(3)
+    found = re.sub("got .*:", "got TRACER:", str(caught.value))
+    assert found == (
+        "sample_shape must be known when JAX traces; got TRACER: see jax.jit's static_argnums"
+    )
+
+
+def test_memory_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    dist = Categorical(strict.ones(3), validate_args=False)
+
+    def unreadable(_: Any) -> Any:
+        raise BufferError
+
+    monkeypatch.setattr(_kernels, "memory_of", unreadable)
+    with pytest.raises(TypeError) as caught:
+        dist.sample()
+    assert str(caught.value) == (
+        "anycat draws from arrays in CPU and CUDA memory; this array-api-strict array is on device "
+        "array_api_strict.Device('CPU_DEVICE'): move it to the CPU first, by "
+        "x.to_device(array_api_strict.Device('CPU_DEVICE'))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "message"),
+    [
+        (
+            "tqdm.auto",
+            lambda: anycat.progress().__enter__(),
+            f"progress() needs tqdm: {PIP} install tqdm, or give a bar",
+        ),
+        ("matplotlib", lambda: ONE.plot(), f"plot() needs matplotlib: {PIP} install matplotlib"),
+    ],
+)
+def test_modules_that_are_not_installed(
+    module: str, call: Callable[[], Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_ragged_lists() -> None:
+    """NumPy's text, after ours, may change."""
+    for given, start in (
+        (
+            lambda: Categorical([[1.0], [1.0, 2.0]]),
+            "probs must be a rectangular list of real numbers",
+        ),
+        (lambda: BATCH.sample(seeds=[[1], [1, 2]]), "seeds must be a rectangular list of integers"),
+    ):
+        with pytest.raises(ValueError, match="rectangular") as caught:
+            given()
+        assert str(caught.value).startswith(f"{start}: setting an array element")
+
+
+def test_tables_of_too_many_categories() -> None:
+    with pytest.raises(ValueError, match="table") as caught:
+        single.prepare_row.py_func(SimpleNamespace(size=2**32), False)
+    assert str(caught.value) == "a table holds fewer than 2**32 categories"
 
 
 # What other libraries call an argument, and which one they mean.

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical, kl_divergence
+from anycat._backends import registry
 from anycat._backends.base import Backend
 
 INF = math.inf
@@ -106,6 +107,12 @@ def test_cdf_of_many_categories(
     for form, params, error in (("probs", x, 1e-7), ("logits", np.log(x), 1e-6)):
         cdf = Categorical(**{form: array(params, "float32")}).cdf(array(value, "int64"))
         assert_allclose(host(cdf), exact, rtol=0, atol=error)
+
+
+def test_sums_are_in_the_widest_dtype(array: Any, host: Any) -> None:
+    """PyTorch's are so on the CPU in any case; not on other devices."""
+    x = array([1, 2, 3], "float32")
+    assert host(registry.backend_of(x).cumulative_sum(x)).dtype == np.float64
 
 
 # --- kl_divergence

@@ -453,7 +453,7 @@ def test_vmap_with_a_generator_of_numpy(constant: bool) -> None:
         return Categorical(logits=X[0] if constant else x).sample(rng=rng) + 0 * x[0].long()
 
     vmap = torch.func.vmap
-    with pytest.raises(TypeError, match=r"under torch\.func\.vmap: .* of numpy\.random\.Generator"):
+    with pytest.raises(TypeError, match=r"under torch\.func\.vmap; got numpy\.random\.Generator"):
         vmap(vmap(function), randomness="different")(STACK)
     assert rng.bit_generator.state == before
     x = torch.ones(6, dtype=torch.float64)

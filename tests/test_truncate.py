@@ -457,7 +457,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"mask": [True]}, ValueError, r"mask must have a last axis of 3 .* shape \(1,\)"),
     ({"mask": [True, False]}, ValueError, r"mask must have a last axis of 3 .* shape \(2,\)"),
     ({"mask": [1.0, 0.0, 1.0]}, ValueError, "mask must be bool.*: compare it with 0 to make it"),
-    ({"mask": np.array([1, 2], np.int32)}, ValueError, "packed in 1 int32 or uint32"),
+    ({"mask": np.array([1, 2], np.int32)}, ValueError, "last axis of 1; got int32"),
     ({"mask": np.ones((3, 3), bool)}, ValueError, "mask of shape .* does not broadcast"),
 ]
 

@@ -151,8 +151,8 @@ def _check_words(xp: Any, words: Array, n: int) -> None:
     if words.dtype not in (xp.int32, xp.uint32) or words.ndim == 0 or words.shape[-1] != count:
         hint = ": compare it with 0 to make it bool" if words.ndim and words.shape[-1] == n else ""
         raise ValueError(
-            f"mask must be bool, with a last axis of {n}, or packed in {count} int32 or uint32; "
-            f"got {words.dtype} of shape {tuple(words.shape)}{hint}"
+            f"mask must be bool with a last axis of {n}, or packed bits: int32 or uint32 with a "
+            f"last axis of {count}; got {words.dtype} of shape {tuple(words.shape)}{hint}"
         )
 
 

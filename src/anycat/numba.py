@@ -65,7 +65,9 @@ def key(rng: RNG = None, **unknown: Unpack[Nothing]) -> Key:
         _validation.report_unknown(key, unknown)
     reader = registry.default() if rng is None else registry.reader_of(rng)
     if reader.is_traced(rng):
-        raise TypeError("rng is traced, and has no value that a key could be made of")
+        raise TypeError(
+            "rng is traced and has no value yet: call anycat.numba.key outside the traced function"
+        )
     words: Key = reader.random_key(rng)
     return words
 
@@ -277,7 +279,7 @@ def _check_types(error: type[Exception], arguments: dict[str, Any]) -> None:
         wanted, is_right = _WANTED[name]
         if not is_right(found):
             message = f"{name} must be {wanted}; got {found}"
-            if name == "i" and isinstance(found, types.Float):
+            if error is TypingError and name == "i" and isinstance(found, types.Float):
                 message += ": Numba unifies int64 and uint64 as floats, so convert one of them"
             raise error(message)
 

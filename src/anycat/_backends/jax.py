@@ -325,7 +325,7 @@ def _sample_later(
 ) -> Array:
     if not isinstance(params, np.ndarray | jax.Array):
         raise TypeError(
-            f"rng is a key that JAX traces, the parameters are a {type(params).__name__}: convert "
+            f"rng is a key that JAX traces, but the parameters are a {type_name(params)}: convert "
             "them to an array of JAX first"
         )
     draws = jax.pure_callback(

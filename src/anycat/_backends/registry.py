@@ -74,7 +74,7 @@ def backend_of(x: Any) -> Backend:
     """Return the backend of an array."""
     if backend := find_backend(x):
         return backend
-    raise TypeError(f"{type(x).__name__} is no array that follows the array API standard")
+    raise TypeError(f"{type_name(x)} is not an array type that follows the array API standard")
 
 
 def find_backend(x: Any) -> Backend | None:

@@ -174,15 +174,15 @@ def random_bits(bits: RandomBits | RowSeeds) -> Tensor:
         return _seed_bits(rng)
     if rng is not None and not bits.is_stateless and is_exporting():
         raise TypeError(
-            "rng must be None or an int where PyTorch exports or traces: the bits of "
-            f"{registry.type_name(rng)} would be taken once and for all"
+            "rng must be None or an int where PyTorch exports or traces; got "
+            f"{registry.type_name(rng)}, whose bits would be the same in each call"
         )
     if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
         return _next_bits(rng)
     if not bits.is_stateless and is_mapping():
         raise TypeError(
-            "rng must be None, an int or a torch.Generator under torch.func.vmap: the bits of "
-            f"{registry.type_name(rng)} would be the same for each element"
+            "rng must be None, an int or a torch.Generator under torch.func.vmap; got "
+            f"{registry.type_name(rng)}, whose bits would be the same for each element"
         )
     return _read_apart(bits) if is_compiling() else _read(bits)
 

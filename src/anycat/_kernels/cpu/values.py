@@ -127,11 +127,12 @@ def _lookup_gathered(
     if not ((values >= 0) & (values < params.shape[-1])).all():
         return None
     batch = params.shape[:-1]
-    index = np.broadcast_to(_row_index(batch, values.shape).reshape(values.shape), values.shape)
+    index = _row_index(batch, values.shape)  # in one axis: in more, NumPy's issue 31980 matters
     rows = np.unravel_index(index, batch) if batch else ()
-    entries = Rows(params[(*rows, values)][..., None])
+    entries = Rows(params[(*rows, values.reshape(-1))][:, None])
     x = entries.block(0, entries.count).reshape(*values.shape, 1)
-    spread = tuple(n[index].reshape(-1) for n in normalizer)
+    top, total, log_total = (n[index] for n in normalizer)
+    spread = top, total, log_total
     return lookup(x, logits, spread, np.zeros(values.shape, np.int64), log=log, eps=eps)
 
 

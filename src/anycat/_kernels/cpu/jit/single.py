@@ -115,7 +115,7 @@ def prepare_row(x, logits):
     """Return the table of a contiguous row."""
     size = np.uint64(x.size)
     if size > LOW:
-        raise ValueError("a table has less than 2**32 categories")
+        raise ValueError("a table holds fewer than 2**32 categories")
     entries = max(size // TWO, MIN_GUIDE_ENTRIES)
     cdf = np.zeros(max(size, ONE), np.uint64)
     guide = np.empty(ONE << np.uint64(ceil_log2(entries)), np.uint64)
