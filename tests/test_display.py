@@ -29,6 +29,7 @@ LINES = [
     (Categorical([1e-12, 1e9]), "Categorical(probs=[1e-12, 1e+09])"),
     (Categorical(logits=[[0.5, -np.inf]]), "Categorical(logits=[[0.5, -inf]])"),
     (Categorical([1, 3]).expand((2,)), "Categorical(probs=[[1, 3], [1, 3]])"),
+    (Categorical([1, -0.0]), "Categorical(probs=[1, 0])"),
     (Categorical(INVALID[:2], validate_args=False), "Categorical(probs=[[nan, 1], [0, 0]])"),
     (Categorical(ROWS[0]), "Categorical(probs=[0.1, 0.2, 0.7], numpy.float32)"),
     (
@@ -302,6 +303,13 @@ def test_a_plot_of_a_batch(pyplot: Any) -> None:
     assert ax.figure.axes[1].get_ylabel() == "probability"
     ax = Categorical(np.ones((2, 3, 4))).plot()
     assert ax.get_ylabel() == "row of the batch (2, 3), in C order"
+    ax.figure.canvas.draw()
+
+
+def test_a_plot_of_an_empty_batch(pyplot: Any) -> None:
+    """It does not warn."""
+    ax = Categorical(np.empty((0, 3))).plot()
+    assert ax.get_title() == "0 distributions over 3 categories"
     ax.figure.canvas.draw()
 
 

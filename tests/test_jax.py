@@ -15,7 +15,7 @@ import pytest
 import rows
 from numpy.testing import assert_array_equal
 
-from anycat import Categorical, kl_divergence
+from anycat import Categorical, _kernels, kl_divergence
 from anycat._backends import registry
 from anycat._kernels import cpu
 
@@ -442,6 +442,27 @@ def test_vmap_draws_for_each_element_as_for_one_alone(axes: tuple[Any, Any]) -> 
 
 
 @narrow
+@each_form
+@pytest.mark.parametrize(("n", "batch", "shape"), [(700, (), 2), (9, (2, 3), (5, 7)), (3, (), ())])
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_vmap_draws_from_many_small_elements_at_once(
+    form: str, n: int, batch: Any, shape: Any, axes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).random((n, *batch, 6)).astype(np.float32)
+    x[0, ..., 0] = np.nan
+    params = jnp.asarray(x if axes[0] == 0 else x[1])
+    keys = KEY if axes[1] is None else jax.random.split(KEY, n)
+
+    def draw(x: Any, key: Any) -> Any:
+        return Categorical(**{form: x}, validate_args=False).sample(shape, rng=key)
+
+    alone = [draw(part(params, axes[0], i), part(keys, axes[1], i)) for i in range(n)]
+    monkeypatch.setattr(_kernels, "draw", None)  # which takes one element
+    found = jax.jit(jax.vmap(draw, axes))(params, keys)
+    assert_array_equal(found, jnp.stack(alone))
+
+
+@narrow
 def test_nested_vmap() -> None:
     x = np.random.default_rng(0).random((3, 2, 5)).astype(np.float32)
     keys = jax.random.split(KEY, 4)
@@ -629,6 +650,14 @@ def test_arrays_that_are_no_key(rng: Any) -> None:
 
 
 @narrow
+def test_a_key_that_was_saved_as_an_array() -> None:
+    saved, dist = np.asarray(jax.random.key_data(KEY)), make("probs", X)
+    with pytest.raises(TypeError, match=r"the data of a key, use jax\.random\.wrap_key_data"):
+        dist.sample(rng=saved)
+    assert_array_equal(dist.sample(rng=jax.random.wrap_key_data(saved)), dist.sample(rng=KEY))
+
+
+@narrow
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(0), np.random.PCG64(0)])
 def test_no_state_is_taken_while_tracing(rng: Any) -> None:
     before = repr(rng and getattr(rng, "bit_generator", rng).state)
@@ -660,10 +689,14 @@ def test_a_traced_integer_is_no_seed() -> None:
 
 
 @narrow
-def test_a_traced_index_of_a_distribution_of_numpy() -> None:
-    dist, message = Categorical(X), "index is an array of jax, the distribution one of numpy: conv"
-    with pytest.raises(TypeError, match=message):
+def test_traced_arguments_of_a_distribution_of_numpy() -> None:
+    dist, name = Categorical(X), "an array of jax, the distribution one of numpy"
+    with pytest.raises(TypeError, match=f"index is {name}: convert the parameters first"):
         jax.jit(lambda i: dist[i].mode)(1)
+    with pytest.raises(TypeError, match=f"value is {name}: convert the parameters first"):
+        jax.jit(dist.log_prob)(1)
+    with pytest.raises(TypeError, match=f"value is {name}: convert one of them first"):
+        dist.log_prob(jnp.asarray(1))
     assert dist[jnp.asarray(1)].mode == 3
 
 
@@ -871,6 +904,7 @@ else:
     raise AssertionError
 draws = jax.jit(lambda d: d.sample(3, rng=0))(spread)
 assert (np.asarray(draws) == expected.sample(3, rng=0)).all()
+assert (draws[0] + 1 == expected.sample(rng=0) + 1).all()
 print("done")
 """
 

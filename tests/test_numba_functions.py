@@ -415,6 +415,12 @@ def test_wrong_types(message: str, arguments: tuple[Any, ...]) -> None:
         at(*arguments)
 
 
+@pytest.mark.parametrize("i", [2**64, -(2**63) - 1])
+def test_draw_indices_of_more_than_64_bits(i: int) -> None:
+    with pytest.raises(TypeError, match=r"^i must be an integer; got int of more than 64 bits"):
+        draw(ROW, rows.KEY, i)
+
+
 @pytest.mark.parametrize("x", [np.ones(3, ">f8"), np.ones(3, object), [1.0], None, "row"])
 def test_what_numba_has_no_type_for(x: Any) -> None:
     with pytest.raises(TypeError, match=r"^logits must be a one-dimensional array"):

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -49,10 +50,16 @@ def test_modules_are_imported_when_they_are_asked_for() -> None:
         _ = anycat.jax
 
 
+def test_dir_lists_modules_before_they_are_imported() -> None:
+    modules = {"numba", "torch"} if find_spec("torch") else {"numba"}
+    assert set(dir(anycat)) == {*anycat.__all__, *modules}
+
+
 def test_every_public_name_is_documented() -> None:
     members = {k: v for k, v in vars(anycat.Categorical).items() if not k.startswith("_")}
     things = {"class": anycat.Categorical, "kl_divergence": anycat.kl_divergence, **members}
-    assert [name for name, thing in things.items() if not thing.__doc__] == []
+    docs = {name: (thing.__doc__, type(thing).__doc__) for name, thing in things.items()}
+    assert [name for name, (own, of_type) in docs.items() if own in (None, "", of_type)] == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import anycat
-from anycat import Categorical, kl_divergence
+from anycat import Categorical, _kernels, kl_divergence
 from anycat._backends import registry
 
 if TYPE_CHECKING:
@@ -397,6 +397,25 @@ def test_vmap(form: str, axis: int) -> None:
     mapped = torch.func.vmap(function, in_dims=axis, out_dims=1)
     same(mapped(STACK.movedim(0, axis)), expected)
     same(compiled(mapped)(STACK.movedim(0, axis)), expected)
+
+
+@each_form
+def test_vmap_draws_from_many_small_elements_at_once(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = torch.tensor(np.random.default_rng(0).normal(size=(700, 2, 6)))
+
+    def function(x: Tensor, options: dict[str, Any]) -> Tensor:
+        return make(form, x).sample(3, **options)
+
+    torch.manual_seed(0)
+    each: list[dict[str, Any]] = [{"rng": 3}, {"rng": 3, "dtype": torch.int32}, {}]
+    alone = [torch.stack([function(x, options) for x in stack]) for options in each]
+    monkeypatch.setattr(_kernels, "draw", None)  # which takes one element
+    torch.manual_seed(0)
+    for options, expected in zip(each, alone, strict=True):
+        mapped = torch.func.vmap(function, (0, None), randomness="different")
+        same(mapped(stack, options), expected)
 
 
 def test_nested_vmap() -> None:

@@ -26,3 +26,12 @@ def __getattr__(name: str) -> object:
     if name.startswith("_") or util.find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, and the modules named after a library if that is installed."""
+    from importlib.util import find_spec
+    from pkgutil import iter_modules
+
+    modules = {x.name for x in iter_modules(__path__) if x.name[0] != "_"} - {"categorical", "cuda"}
+    return sorted([*__all__, *filter(find_spec, modules)])

@@ -50,7 +50,7 @@ def _list(x: Array) -> str:
     """Return an array as nested lists of numbers of four digits."""
     if x.ndim:
         return f"[{', '.join(map(_list, x))}]"
-    return str(x) if x.dtype.kind in "biu" else f"{float(_floats(x)):.4g}"
+    return str(x) if x.dtype.kind in "biu" else f"{float(_floats(x)) + 0.0:.4g}"  # 0 for -0.0
 
 
 def _view(dist: Any) -> Array | None:
@@ -166,6 +166,8 @@ def plot(dist: Any, ax: Any = None, **style: Any) -> Any:
         ax.set(ylabel="probability", title=f"Distribution over {categories}")
         return ax
     style = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, **style}
+    if not rows:  # matplotlib warns of axes without a height
+        style = {"extent": (-0.5, size - 0.5, 0.5, -0.5), **style}
     image = ax.imshow(probs.reshape(rows, size), **style)
     ax.figure.colorbar(image, ax=ax, label="probability")
     ax.yaxis.set_major_locator(MaxNLocator(**ticks))

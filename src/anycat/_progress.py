@@ -22,7 +22,7 @@ _bar: ContextVar[Callable[..., Any] | None] = ContextVar("anycat.progress", defa
 
 @contextlib.contextmanager
 def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
-    """Show a progress bar for each call of `sample` that takes more than half a second.
+    """Show a progress bar for each call of `sample` or `sample_counts` that takes over 0.5 s.
 
     Parameters
     ----------

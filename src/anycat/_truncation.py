@@ -57,8 +57,10 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
     if isinstance(x, _validation.LISTS):
         _, absent = ARGUMENTS[NAMES.index(name)]
         x = _without_none(x, min(absent, dist.num_categories))
-    backend = dist._backend
+    backend, is_list = dist._backend, isinstance(x, _validation.LISTS)
     x = _validation.as_array(name, x, dist._param)
+    if name == "top_k" and is_list and 0 in x.shape:  # an empty list becomes floats
+        x = backend.xp.astype(x, dist._traits.index)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
     _validation.check_broadcast(name, tuple(x.shape), dist._batch_shape)
     x = _widened(name, backend, x)

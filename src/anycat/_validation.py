@@ -120,9 +120,10 @@ def _check_like(backend: Backend, name: str, x: Array, like: Array, given: Any) 
     expected = registry.backend_of(like)
     if backend is not expected:
         source = "" if x is given else f" (from a {type(given).__name__})"
+        which = "the parameters" if backend.is_traced(x) else "one of them"
         raise TypeError(
             f"{name} is an array of {backend.name}{source}, the distribution one of "
-            f"{expected.name}: convert one of them first"
+            f"{expected.name}: convert {which} first"
         )
     if not backend.same_device(x, like):
         raise ValueError(
@@ -520,8 +521,28 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
         if backend not in (None, registry.default()):  # every library takes indices of NumPy
             _check_like(backend, "index", part, like, part)
     hint = ": integers, slices or masks select rows; for categories, index probs"
-    problem = f"index {index!r} does not fit the batch shape {batch}"
-    raise kind(problem + ("" if _is_integer(index) else hint)) from error
+    if _is_integer(index):
+        hint = ""
+    elif (number := _out_of_range(index, batch)) is not None:
+        hint = f": {number} is out of range"
+    raise kind(f"index {index!r} does not fit the batch shape {batch}{hint}") from error
+
+
+def _out_of_range(index: Any, batch: tuple[int, ...]) -> int | None:
+    """Return the first integer of an index that its axis does not have, if it is easy to find."""
+    for part, n in zip(index if isinstance(index, tuple) else (index,), batch, strict=False):
+        if isinstance(part, slice):
+            continue
+        backend = registry.find_backend(part) or registry.default()
+        try:
+            x = backend.on_cpu(backend.xp.asarray(part))
+        except (TypeError, ValueError):
+            return None
+        if x is None or x.dtype.kind not in "iu":  # a mask may be for several axes
+            return None
+        for number in x[(x < -n) | (x >= n)]:
+            return int(number)
+    return None
 
 
 def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = TypeError) -> None:

@@ -166,9 +166,6 @@ class Categorical(Generic[ArrayT]):
     (3, 2)
     """
 
-    event_shape: tuple[()] = ()
-    """Shape of one event: always ``()``."""
-
     # What `_set` sets.
     _form: Form
     _param: Array
@@ -386,6 +383,11 @@ class Categorical(Generic[ArrayT]):
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the batch of distributions: the parameter's shape without the last axis."""
         return self._batch_shape
+
+    @property
+    def event_shape(self) -> tuple[()]:
+        """Shape of one event: always ``()``."""
+        return ()
 
     @property
     def param_shape(self) -> tuple[int, ...]:

@@ -82,7 +82,8 @@ def draw(probs: Row, key: Key, i: int) -> int:
     key : array of shape (4,), uint64
         From `key`.
     i : int
-        The draw index, modulo ``2**64``. Different draws need different indices.
+        The draw index, an integer of 64 bits at most; -1 stands for ``2**64 - 1``, and so on.
+        Different draws need different indices.
 
     Returns
     -------
@@ -121,7 +122,8 @@ def draw_logits(logits: Row, key: Key, i: int) -> int:
     key : array of shape (4,), uint64
         From `key`.
     i : int
-        The draw index, modulo ``2**64``. Different draws need different indices.
+        The draw index, an integer of 64 bits at most; -1 stands for ``2**64 - 1``, and so on.
+        Different draws need different indices.
 
     Returns
     -------
@@ -146,8 +148,10 @@ def draw_logits(logits: Row, key: Key, i: int) -> int:
 def prepare(probs: Row) -> Table:
     """Prepare one row of probabilities for many draws.
 
-    This takes as long as a few dozen calls of `draw`, and the table about 12 bytes per category. A
-    draw from the table takes the same short time for any K.
+    This takes as long as about ten calls of `draw` for a short row, and a few dozen for a long one.
+    The table takes 12 to 15 bytes per category, or more for fewer than 100 categories. A draw from
+    it takes about the same short time for any K up to thousands, and more for larger tables, which
+    do not fit into the caches of the CPU.
 
     Parameters
     ----------
@@ -216,7 +220,8 @@ def draw_prepared(table: Table, key: Key, i: int) -> int:
     key : array of shape (4,), uint64
         From `key`.
     i : int
-        The draw index, modulo ``2**64``. Different draws need different indices.
+        The draw index, an integer of 64 bits at most; -1 stands for ``2**64 - 1``, and so on.
+        Different draws need different indices.
 
     Returns
     -------
@@ -287,7 +292,8 @@ def _type_of(x: Any) -> Any:
     try:
         return typeof(x)
     except (NumbaError, ValueError):
-        return type(x).__name__
+        size = " of more than 64 bits" if isinstance(x, int) else ""
+        return f"{type(x).__name__}{size}"
 
 
 # --- what is compiled in place of calls -----------------------------------------------------------

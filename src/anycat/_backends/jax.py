@@ -17,7 +17,7 @@ from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
-from .mapped import draw_each
+from .mapped import draw_each, draw_small
 from .registry import type_name
 
 if TYPE_CHECKING:
@@ -280,16 +280,17 @@ class _Draw(NamedTuple):
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
         params, words = np.asarray(params), np.asarray(words)
-        mapped, draws = draw_each(self._draw, params, words, self.ndim)
+        with _kernels.load("cpu").default_float_env():  # XLA calls back with another
+            draws = draw_small(params, words, self.ndim, self.logits, self.block, self.dtype)
+            if draws is not None:
+                return draws
+            mapped, each = draw_each(self._draw, params, words, self.ndim)
         shape = mapped + self.block.output_shape(params.shape[-1])
-        return np.asarray(draws, self.dtype).reshape(shape) if mapped else draws[0]
+        return np.asarray(each, self.dtype).reshape(shape) if mapped else each[0]
 
     def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
         cpu, key = _kernels.load("cpu"), key_of_flat(words)
-        with cpu.default_float_env():  # XLA calls back with another
-            return _kernels.draw(
-                cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache
-            )
+        return _kernels.draw(cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache)
 
 
 def _halves(x: Any) -> Array:
@@ -327,10 +328,13 @@ def _sample_later(
             f"rng is a key that JAX traces, but the parameters are a {type_name(params)}: convert "
             "them to an array of JAX first"
         )
-    return jax.pure_callback(
+    draws = jax.pure_callback(
         _Draw(logits, params.ndim, block, dtype),
         jax.ShapeDtypeStruct(block.output_shape(params.shape[-1]), dtype),
         jax.lax.stop_gradient(jnp.asarray(params)),
         jnp.asarray(bits.words(), jnp.uint32),
         vmap_method="expand_dims",
     )
+    # If the parameters are on several devices, XLA gives the result of a callback a sharding that
+    # JAX cannot read. It does not give that to the result of a barrier.
+    return jax.lax.optimization_barrier(draws)

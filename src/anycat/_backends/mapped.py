@@ -7,10 +7,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anycat import _kernels
+from anycat._kernels.keys import KEY_WORDS
+from anycat._kernels.layout import Block
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Array = Any
+
+
+def draw_small(
+    params: Array, words: Array, ndim: int, logits: bool, block: Block, dtype: np.dtype[Any]
+) -> Array | None:
+    """Draw for all elements in few calls, if these are small and have a key each.
+
+    ``params`` and ``words`` are arrays of NumPy: see `draw_each`. The result has the mapped shape
+    in front of that of the block.
+    """
+    sizes, own = params.shape[: params.ndim - ndim], params.shape[params.ndim - ndim :]
+    samples = block.shape[: len(block.shape) - ndim + 1]
+    mapped = np.broadcast_shapes(sizes, words.shape[:-1])
+    n, shape = math.prod(mapped), (math.prod(own[:-1]), own[-1])
+    if dtype.kind == "u":  # it cannot hold -1: see `_kernels.draw`
+        return None
+    if not mapped or not n or block != Block.all_of(samples + own[:-1]):
+        return None
+    if math.prod(sizes) not in (1, n) or words.size not in (KEY_WORDS, n * KEY_WORDS):
+        return None
+    draws = _kernels.load("cpu").small.draw_each(
+        np.broadcast_to(params.reshape(-1, *shape), (n, *shape)),
+        logits,
+        math.prod(samples),
+        np.broadcast_to(words.reshape(-1, KEY_WORDS), (n, KEY_WORDS)),
+    )
+    return None if draws is None else draws.astype(dtype, copy=False).reshape(mapped + block.shape)
 
 
 def draw_each(

@@ -168,6 +168,8 @@ def _find_reader(rng: RNG) -> Backend:
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
     many = isinstance(rng, (list, tuple, range)) or hasattr(rng, "shape")
     hint = ": seeds= takes arrays, with a seed for each row" if many else ""
+    if str(getattr(rng, "dtype", "")) == "uint32" and rng.ndim and "jax" in sys.modules:
+        hint += ". If it is the data of a key, use jax.random.wrap_key_data"
     if getattr(rng, "shape", None) == () and is_traced(rng):
         hint = ", which is traced: use seeds=, or a key of jax.random that is made of it"
     raise TypeError(

@@ -19,7 +19,7 @@ from anycat._random import RowSeeds
 
 from . import registry
 from .base import CHECKS, Backend
-from .mapped import draw_each
+from .mapped import draw_each, draw_small
 from .torch_memory import is_compiling, is_exporting, is_mapping
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ def _sample(
 
     of_rows = bits.shape[-1] > 2
     keys = backend.integers(bits) if of_rows else bits.numpy(force=True).view("<u4").astype("u8")
+    if not of_rows and (view := backend.on_cpu(params)) is not None:
+        found = draw_small(view, keys, ndim, logits, block, numpy_dtype)
+        if found is not None:
+            return torch.from_numpy(found)
     mapped, draws = draw_each(draw, params, keys, ndim)
     return torch.stack(draws).reshape(mapped + whole) if mapped else draws[0]
 

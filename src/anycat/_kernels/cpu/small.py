@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS
+from anycat._kernels import SMALL_MAX_DRAWS, SMALL_MAX_DRAWS_OF_LONG_ROWS, SMALL_MAX_SIZE
 from anycat._kernels.float_env import is_default_float_env
 
 from .cache import kept
 from .jit.check import first_suspect_row_small
 from .jit.lookup import look_up_small
-from .jit.small import WORDS_ARE_THERE, draw_small, fill_words_by_seeds
+from .jit.small import WORDS_ARE_THERE, draw_small, fill_words_by_keys, fill_words_by_seeds
 from .jit.small_long import compute_tile_stats, draw_long_small
 from .jit.values import row_stats_small, short_row_stats_small
 from .sizes import TILE
@@ -105,6 +105,29 @@ def draw(
         else:
             workspace[-4:] = reader.random_key(rng)
         kernel(x, size, logits, function, 0, workspace, flat, *stats)
+    return out
+
+
+def draw_each(x: Array, logits: bool, samples: int, keys: Array) -> Array | None:
+    """Draw from each element of ``x``, of shape (elements, rows, K), if elements are small.
+
+    ``keys`` are the four words of each element. The result has shape (elements, samples, rows).
+    """
+    (elements, rows, size), draws = x.shape, samples * x.shape[1]
+    if x.dtype.char not in "fd" or size > TILE or not draws or not is_default_float_env():
+        return None
+    step = min(SMALL_MAX_SIZE // (rows * size), SMALL_MAX_DRAWS // draws)
+    if not step:
+        return None
+    out = np.empty((elements, samples, rows), np.int64)
+    workspace = np.empty(_WORKSPACE_SIZE, np.uint64)
+    for begin in range(0, elements, step):
+        part = slice(begin, begin + step)
+        numbers, words = np.array(x[part], order="C"), keys[part].astype(np.uint64, "C")
+        found = np.empty(len(words) * draws, np.int64)
+        fill_words_by_keys(workspace, words, np.uint64(samples), np.uint64(rows))
+        draw_small(numbers.reshape(-1), size, logits, WORDS_ARE_THERE, 0, workspace, found)
+        out[part] = found.reshape(samples, len(words), rows).swapaxes(0, 1)
     return out
 
 

@@ -59,6 +59,19 @@ def fill_words_by_seeds(workspace, n, key):
 
 
 @entry(nogil=False)
+def fill_words_by_keys(workspace, keys, samples, rows):
+    """Store random words as `fill_words` does, for elements of some rows that have a key each."""
+    start, stride = TILE, np.uint64(keys.shape[0]) * rows
+    for key in keys:
+        for sample in range(samples):
+            for row in range(rows):
+                draw = sample * rows + row
+                low, high = philox(draw >> ONE, key[0], key[1], key[2], key[3])
+                workspace[start + sample * stride + row] = high if draw & ONE else low
+        start += rows
+
+
+@entry(nogil=False)
 def draw_small(x, size, logits, function, state, workspace, out):
     """Draw from each row until ``out`` is full; rows have one tile at most.
 
