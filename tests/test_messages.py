@@ -495,14 +495,30 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical(logits=[0.0, 1.0]).truncate(temperature=-1.0),
         ValueError,
-        "temperature must be 0 or more, and finite; got -1.0",
+        "temperature must be finite and not negative, or None to switch it off; got -1.0",
     ),
     (lambda: ONE.truncate(top_k=2.0), TypeError, "top_k must hold integers; got float"),
     (lambda: BATCH.truncate(top_k=[1.0, 2]), TypeError, "top_k must hold integers; got float64"),
-    (lambda: ONE.truncate(top_k=0), ValueError, "top_k must be 1 or more; got 0"),
-    (lambda: BATCH.truncate(top_k=[1, 0]), ValueError, "top_k must be 1 or more; top_k[1] is 0"),
-    (lambda: ONE.truncate(top_p=0), ValueError, "top_p must be in (0, 1]; got 0"),
-    (lambda: ONE.truncate(min_p=1.5), ValueError, "min_p must be in [0, 1]; got 1.5"),
+    (
+        lambda: ONE.truncate(top_k=0),
+        ValueError,
+        "top_k must be 1 or more, or None to switch it off; got 0",
+    ),
+    (
+        lambda: BATCH.truncate(top_k=[1, 0]),
+        ValueError,
+        "top_k must be 1 or more, or None to switch it off; top_k[1] is 0",
+    ),
+    (
+        lambda: ONE.truncate(top_p=0),
+        ValueError,
+        "top_p must be in (0, 1], or None to switch it off; got 0",
+    ),
+    (
+        lambda: ONE.truncate(min_p=1.5),
+        ValueError,
+        "min_p must be in [0, 1], or None to switch it off; got 1.5",
+    ),
     (
         lambda: BATCH.truncate(mask=np.ones((2, 3))),
         ValueError,
@@ -526,7 +542,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: BATCH.sample(seeds=[1, -1]),
         ValueError,
-        "seeds must hold whole numbers from 0 to 18446744073709551615; seeds[1] is -1",
+        "seeds must hold whole numbers from 0 to 18446744073709551615; seeds[1] is -1: take them "
+        "modulo 2**64",
     ),
     (
         lambda: BATCH.sample(3, seeds=1, start=[0, 2**64 - 1]),
@@ -734,7 +751,7 @@ OF_LIBRARIES: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         "jax",
         lambda jax: jax.jit(lambda x: Categorical(x).plot())(jax.numpy.ones(3)),
-        "plot needs values; those of the distribution are traced",
+        "plot needs values, which traced arrays and those on device meta lack",
     ),
     (
         "dask.array",
