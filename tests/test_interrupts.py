@@ -22,7 +22,7 @@ from anycat._kernels.cpu import draw, threads
 from anycat._kernels.cpu.jit import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Array = np.ndarray[Any, Any]
 
@@ -67,6 +67,14 @@ LONG_DRAWS: dict[str, Callable[[], tuple[Categorical, Any]]] = {
 
 def weights(*shape: int) -> Array:
     return np.random.default_rng(0).random(shape)
+
+
+@pytest.fixture(autouse=True)
+def takes_interrupts() -> Iterator[None]:
+    """Take them even if a shell runs the tests in the background, and so lets them be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
