@@ -36,6 +36,19 @@ def optional(name: str) -> Any:
 torch, jax, scipy_sampling = map(optional, ("torch", "jax", "scipy.stats.sampling"))
 
 
+def on_one_thread(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function of PyTorch that has one thread, which is faster for small batches."""
+    own = functools.partial(function)
+    own.threads = 1  # type: ignore[attr-defined]
+    return own
+
+
+def use_threads(function: Callable[[], Any]) -> None:
+    """Let PyTorch have as many threads as a function wants, by default as many as anycat."""
+    if torch:
+        torch.set_num_threads(getattr(function, "threads", numba.config.NUMBA_NUM_THREADS))
+
+
 def parameters(shape: tuple[int, ...], form: str, dtype: str = "float32") -> np.ndarray:
     x = np.random.default_rng(0).standard_normal(shape)
     return (np.exp(x) if form == "probs" else x).astype(dtype)
@@ -303,7 +316,9 @@ def batch(shape: tuple[int, int]) -> Case:
         case["anycat, tensor"] = lambda: Categorical(t).sample()
         case["torch"] = lambda: distribution().sample()
         case["torch, unchecked"] = lambda: distribution(validate_args=False).sample()
+        case["torch, unchecked, one thread"] = on_one_thread(case["torch, unchecked"])
         case["by hand, torch"] = lambda: torch_rows(t, False, 1)
+        case["by hand, torch, one thread"] = on_one_thread(case["by hand, torch"])
     return case
 
 
@@ -340,6 +355,7 @@ def masked(shape: tuple[int, int]) -> Case:
         "anycat, masked_fill": by_hand(Categorical, True),
         "torch": by_hand(theirs, True),
         "torch, unchecked": by_hand(theirs, False),
+        "torch, unchecked, one thread": on_one_thread(by_hand(theirs, False)),
     }
 
 
@@ -378,6 +394,7 @@ def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case
         "anycat, unchecked": call(Categorical, False),
         "torch": call(theirs, True),
         "torch, unchecked": call(theirs, False),
+        "torch, unchecked, one thread": on_one_thread(call(theirs, False)),
     }
 
 
@@ -437,15 +454,15 @@ GROUPS: dict[str, Group] = {
     "make and draw, NumPy, K = 6": Group(tiny, (), 2, 5, **UNCHECKED),
     "make and draw, NumPy, 1 x 6": Group(batch, ((1, 6),), 1, **BY_HAND),
     "make and draw, NumPy, 64 x 18": Group(batch, ((64, 18),), 2, **BY_HAND),
-    "make and draw, tensors, 1 x 6": Group(tensors, ((1, 6), draw), 3, **UNCHECKED),
-    "make and draw, tensors, 64 x 18": Group(tensors, ((64, 18), draw), 5, **UNCHECKED),
+    "make and draw, tensors, 1 x 6": Group(tensors, ((1, 6), draw), 3),
+    "make and draw, tensors, 64 x 18": Group(tensors, ((64, 18), draw), 5),
     "make and draw, JAX, 64 x 18": Group(jax_batch, ((64, 18),), None),
     "make and draw, JAX, 4096 x 18": Group(jax_batch, ((4096, 18),), None),
-    "mask and draw, tensors, 64 x 18": Group(masked, ((64, 18),), None, **UNCHECKED),
-    "mask and draw, tensors, 4096 x 18": Group(masked, ((4096, 18),), None, **UNCHECKED),
-    "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4, **UNCHECKED),
-    "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5, **UNCHECKED),
-    "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2, **UNCHECKED),
-    "update with gradient, 4096 x 18": Group(tensors, ((4096, 18), update), 2.5, **UNCHECKED),
-    "update with gradient, 1e4 x 100": Group(tensors, (MEDIUM, update), 2.5, **UNCHECKED),
+    "mask and draw, tensors, 64 x 18": Group(masked, ((64, 18),), None),
+    "mask and draw, tensors, 4096 x 18": Group(masked, ((4096, 18),), None),
+    "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4),
+    "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5),
+    "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2),
+    "update with gradient, 4096 x 18": Group(tensors, ((4096, 18), update), 2.5),
+    "update with gradient, 1e4 x 100": Group(tensors, (MEDIUM, update), 2.5),
 }

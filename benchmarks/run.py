@@ -1,10 +1,11 @@
 """Time anycat and its alternatives side by side: ``python benchmarks/run.py [group ...]``.
 
 The functions of a group run in turn, round by round, so that slow periods of the machine affect all
-of them. Each round has a different order, because threads of one function may still spin while the
-next one runs. All times are medians; quote ratios, not times. Writes ``cpu.json``, ``cpu.md`` and
-``cpu.svg`` to ``benchmarks/results``: if groups are named, only with ``--record``, which replaces
-their recorded times.
+of them. Each round has a different order. Before each turn is a pause, in which idle threads of
+OpenMP, which spin for a while on cores that the next function needs, go to sleep. All times are
+medians; quote ratios, not times. Writes ``cpu.json``, ``cpu.md`` and ``cpu.svg`` to
+``benchmarks/results``: if groups are named, only with ``--record``, which replaces their recorded
+times.
 """
 
 from __future__ import annotations
@@ -21,16 +22,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Keep idle OpenMP threads from spinning on cores that the next function needs.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from regimes import GROUPS, Case, Group
+from regimes import GROUPS, Case, Group, use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESULTS = Path(__file__).with_name("results")
 TURN = 20e-3  # seconds of calls in one turn, or a single call if that takes longer
+PAUSE = 5e-3
 Times = dict[str, float]
 
 
@@ -49,6 +48,8 @@ def compete(case: Case, seconds: float) -> Times:
     while time.perf_counter() < end or len(times[next(iter(times))]) < 5:
         for name in order.sample(list(case), len(case)):
             function = case[name]
+            use_threads(function)
+            time.sleep(PAUSE)
             function()
             start = time.perf_counter()
             for _ in range(loops[name]):
@@ -108,6 +109,7 @@ def ratios(group: Group, times: Times) -> tuple[float, float | None, float | Non
 LEGEND = """\
 *torch* is PyTorch with its checks, as by default, and *torch, unchecked* without them. *Floors* are
 the lower bounds: reading the input once, writing the output once, generating the random words.
+PyTorch has as many threads as anycat, unless a name says otherwise.
 `benchmarks/regimes.py` has the goals, and says what anycat is compared with where that is not the
 fastest alternative.
 

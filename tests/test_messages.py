@@ -30,7 +30,7 @@ NAN, INF = np.nan, np.inf
 ZERO = Categorical([0.5, 0.5, 0.0])
 SPARSE = Categorical(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
 UNVALIDATED = Categorical(np.ones((2, 3)), validate_args=False)
-BOTH = "give either probs or logits; got both: the second argument by position is logits"
+BOTH = "give either probs or logits; got both (a second argument by position is logits)"
 ROW = ": it is a single row. For its categories, use probs"
 SELECT = ": integers, slices or masks select rows; for categories, index probs"
 UNCHECKED = "With validate_args=False, draws from such a row are -1"

@@ -310,7 +310,9 @@ def test_two_libraries(function: str, library: str, array: Any) -> None:
     message = f"^{name_of(function)} is an array of {whose}, .*of {library}: convert"
     with pytest.raises(TypeError, match=message):
         getattr(Categorical(array([0.5, 0.5])), function)(other)
-    with pytest.raises(TypeError, match=f"^q is an array of {whose}, .*of {library}"):
+    with pytest.raises(
+        TypeError, match=f"^the parameter of q is an array of {whose}, .*of {library}"
+    ):
         kl_divergence(Categorical(array([0.5, 0.5])), Categorical(other + 1))
 
 
@@ -321,7 +323,7 @@ def test_two_devices(function: str) -> None:
     message = f"^{name_of(function)} is on device .*CPU_DEVICE.*, .* on .*device1.*: move"
     with pytest.raises(ValueError, match=message):
         getattr(dist, function)(strict.zeros(2))
-    with pytest.raises(ValueError, match=r"^q is on device .*CPU_DEVICE"):
+    with pytest.raises(ValueError, match=r"^the parameter of q is on device .*CPU_DEVICE"):
         kl_divergence(dist, Categorical(strict.ones(2)))
 
 

@@ -256,7 +256,7 @@ class Categorical(Generic[ArrayT]):
         if unknown:
             _validation.report_unknown(Categorical, unknown)
         if (probs is None) == (logits is None):
-            got = "neither" if probs is None else "both: the second argument by position is logits"
+            got = "neither" if probs is None else "both (a second argument by position is logits)"
             raise ValueError(f"give either probs or logits; got {got}")
         param: Any
         form, param = (PROBS, probs) if logits is None else (LOGITS, logits)
@@ -1300,7 +1300,7 @@ class Categorical(Generic[ArrayT]):
 
     def _kl_divergence(self, other: Categorical) -> Array:
         """Return KL(self || other): see `kl_divergence`."""
-        _validation.as_array("q", other._param, self._param)
+        _validation.as_array("the parameter of q", other._param, self._param)
         if self.num_categories != other.num_categories:
             raise ValueError(
                 "p and q must have the same number of categories; got "
