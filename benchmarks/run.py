@@ -65,7 +65,7 @@ def measure(make: Callable[..., Case], arguments: tuple[Any, ...], seconds: floa
     case = make(*arguments)
     times = compete(case, seconds) if case else {}
     for name, time_ in sorted(times.items(), key=lambda item: item[1]):
-        print(f"  {name:<26} {time_ * 1e3:10.4f} ms")
+        print(f"  {name:<30} {time_ * 1e3:10.4f} ms")
     return times
 
 
