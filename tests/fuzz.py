@@ -552,7 +552,7 @@ def check_numba(case: Case) -> None:
         return
     rows, flat = math.prod(case.batch), case.draws.reshape(-1)
     r, key = case.random.randrange(rows), anycat.numba.key(case.rng())
-    row = case.drawn.reshape(rows, case.size)[r]
+    row = case.drawn.reshape(rows, case.size)[r].copy()  # of one layout, to compile less
     logits = case.form == "logits"
     draw = anycat.numba.draw_logits if logits else anycat.numba.draw
     prepare = anycat.numba.prepare_logits if logits else anycat.numba.prepare

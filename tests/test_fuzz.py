@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = hostile.installed()
-PARTS, CASES = 4, 4500
+PARTS, CASES = 4, 3500
 
 
 @pytest.mark.slow
