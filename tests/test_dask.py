@@ -461,9 +461,9 @@ def test_dask_beside_numpy(method: str) -> None:
 
 
 def test_divergence_of_dask_from_numpy() -> None:
-    with pytest.raises(TypeError, match=BESIDE.format("q", "numpy", "dask")):
+    with pytest.raises(TypeError, match=BESIDE.format("the parameter of q", "numpy", "dask")):
         kl_divergence(Categorical(lazy(PARAMS)), Categorical(PARAMS))
-    with pytest.raises(TypeError, match=BESIDE.format("q", "dask", "numpy")):
+    with pytest.raises(TypeError, match=BESIDE.format("the parameter of q", "dask", "numpy")):
         kl_divergence(Categorical(PARAMS), Categorical(lazy(PARAMS)))
 
 
