@@ -6,6 +6,7 @@ import doctest
 import importlib
 import importlib.util
 import inspect
+import itertools
 import operator
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 import anycat.numba  # for the API page
 from anycat import Categorical
+from anycat._kernels.cpu.costs import Costs
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -246,6 +248,26 @@ def test_figures_are_those_of_the_files() -> None:
     assert float(shown) == pytest.approx(ratio, rel=0.05)
     assert [results.ratio(x) for x in (0.0314, 3.1416, 31.416)] == ["0.03", "3.1", "31"]
     assert [results.duration(t) for t in (2.5, 0.0123, 6.789e-6)] == ["2.5 s", "12.3 ms", "6.79 µs"]
+
+
+def formulas(page: str) -> dict[str, str]:
+    """Return the costs of the strategies on the page about speed, as Python has them."""
+    found = dict(
+        re.findall(r"^\| (find|rank|table|lanes|guide) \| ([^|;]+?)(?:;.*)? \|$", page, re.M)
+    )
+    for strategy, formula in found.items():
+        formula = re.sub(r", and (.+) more for (.+)$", r" + (\1) (\2)", formula)
+        formula = formula.replace("√K", "K ** 0.5")
+        found[strategy] = re.sub(r"(?<=[\w)]) (?=[A-Za-z(])", " * ", formula)
+    return found
+
+
+def test_costs_are_those_of_the_model() -> None:
+    found = formulas((DOCS / "speed.md").read_text(encoding="utf-8"))
+    assert set(found) == set(Costs._fields)
+    for K, n, w in itertools.product((1, 63, 65, 4096, 4097, 10**6), (1, 7, 10**5), (4, 8)):
+        costs = {name: eval(code, {"K": K, "n": n, "w": w}) for name, code in found.items()}
+        assert costs == pytest.approx(Costs.of(K, n, w)._asdict())
 
 
 # --- language ---------------------------------------------------------------------------------

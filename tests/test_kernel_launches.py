@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import numpy as np
 import oracle
 import pytest
 import rows
+from numba.core.dispatcher import Dispatcher
 
-from anycat import Categorical
+from anycat import Categorical, _truncation
 from anycat._kernels import SMALL_MAX_SIZE_OF_LONG_ROWS, cpu
 from anycat._kernels.cpu import rows as cpu_rows
 from anycat._kernels.cpu import values
@@ -254,3 +256,47 @@ def test_probabilities_of_long_invalid_rows(count: int, bad: float) -> None:
     prob = Categorical(x, validate_args=False).prob(0)
     assert np.isnan(prob[::2]).all()
     np.testing.assert_allclose(prob[1::2], 1 / 5000, rtol=1e-6)
+
+
+# --- Types, since to compile a kernel takes seconds
+
+
+def compiled() -> set[Any]:
+    """Return the kernels that are compiled, each with the types of its arguments."""
+    return {
+        (dispatcher.py_func, types)
+        for dispatcher in gc.get_objects()
+        if isinstance(dispatcher, Dispatcher)
+        for types in dispatcher.signatures
+        if dispatcher.py_func.__module__.startswith("anycat.")
+    }
+
+
+def use_kernels(logits: Array, given: tuple[bool, ...], array: Callable[[Any], Any]) -> None:
+    """Use most of the kernels, with arrays or numbers as arguments of `truncate`."""
+    dist = Categorical(logits=logits)
+    batch = dist.batch_shape
+    values = array(np.zeros(batch, int))
+    dist.log_prob(values), dist.prob(values), dist.cdf(values)
+    dist.icdf(array(np.full(batch, 0.5)))
+    dist.sample(seeds=values, start=values)
+    dist.truncate(mask=array(np.ones(dist.param_shape, bool))).sample(rng=0)
+    numbers = dict(zip(_truncation.NAMES, (0.5, 2, 0.9, 0.1), strict=True))
+    arrays = {name: array(np.full(batch, x)) for name, x in numbers.items()}
+    chosen = [arrays if is_array else numbers for is_array in given]
+    dist.truncate(**{name: kind[name] for name, kind in zip(numbers, chosen, strict=True)})
+
+
+def read_only(x: Array) -> Array:
+    return cpu_rows.read_only(x.copy())
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5000, 6)])
+def test_kernels_are_compiled_once_for_all_kinds_of_arguments(shape: Any) -> None:
+    x = np.zeros(shape)
+    use_kernels(x, (False,) * 4, np.asarray)
+    before = compiled()
+    for given in product([False, True], repeat=4):
+        use_kernels(read_only(x), given, read_only)
+        use_kernels(x, given, np.asarray)
+    assert compiled() == before

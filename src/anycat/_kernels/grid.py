@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ class DrawGrid(NamedTuple):
         if n <= most or n == 1:
             yield self
             return
-        count = min(longer, -(-n // most))
-        for i in range(count):
-            yield from self.part(longer * i // count, longer * (i + 1) // count).pieces(most)
+        for begin, end in split(0, longer, min(longer, -(-n // most))):
+            yield from self.part(begin, end).pieces(most)
 
     def _from(self, axis: int, begin: int) -> DrawGrid:
         if begin == 0:
@@ -77,6 +77,12 @@ class DrawGrid(NamedTuple):
             for strides in (self.counter_strides, self.out_strides)
         )
         return self._replace(counter_strides=counter, out_strides=out)
+
+
+def split(begin: int, end: int, parts: int) -> Iterable[tuple[int, int]]:
+    """Split a range into parts whose lengths differ by one at most."""
+    ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
+    return itertools.pairwise(ends)
 
 
 def table_pays_off(cache: dict[str, Any], cost: float, setup_cost: float) -> bool:

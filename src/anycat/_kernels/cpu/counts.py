@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anycat._kernels.grid import DrawGrid
+from anycat._kernels.grid import DrawGrid, split
 from anycat._progress import ignore
 
 from .costs import NS_PER_TABLE_DRAW, Costs
@@ -15,7 +15,7 @@ from .draw import each_part
 from .grid import grid_args
 from .jit.counts import add_parts, count_draws, count_table, divide_words
 from .rows import Rows
-from .threads import parallel_for, split
+from .threads import parallel_for
 from .tiles import TileStats
 from .workspace import allocate
 

@@ -10,7 +10,7 @@ import numpy as np
 from anycat._kernels.truncation import rows_of_mask
 
 from .jit.mask import mask_rows
-from .rows import Rows, is_bfloat16
+from .rows import Rows, is_bfloat16, read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,7 @@ def masked(
     params = np.asarray(params, params.dtype.newbyteorder("="))
     bits = params.view(f"u{params.itemsize}")
     rows, words = Rows(bits, bits.dtype), rows_of_mask(np, mask, params.shape[:-1])
-    words = np.require(words, None, "A").view("u1" if mask.dtype == bool else "u4")
-    words.flags.writeable = False  # a part of the type for which kernels are compiled
+    words = read_only(np.require(words, None, "A").view("u1" if mask.dtype == bool else "u4"))
     none, counted = _none_and_counted(params.dtype, logits)
     out, left = empty(np, params.shape, params.dtype), np.empty(params.shape[:-1], bool)
     flat, of_rows = out.reshape(-1).view(bits.dtype), left.reshape(-1)

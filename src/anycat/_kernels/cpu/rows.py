@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anycat._kernels.grid import split
+
 from .jit.widen import widen
 from .sizes import FLOAT32, FLOAT64, TILE
-from .threads import parallel_for, split
+from .threads import parallel_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,10 +40,7 @@ class Rows:
         self.is_zero_copy = is_zero_copy(params, self.dtype)
 
     def block(self, begin: int, end: int, workspace: Array | None = None) -> Array:
-        """Return rows ``begin`` to ``end``, one after the other, in ``workspace`` if converted.
-
-        The result is always read-only: to Numba that is part of a type, and one is enough.
-        """
+        """Return rows ``begin`` to ``end``, one after the other, in ``workspace`` if converted."""
         block = self._contiguous(self.first + begin, self.first + end)
         if not is_zero_copy(block, self.dtype):
             out = np.empty(block.size, self.dtype) if workspace is None else workspace[: block.size]
@@ -49,8 +48,7 @@ class Rows:
                 part = slice(at, at + CONVERTED_ELEMENTS)
                 _convert(block[part], out[part])
             block = out
-        block.flags.writeable = False
-        return block
+        return read_only(block)
 
     def _contiguous(self, begin: int, end: int) -> Array:
         if self.params.flags.c_contiguous:
@@ -92,6 +90,15 @@ class Rows:
         parallel_for(part, self.count, cost * self.count, min_rows)
 
 
+def read_only(view: Array) -> Array:
+    """Make a view read-only, as kernels take their input.
+
+    Numba compiles a function for read-only arrays, and for others once more.
+    """
+    view.flags.writeable = False
+    return view
+
+
 def is_zero_copy(x: Array, dtype: Any) -> bool:
     """Tell whether kernels can take an array as it is."""
     return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
@@ -113,8 +120,6 @@ def _convert(x: Array, out: Array) -> None:
     """Store numbers in ``out``, as kernels want them."""
     half = x.dtype.type is np.float16 and x.dtype.isnative
     if half or is_bfloat16(x.dtype):
-        bits = np.require(x, None, ["C", "A"]).view(np.uint16)
-        bits.flags.writeable = False
-        widen(bits, half, out)
+        widen(read_only(np.require(x, None, ["C", "A"]).view(np.uint16)), half, out)
     else:
         out[...] = x

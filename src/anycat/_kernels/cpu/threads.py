@@ -11,7 +11,6 @@ interpreter can raise KeyboardInterrupt only between two of them.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numba import config
 
+from anycat._kernels.grid import split
 from anycat._kernels.warn import waiting_frame
 
 if TYPE_CHECKING:
@@ -53,12 +53,6 @@ if hasattr(os, "register_at_fork"):
 def thread_count() -> int:
     """Return the largest number of threads to use."""
     return int(config.NUMBA_NUM_THREADS)
-
-
-def split(begin: int, end: int, parts: int) -> Iterable[tuple[int, int]]:
-    """Split a range into parts whose lengths differ by one at most."""
-    ends = [begin + (end - begin) * i // parts for i in range(parts + 1)]
-    return itertools.pairwise(ends)
 
 
 def parallel_for(task: Callable[[int, int], None], n: int, cost: float, min_part: int = 1) -> None:

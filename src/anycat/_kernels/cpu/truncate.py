@@ -9,7 +9,7 @@ import numpy as np
 from anycat._kernels.truncation import ARGUMENTS, clipped
 
 from .jit.truncate import truncate_rows
-from .rows import Rows
+from .rows import Rows, read_only
 from .sizes import BLOCK, TILE
 from .tiles import TileStats
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 NS_PER_ELEMENT = 1.0
 NS_PER_ELEMENT_OF_FEW = 0.2  # to keep few of them
-ABSENT = [np.array([x], dtype) for dtype, x in ARGUMENTS]
+
+
+def _vector(x: Any, dtype: Any) -> Array:
+    return read_only(np.ascontiguousarray(x, dtype).reshape(-1))
+
+
+ABSENT = [_vector(x, dtype) for dtype, x in ARGUMENTS]
 
 
 def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[str, Any]) -> Array:
@@ -56,11 +62,7 @@ def truncate(params: Array, logits: bool, arguments: Iterable[Any], cache: dict[
 
 def _argument(x: Any, kind: tuple[Any, Any], absent: Array) -> Array:
     """Return an argument with an entry for each row, or one for all."""
-    if x is None:
-        return absent
-    if isinstance(x, (int, float)):
-        return np.array([clipped(x, 0)], kind[0])
-    return np.ascontiguousarray(clipped(x, 0), kind[0]).reshape(-1)
+    return absent if x is None else _vector(clipped(x, 0), kind[0])
 
 
 def keeps(params: Array, logits: bool) -> Array:

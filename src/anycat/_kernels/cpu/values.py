@@ -13,7 +13,7 @@ from .jit import elementwise
 from .jit import gradient as gradients
 from .jit import lookup as lookups
 from .jit import values as kernels
-from .rows import Rows, compute_dtype, is_zero_copy
+from .rows import Rows, compute_dtype, is_zero_copy, read_only
 from .sizes import FLOAT32, FLOAT64, LANES
 from .threads import NS_PER_THREAD, parallel_for
 
@@ -95,8 +95,8 @@ def lookup(
     if count > 1 and shape[len(shape) - len(batch) :] != batch:
         index = _row_index(batch, shape)
     out = np.empty(shape, dtype)
-    flat = _read_only(np.ascontiguousarray(values).reshape(-1))
-    rows = _read_only(params.reshape(-1)), params.shape[-1], logits, log
+    flat = read_only(np.ascontiguousarray(values).reshape(-1))
+    rows = read_only(params.reshape(-1)), params.shape[-1], logits, log
     args = *rows, *_needed(normalizer, logits, log), *bounds(eps), flat, index
     if flat.size * NS_PER_GATHER < NS_PER_THREAD:
         return out if lookups.look_up(*args, 0, flat.size, out.reshape(-1)) else None
@@ -229,7 +229,7 @@ def log_prob_gradient(
     """
     rows, terms, by_log_total = Rows(logits), None, None
     if by_log_prob is not None:
-        terms = np.ascontiguousarray(by_log_prob).reshape(-1)
+        terms = read_only(np.ascontiguousarray(by_log_prob).reshape(-1))
         each = (
             terms if terms.size == rows.count else terms.reshape(-1, rows.count).sum(0, np.float64)
         )
@@ -237,7 +237,8 @@ def log_prob_gradient(
     by = _factors(by_log_total, rows.count), _factors(by_entropy, rows.count)
     _fill_gradient(rows, True, stats, by, out)
     if terms is not None:
-        x, flat = rows.block(0, rows.count), np.ascontiguousarray(values).reshape(-1)
+        x = rows.block(0, rows.count)
+        flat = read_only(np.ascontiguousarray(values).reshape(-1))
         gradients.add_terms(x, rows.size, *stats, *by, flat, terms, out.reshape(-1))
 
 
@@ -254,7 +255,9 @@ def _fill_gradient(
 
 def _factors(factors: Array | None, count: int) -> Array:
     """Return factors of rows as kernels take them."""
-    return np.zeros(count) if factors is None else np.ascontiguousarray(factors, np.float64)
+    if factors is None:
+        return read_only(np.zeros(count))
+    return read_only(np.ascontiguousarray(factors, np.float64).reshape(-1))
 
 
 def _each_block(
@@ -262,14 +265,9 @@ def _each_block(
 ) -> None:
     """Do what `Rows.each_block` does, but call ``task`` at once if there is little to do."""
     if rows.is_zero_copy and cost * rows.count < NS_PER_THREAD:
-        task(_read_only(rows.params.reshape(-1)), 0)
+        task(read_only(rows.params.reshape(-1)), 0)
     else:
         rows.each_block(task, cost, min_rows)
-
-
-def _read_only(view: Array) -> Array:
-    view.setflags(write=False)  # a part of the type for which kernels are compiled
-    return view
 
 
 def are_short(size: int, count: int, dtype: Any) -> bool:
