@@ -61,7 +61,7 @@ INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("draws", [1, 40])
+@pytest.mark.parametrize("draws", [1, pytest.param(40, marks=pytest.mark.slow)])
 def test_dtype(dtype: str, draws: int, xp: Any, array: Any, host: Any) -> None:
     dist = Categorical(array(np.ones((3, 7))))
     asked = getattr(xp, dtype)

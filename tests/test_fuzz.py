@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = hostile.installed()
-PARTS, CASES = 4, 3500
+PARTS, CASES = 4, 2500
 
 
 @pytest.mark.slow
@@ -227,6 +227,7 @@ def run(patch: pytest.MonkeyPatch, *options: str) -> int:
     return fuzz.main()
 
 
+@pytest.mark.slow
 def test_a_failure_prints_how_to_repeat_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[list[str], int, str]:
     return draws, int(hits), path
 
 
+@pytest.mark.slow
 def test_a_changed_helper_is_compiled_again(package: Path) -> None:
     at_once = [start(package), start(package)]  # neither disturbs the other
     for process in at_once:

@@ -88,6 +88,7 @@ def spread(row: Array) -> Array:
 # --- rows ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_way
 @each_form
 @each_dtype
@@ -353,6 +354,7 @@ for kind in ("plain", "masked", "huge", "high"):
 """
 
 
+@pytest.mark.slow
 def test_fastmath_does_not_reach_the_draws(tmp_path: Path) -> None:
     """In a process of its own, as functions are compiled for the first that calls them."""
     here = os.path.dirname(__file__)
