@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc
+import sys
 from collections import Counter
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -263,13 +263,9 @@ def test_probabilities_of_long_invalid_rows(count: int, bad: float) -> None:
 
 def compiled() -> set[Any]:
     """Return the kernels that are compiled, each with the types of its arguments."""
-    return {
-        (dispatcher.py_func, types)
-        for dispatcher in gc.get_objects()
-        if isinstance(dispatcher, Dispatcher)
-        for types in dispatcher.signatures
-        if dispatcher.py_func.__module__.startswith("anycat.")
-    }
+    modules = [x for name, x in sys.modules.items() if name.startswith("anycat._kernels.cpu.jit.")]
+    dispatchers = {x for m in modules for x in vars(m).values() if isinstance(x, Dispatcher)}
+    return {(x.py_func, types) for x in dispatchers for types in x.signatures}
 
 
 def use_kernels(logits: Array, given: tuple[bool, ...], array: Callable[[Any], Any]) -> None:
