@@ -395,7 +395,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ONE.sample_counts(2.0), TypeError, "n must be an integer; got 2.0"),
     (lambda: ONE.sample_counts(), TypeError, "sample_counts needs n, the number of draws"),
     (lambda: ONE.sample_counts(True), TypeError, "n must be an integer; got True"),
-    (lambda: ONE.sample_counts((2,)), TypeError, "n must be an integer; got (2,)"),
+    (
+        lambda: ONE.sample_counts((2000, 500)),
+        TypeError,
+        "n must be an integer; got (2000, 500): for several vectors of counts, call expand first",
+    ),
     (
         lambda: ONE.sample_counts(np.random.default_rng(0)),
         TypeError,
@@ -861,7 +865,12 @@ NAMES: list[tuple[Any, str, str]] = [
     (ONE.sample, "replacement", "replace"),
     (ONE.sample, "offset", "start"),
     (ONE.sample, "device probs", ""),
-    (ONE.sample_counts, "size n_samples num_samples trials total_count sample_shape", "n"),
+    (ONE.sample_counts, "n_samples num_samples trials total_count", "n"),
+    (
+        ONE.sample_counts,
+        "size shape sample_shape",
+        "n for the number of draws, or expand for several vectors of counts",
+    ),
     (ONE.sample_counts, "key random_state", "rng"),
     (ONE.sample_counts, "seed", "rng, or seeds for one of each row"),
     (ONE.sample_counts, "replacement", ""),

@@ -211,6 +211,17 @@ def test_expanded_rows_are_drawn_as_copies_are(
     )
 
 
+@pytest.mark.parametrize("draws", [1, 20, 3000])
+@pytest.mark.parametrize("shape", [(3, 7), (100, 7), (3, 5000)])
+def test_equal_probs_of_any_dtype(shape: tuple[int, int], draws: int) -> None:
+    """As of counts, which pandas makes floats if one is missing."""
+    counts = np.random.default_rng(0).integers(0, 100, shape)
+    want = Categorical(counts).sample(draws, rng=0)
+    for dtype in ("int8", "uint16", "float16", "float32", "float64", ">f4"):
+        got = Categorical(counts.astype(dtype)).sample(draws, rng=0)
+        np.testing.assert_array_equal(got, want)
+
+
 def test_expanded_rows_share_what_kernels_keep() -> None:
     dist = Categorical(rows.make("probs", "plain", (12,), np.float32))
     wide = dist.expand((3,))

@@ -315,8 +315,11 @@ def number_of_draws(n: Any) -> int:
     if n is REQUIRED:
         raise TypeError("sample_counts needs n, the number of draws")
     if not _is_integer(n):
-        hint = ": did you mean rng=?" if registry.is_rng(n) else ""
-        raise TypeError(f"n must be an integer; got {type(n).__name__ if hint else repr(n)}{hint}")
+        is_rng = registry.is_rng(n)
+        got = f"{type(n).__name__}: did you mean rng=?" if is_rng else repr(n)
+        if not is_rng and _is_sequence(n):
+            got += ": for several vectors of counts, call expand first"
+        raise TypeError(f"n must be an integer; got {got}")
     if n < 0:
         raise ValueError(f"n must not be negative; got {n}")
     return operator.index(n)
@@ -425,15 +428,16 @@ def _check_position(name: str, place: tuple[int, ...], number: int, count: int) 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of an argument that must be given: signatures show none."""
 
-_DRAWS = "size shape num_samples n_samples num_draws draws k"
+_DRAWS = "num_samples n_samples num_draws draws k"
 # What to suggest, which begins with an argument, and what other libraries call that.
 _MEANT = {
     "probs": "p pk prob pvals probabilities weights",
     "logits": "logit logit_p log_p log_prob log_probs logprobs log_weights scores",
     "validate_args": "validate check check_args",
     "clamp_probs": "clamp",
-    "sample_shape": f"{_DRAWS} n",
-    "n": f"{_DRAWS} sample_shape count trials n_trials num_trials total_count",
+    "sample_shape": f"{_DRAWS} size shape n",
+    "n": f"{_DRAWS} count trials n_trials num_trials total_count",
+    "n for the number of draws, or expand for several vectors of counts": "size shape sample_shape",
     "replace": "replacement with_replacement",
     "rng": "seed key generator random_state rng_key random_seed",
     "seeds for one of each row": "seed",

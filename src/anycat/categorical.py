@@ -133,8 +133,9 @@ class Categorical(Generic[ArrayT]):
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
         PyTorch does. ``eps`` is the machine epsilon of the dtype, or of float32 for narrower
-        dtypes. So `logits` and `log_prob` are at least -15.9, or -36.0 in float64. If False, they
-        are ``-inf`` for a probability of zero. Has no effect if ``logits`` are given.
+        dtypes. So `logits` and `log_prob` are at least log(eps): about -15.94, or -36.04 in
+        float64. If False, they are ``-inf`` for a probability of zero. Has no effect if ``logits``
+        are given.
 
     Raises
     ------
