@@ -40,7 +40,7 @@ class Request(NamedTuple):
     length: int
     temperature: float = 1.0
     top_k: int | None = None
-    top_p: float | None = None
+    top_p: float = 1.0
 
 
 class Model:
@@ -101,9 +101,9 @@ def generate(
             running.append(waiting.popleft())
         logits = model.logits([model.encode(r.prompt) + written[r] for r in running])
         dist = Categorical(logits=asarray(logits)).truncate(
-            temperature=[r.temperature for r in running],
-            top_k=[r.top_k for r in running],
-            top_p=[r.top_p for r in running],
+            temperature=asarray(np.array([r.temperature for r in running], np.float32)),
+            top_k=[r.top_k for r in running],  # None is for no limit
+            top_p=asarray(np.array([r.top_p for r in running], np.float32)),
         )
         positions = [len(written[r]) for r in running]
         tokens = dist.sample(seeds=[r.seed for r in running], start=positions)

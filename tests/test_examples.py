@@ -177,7 +177,8 @@ def test_requests_come_and_go(generate, model, requests):
     sizes = []
 
     def asarray(x):
-        sizes.append(len(x))
+        if x.ndim == 2:  # the logits
+            sizes.append(len(x))
         return x
 
     texts = generate.generate(model, requests, 3, asarray)

@@ -155,6 +155,14 @@ def test_lists_of_numpy_arrays_are_fine() -> None:
     assert_array_equal(Categorical([np.float32(1), np.array(3)]).probs, [0.25, 0.75])
 
 
+@each_library
+def test_lists_of_numpy_arrays_meet_every_library(library: str) -> None:
+    """Without a warning that this is slow, as PyTorch has it."""
+    mask = np.array([True, False, True])
+    dist = Categorical(put(np.ones((2, 3)), library)).truncate(mask=[mask, ~mask])
+    assert_array_equal(get(dist.probs), [[0.5, 0, 0.5], [0, 1, 0]])
+
+
 # --- numbers of NumPy, which meet arrays of any library as Python's do
 
 NUMBERS: list[Any] = [np.int64(1), np.uint8(1), np.float32(1), np.bool_(True), np.array(1)]

@@ -306,6 +306,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "mask of shape (3, 1) does not broadcast to the shape (2, 1)",
     ),
     (
+        lambda: Categorical(np.ones((2, 3))).truncate(mask=[np.ones(3, bool), None]),
+        TypeError,
+        "mask[1] is None: for a row without a mask, allow all categories",
+    ),
+    (
         lambda: BATCH.truncate(mask=np.ones(4, bool)),
         ValueError,
         "mask must have a last axis of 3 categories; got shape (4,)",

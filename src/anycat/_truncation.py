@@ -119,6 +119,9 @@ def masked(dist: Any, mask: Any) -> Array:
     """Return the parameter without the categories that a mask does not allow."""
     backend, form, n = dist._backend, dist._form, dist.num_categories
     xp, like, param = backend.xp, dist._param, _with_lowest(dist)
+    for i, row in enumerate(mask if isinstance(mask, _validation.LISTS) else ()):
+        if row is None:
+            raise TypeError(f"mask[{i}] is None: for a row without a mask, allow all categories")
     mask = _validation.as_array("mask", mask, like)
     packed = not backend.isdtype(mask.dtype, "bool")
     if packed:

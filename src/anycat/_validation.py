@@ -82,27 +82,31 @@ def _from_object(name: str, x: Any, like: Array | None) -> Array:
 
 
 def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
-    if isinstance(x, LISTS):
-        _check_items(name, x)
+    has_arrays = isinstance(x, LISTS) and _check_items(name, x)
     backend = registry.default() if like is None else registry.backend_of(like)
     try:
         with backend.errstate():  # a number may be too large for the dtype
-            return backend.asarray(x, like)
+            # PyTorch and JAX take long to read arrays one by one, and PyTorch warns.
+            return backend.asarray(registry.default().asarray(x) if has_arrays else x, like)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         reason = _not_real(name, x) or f": {error}"
         raise ValueError(f"{name} must be a rectangular list of real numbers{reason}") from None
 
 
-def _check_items(name: str, items: Sequence[Any]) -> None:
-    """Refuse lists of other arrays than NumPy's: their gradients, say, would get lost."""
+def _check_items(name: str, items: Sequence[Any]) -> bool:
+    """Tell whether a list holds arrays of NumPy. Refuse others, whose gradients would get lost."""
     if _NUMBERS.issuperset(map(type, items)):
-        return
+        return False
+    found = False
     for item in items:
         if isinstance(item, LISTS):
-            _check_items(name, item)
-        elif (backend := registry.find_backend(item)) not in (None, registry.default()):
+            found |= _check_items(name, item)
+        elif (backend := registry.find_backend(item)) is registry.default():
+            found = True
+        elif backend is not None:
             stack = f"{backend.xp.__name__.removeprefix('array_api_compat.')}.stack"
             raise TypeError(f"{name} is a list of arrays of {backend.name}: call {stack} first")
+    return found
 
 
 _NUMBERS = frozenset((bool, int, float))

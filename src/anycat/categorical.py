@@ -628,12 +628,12 @@ class Categorical(Generic[ArrayT]):
             ``sample_shape`` must then be an int or a tuple of one int, and each row needs n
             categories of positive probability. The first draw is the same in both cases.
         rng : None, int, SeedSequence, BitGenerator or Generator, optional
-            Source of randomness, as in SPEC 7. A `torch.Generator`, a `jax.random` key or a
-            `cupy.random.Generator` also works. Each call advances a generator by 128 bits,
-            regardless of the number of draws. The same ``rng`` gives the same draws in every
-            library, on every device and for any number of threads; ``sample(n)`` returns the first
-            n draws of ``sample(m)``, n <= m. With None, draws from tensors follow
-            `torch.manual_seed`; other draws are not reproducible.
+            Source of randomness: see the documentation's page "Reproducibility". A
+            `torch.Generator`, a `jax.random` key or a `cupy.random.Generator` also works. Each call
+            advances a generator by 128 bits, regardless of the number of draws. The same ``rng``
+            gives the same draws in every library, on every device and for any number of threads;
+            ``sample(n)`` returns the first n draws of ``sample(m)``, n <= m. With None, draws from
+            tensors follow `torch.manual_seed`; other draws are not reproducible.
         seeds : array of integers from 0 to 2**64 - 1, or int, optional
             A seed for each row, instead of ``rng``. Must broadcast to `batch_shape`. The draws of
             a row then depend only on its seed, position and parameters, not on the rest of the
@@ -961,8 +961,10 @@ class Categorical(Generic[ArrayT]):
 
         The arguments apply in this order, each to the result of the one before. For another order,
         chain calls. Categories rank by probability, and equal ones by index. Each argument except
-        the mask keeps at least one category. The same categories remain in every library and on
-        every device. In a list, None is for rows to which an argument does not apply.
+        the mask keeps at least one category. For the same numbers, the same categories remain in
+        every library and on every device. (JAX rounds the numbers of a list to float32, unless its
+        64-bit types are enabled.) In a list of numbers, None is for rows to which an argument does
+        not apply.
 
         Parameters
         ----------
