@@ -296,3 +296,14 @@ def test_kernels_are_compiled_once_for_all_kinds_of_arguments(shape: Any) -> Non
         use_kernels(read_only(x), given, read_only)
         use_kernels(x, given, np.asarray)
     assert compiled() == before
+
+
+@pytest.mark.parametrize(("shape", "draws"), [((5, 4), 3), ((5000, 6), 1), ((3, 300), 3000)])
+def test_kernels_of_signed_dtypes_draw_those_of_unsigned_ones(shape: Any, draws: int) -> None:
+    dist = Categorical(np.ones(shape))
+    want = dist.sample(draws, rng=0, dtype="int16")
+    before = compiled()
+    got = dist.sample(draws, rng=0, dtype="uint16")
+    assert got.dtype == "uint16"
+    np.testing.assert_array_equal(got, want)
+    assert compiled() == before

@@ -78,7 +78,8 @@ def sample(
     done: Done = ignore,
 ) -> None:
     """Draw from each row of ``params``: see the docstring of `anycat._kernels`."""
-    rows, grid, out = Rows(params), grid_of(draws), out.reshape(-1)
+    rows, grid = Rows(params), grid_of(draws)
+    out = out.reshape(-1).view(f"i{out.itemsize}")  # no kernels for unsigned dtypes
     size, n = rows.size, draws.samples * draws.repeats
 
     def by_table(table: Table, row: int) -> None:
