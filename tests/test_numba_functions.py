@@ -446,6 +446,11 @@ def test_keys_of_another_length() -> None:
             function(ROW, rows.KEY[:3], 0)
 
 
+def test_keys_are_made_in_python() -> None:
+    with pytest.raises(TypingError, match="key works in Python only: call it there, and pass"):
+        numba.njit(lambda: key(1))()
+
+
 def test_a_mix_of_integers_that_is_a_float() -> None:
     @numba.njit
     def mixed(row: Array, key: Array, a: Any, b: Any) -> int:

@@ -19,20 +19,19 @@ __all__ = [
 ]
 
 
-_LIBRARIES = "numba", "torch"  # with modules of their names, which take long to import
-
-
 def __getattr__(name: str) -> object:
-    """Import a module named after a library when it is asked for."""
-    if name not in _LIBRARIES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    """Import a module of the package when it is asked for: some need more than the others."""
+    from importlib import import_module, util
 
+    if name.startswith("_") or util.find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:
     """List the public names, and the modules named after a library if that is installed."""
     from importlib.util import find_spec
+    from pkgutil import iter_modules
 
-    return sorted([*__all__, *filter(find_spec, _LIBRARIES)])
+    modules = {x.name for x in iter_modules(__path__) if x.name[0] != "_"} - {"categorical", "cuda"}
+    return sorted([*__all__, *filter(find_spec, modules)])

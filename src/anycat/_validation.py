@@ -67,13 +67,21 @@ def _object_hint(name: str, x: Array) -> str:
     """Return which entry of an array of objects is no number."""
     for index in itertools.product(*map(range, x.shape)):
         if not isinstance(x[index], numbers.Real):
-            return f": {name}{index_of(index)} is {x[index]!r}"
-    return ": convert it to float64 first"
+            is_missing = x[index] is None or repr(x[index]) == "<NA>"  # of pandas
+            hint = _CONVERT if is_missing else ""
+            return f": {name}{index_of(index)} is {x[index]!r}{hint}"
+    return _CONVERT
+
+
+_CONVERT = ": convert it to float64 first"
 
 
 def _from_object(name: str, x: Any, like: Array | None) -> Array:
     if isinstance(x, _NUMBERS_OR_LISTS):
         return _from_numbers(name, x, like)
+    if registry.is_lazy(x):
+        hint = next((_LAZY_REMEDIES[member] for member in _LAZY_REMEDIES if hasattr(x, member)), "")
+        raise TypeError(f"{name} is a {type(x).__name__} of Dask: convert it to a Dask array{hint}")
     if hasattr(type(x), "__array__"):
         registry.default().check_supported(name, x)  # it may be a matrix
         return registry.default().asarray(x)
@@ -117,6 +125,10 @@ _NUMBERS_OR_LISTS = (*_NUMBERS, *LISTS)  # PyTorch 2.8 cannot compile a union
 _REMEDIES = {
     "toarray": "call its toarray() first",
     "values": "pass its values, as in list(d.values())",
+}
+_LAZY_REMEDIES = {
+    "to_dask_array": ", as in x.to_dask_array(lengths=True)",
+    "data": ", as in x.data",
 }
 
 
@@ -534,6 +546,15 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
     elif (number := _out_of_range(index, batch)) is not None:
         hint = f": {number} is out of range"
     raise kind(f"index {index!r} does not fit the batch shape {batch}{hint}") from error
+
+
+def check_known(batch: tuple[Any, ...]) -> None:
+    """Check the shape of part of a batch, which may be unknown if the index is lazy."""
+    if any(map(math.isnan, batch)):
+        raise ValueError(
+            f"the index gives a batch of unknown shape {batch}: compute it first, as in "
+            "d[index.compute()]"
+        )
 
 
 def _out_of_range(index: Any, batch: tuple[int, ...]) -> int | None:

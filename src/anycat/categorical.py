@@ -474,7 +474,7 @@ class Categorical(Generic[ArrayT]):
             part = param[(*axes, *rest, slice(None))]
         except (IndexError, TypeError, ValueError) as error:
             _validation.report_index(index, self._batch_shape, param, error)
-        self._backend.check_supported("the part of the batch", part)
+        _validation.check_known(part.shape[:-1])
         return self._with_params(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ._kernels.cpu.jit.single import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Unpack
+    from typing import SupportsIndex, Unpack
 
     from numpy.typing import NDArray
 
@@ -72,7 +72,7 @@ def key(rng: RNG = None, **unknown: Unpack[Nothing]) -> Key:
     return words
 
 
-def draw(probs: Row, key: Key, i: int) -> int:
+def draw(probs: Row, key: Key, i: SupportsIndex) -> int:
     """Draw from one row of probabilities.
 
     Parameters
@@ -112,7 +112,7 @@ def draw(probs: Row, key: Key, i: int) -> int:
     return int(single.draw_from_row(_plain(probs), False, _word(key, i)))
 
 
-def draw_logits(logits: Row, key: Key, i: int) -> int:
+def draw_logits(logits: Row, key: Key, i: SupportsIndex) -> int:
     """Draw from one row of logits.
 
     Parameters
@@ -210,7 +210,7 @@ def prepare_logits(logits: Row) -> Table:
     return table
 
 
-def draw_prepared(table: Table, key: Key, i: int) -> int:
+def draw_prepared(table: Table, key: Key, i: SupportsIndex) -> int:
     """Draw from a prepared row.
 
     Parameters
@@ -246,7 +246,7 @@ def _plain(x: Any) -> Any:
     return np.require(x, requirements=["C", "W"])
 
 
-def _word(key: Key, i: int) -> np.uint64:
+def _word(key: Key, i: SupportsIndex) -> np.uint64:
     """Return the random word of a draw index."""
     return np.uint64(single.random_word(_plain(key), np.uint64(int(i) % 2**64)))
 
@@ -299,11 +299,16 @@ def _type_of(x: Any) -> Any:
 # --- what is compiled in place of calls -----------------------------------------------------------
 
 
+def _refuse_key(rng: Any = None) -> None:
+    raise TypingError("anycat.numba.key works in Python only: call it there, and pass its result")
+
+
 def _if_valid(function: Any, **arguments: Any) -> Any:
     _check_types(TypingError, arguments)
     return function
 
 
+overload(key)(_refuse_key)
 overload(draw)(lambda probs, key, i: _if_valid(single.draw, probs=probs, key=key, i=i))
 overload(draw_logits)(
     lambda logits, key, i: _if_valid(single.draw_logits, logits=logits, key=key, i=i)

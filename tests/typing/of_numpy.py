@@ -12,6 +12,7 @@ from typing import Any, Generic, assert_type
 import numpy as np
 from numpy.typing import NDArray
 
+import anycat.numba
 from anycat import Categorical, kl_divergence
 from anycat._typing import ArrayT
 
@@ -38,6 +39,14 @@ def parameters() -> None:
     assert_type(Categorical(counts), Categorical[NDArray[Any]])  # which become floats
     assert_type(Categorical(literal), Categorical[NDArray[Any]])
     assert_type(Categorical(single, validate_args=False, clamp_probs=False), Categorical[Single])
+
+
+def functions_for_numba(rng: np.random.Generator) -> None:
+    key = anycat.numba.key(rng)
+    assert_type(anycat.numba.draw(np.ones(3), key, 0), int)
+    assert_type(anycat.numba.draw_logits(np.ones(3, np.float32), key, np.uint64(1)), int)
+    assert_type(anycat.numba.draw_prepared(anycat.numba.prepare(np.ones(3)), key, np.int8(2)), int)
+    anycat.numba.draw(np.ones(3), key, 0.5)  # type: ignore[arg-type]
 
 
 def draws(rng: np.random.Generator) -> None:

@@ -256,7 +256,7 @@ def _located(start: Shape) -> Iterator[None]:
         yield
     except ValueError as error:
         if any(start):
-            error.add_note(f"Positions are counted within the block that begins at {start}.")
+            error.args = (f"{error} (counted within the block that begins at {start})",)
         raise
 
 

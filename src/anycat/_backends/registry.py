@@ -130,6 +130,12 @@ def is_traced(x: Any) -> bool:
     return backend is not None and backend.is_traced(x)
 
 
+def is_lazy(x: Any) -> bool:
+    """Tell whether an object that is no array consists of Dask's, and must not be computed."""
+    dask = sys.modules.get("dask")
+    return dask is not None and dask.is_dask_collection(x)
+
+
 def register(cls: type) -> None:
     """Make a class of distributions known to the imported libraries whose functions take them."""
     for name, library, known in _REGISTERING:
