@@ -32,6 +32,9 @@ LINES = [
     (Categorical([1, -0.0]), "Categorical(probs=[1, 0])"),
     (Categorical(INVALID[:2], validate_args=False), "Categorical(probs=[[nan, 1], [0, 0]])"),
     (Categorical(ROWS[0]), "Categorical(probs=[0.1, 0.2, 0.7], numpy.float32)"),
+    (Categorical([1, 3], clamp_probs=False), "Categorical(probs=[1, 3], clamp_probs=False)"),
+    (Categorical([1, 3]).truncate(top_k=1), "Categorical(probs=[0, 3], clamp_probs=False)"),
+    (Categorical(logits=[1, 3], clamp_probs=False), "Categorical(logits=[1, 3])"),
     (
         Categorical(LARGE),
         "Categorical(probs: numpy.float64 on cpu, batch_shape=(7,), num_categories=20)",

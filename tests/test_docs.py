@@ -9,6 +9,7 @@ import inspect
 import itertools
 import operator
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,8 @@ def run(text: str, name: str) -> doctest.TestResults:
     for source in (example.source for example in test.examples):
         for library in re.findall(r"^(?:import|from) (\w+)", source, flags=re.M):
             try:
-                importlib.import_module(library)
+                with warnings.catch_warnings(action="ignore"):  # which are not about the page
+                    importlib.import_module(library)
             except Exception as error:  # a release may not go with those of its dependencies
                 pytest.skip(f"{library} cannot be imported: {error}")
     report: list[str] = []

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ._backends import registry
+from ._parameters import PROBS
 from ._pip import PIP
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def text(dist: Any, numbers: bool = True) -> str:
     kind = f"{dist._backend.name}.{str(dist.dtype).rpartition('.')[2]}"
     few = numbers and 0 < math.prod(dist.param_shape) <= LINE
     if few and (view := _view(dist)) is not None:
-        line = f"{name}({form}={_list(view)}{'' if kind == _DEFAULT else f', {kind}'})"
+        options = "" if kind == _DEFAULT else f", {kind}"
+        if dist._form is PROBS and not dist._clamp_probs:
+            options += ", clamp_probs=False"
+        line = f"{name}({form}={_list(view)}{options})"
         if len(line) <= LINE:
             return line
     shapes = f"batch_shape={tuple(dist.batch_shape)}, num_categories={dist.num_categories}"
