@@ -186,7 +186,8 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"param": np.ones((1, 2), complex)}, "logits must hold real numbers; got dtype complex128"),
     (
         {"param": np.array([[None, 1]])},
-        "logits must hold real numbers; got dtype object: logits[0, 0] is None",
+        "logits must hold real numbers; got dtype object: logits[0, 0] is None: convert it to "
+        "float64 first",
     ),
     ({"batch_shape": [2]}, "batch_shape must be a tuple; got list"),
     ({"batch_shape": (2.0,)}, "batch_shape must be an integer or a tuple of them; got (2.0,)"),
