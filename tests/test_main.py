@@ -63,6 +63,7 @@ def test_what_is_not_installed_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> 
     assert jax.requirement in str(registry.unavailable_reason(jax, "CUDA"))
 
 
+@pytest.mark.slow
 def test_nobody_reads_what_it_prints() -> None:
     reader, writer = os.pipe()
     os.close(reader)

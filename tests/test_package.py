@@ -93,6 +93,7 @@ def test_what_is_imported(code: str, loaded: list[str]) -> None:
     assert found.split() == loaded
 
 
+@pytest.mark.slow
 def test_the_compiler_of_pytorch_is_not_loaded() -> None:
     """It takes a second, and turns off the checks of `torch.distributions`."""
     pytest.importorskip("torch")
@@ -112,6 +113,7 @@ for options in ({}, {'validate_args': None}, {'validate_args': True}, {'validate
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "expected"),
     [((), "ValueError ValueError ValueError (1,)"), (("-O",), "(1,) (1,) ValueError (1,)")],
