@@ -268,6 +268,23 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: list(ONE), TypeError, f"a distribution without a batch cannot be iterated over{ROW}"),
     (lambda: BATCH[2], IndexError, "index 2 does not fit the batch shape (2,)"),
     (lambda: BATCH[0, 0], IndexError, f"index (0, 0) does not fit the batch shape (2,){SELECT}"),
+    (
+        lambda: BATCH[["a"] * 99],
+        IndexError,
+        f"index of type list does not fit the batch shape (2,){SELECT}",
+    ),
+    (
+        lambda: BATCH.log_prob(["a", "b"]),
+        TypeError,
+        "value must hold real numbers; got dtype <U1: value[0] is 'a': convert labels to "
+        "categories, from 0 to K - 1",
+    ),
+    (
+        lambda: BATCH.sample(seeds=np.random.SeedSequence(0).spawn(2)),
+        TypeError,
+        "seeds must hold integers; seeds[0] is a SeedSequence: for an array of seeds, call the "
+        "method generate_state(n, np.uint64) of a SeedSequence",
+    ),
     (lambda: BATCH["a"], IndexError, f"index 'a' does not fit the batch shape (2,){SELECT}"),
     (lambda: BATCH[1.0], IndexError, f"index 1.0 does not fit the batch shape (2,){SELECT}"),
     # --- draws
@@ -979,7 +996,8 @@ def test_masks_that_do_not_fit(library: str) -> None:
     mask = put(np.ones(4, bool), library)
     with pytest.raises(IndexError) as caught:
         dist[mask]
-    assert str(caught.value) == f"index {mask!r} does not fit the batch shape (2,){SELECT}"
+    shown = "of type Array" if library == "dask" else repr(mask)  # it is long
+    assert str(caught.value) == f"index {shown} does not fit the batch shape (2,){SELECT}"
 
 
 @each_library
@@ -1007,7 +1025,7 @@ def test_entries_that_are_no_numbers(library: str) -> None:
     for bad in ("one", None, {}):
         with pytest.raises((TypeError, ValueError)) as caught:
             dist.log_prob([0, bad])  # type: ignore[list-item]
-        assert str(caught.value).endswith(f": value[1] is {bad!r}")
+        assert f": value[1] is {bad!r}" in str(caught.value)
 
 
 @each_library

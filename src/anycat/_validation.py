@@ -44,6 +44,8 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         hint = _not_real(name, given) if isinstance(given, LISTS) else ""
         if str(x.dtype) == "object":
             hint = hint or _object_hint(name, x)
+        if name == "value" and (getattr(x.dtype, "kind", "") in "UT" or hint.endswith("'")):  # text
+            hint += ": convert labels to categories, from 0 to K - 1"
         raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
         raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
@@ -400,7 +402,13 @@ def _list_of_integers(name: str, items: Any, count: int) -> Array:
         if _is_integer(number):
             _check_position(name, place, operator.index(number), count)
         else:
-            raise TypeError(f"{name} must hold integers; {name}{index_of(place)} is {number!r}")
+            got = repr(number)
+            if registry.is_rng(number):
+                got = (
+                    f"a {type(number).__name__}: for an array of seeds, call the method "
+                    "generate_state(n, np.uint64) of a SeedSequence"
+                )
+            raise TypeError(f"{name} must hold integers; {name}{index_of(place)} is {got}")
     backend = registry.default()
     try:
         return backend.xp.asarray(items, dtype=backend.xp.uint64)
@@ -532,6 +540,9 @@ def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
     _check_axes("batch_shape", len(shape) + 1)
 
 
+_LINE = 80  # characters of an index that a message shows
+
+
 def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Exception) -> NoReturn:
     """Raise for an index that the batch does not have, given the error of the library."""
     kind = TypeError if isinstance(error, TypeError) else IndexError
@@ -545,7 +556,10 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
         hint = ""
     elif (number := _out_of_range(index, batch)) is not None:
         hint = f": {number} is out of range"
-    raise kind(f"index {index!r} does not fit the batch shape {batch}{hint}") from error
+    shown = repr(index)
+    if len(shown) > _LINE or "\n" in shown:
+        shown = f"of type {type(index).__name__}"
+    raise kind(f"index {shown} does not fit the batch shape {batch}{hint}") from error
 
 
 def check_known(batch: tuple[Any, ...]) -> None:
