@@ -79,7 +79,8 @@ LOGITS = Form(
     normalizer=_max_and_sum,
     prob=lambda xp, x, n: xp.exp(x - n[0]) / n[1],
     log_prob=lambda _, x, n: x - n[0] - n[2],
-    valid=lambda xp, x: xp.isfinite(xp.max(x, axis=-1)),
+    # JAX 0.10 leaves NaN out of maxima.
+    valid=lambda xp, x: xp.isfinite(xp.max(x, axis=-1)) & ~xp.any(xp.isnan(x), axis=-1),
 )
 
 
