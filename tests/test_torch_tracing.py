@@ -174,6 +174,30 @@ def test_machine_code() -> None:
             machine(INVALID)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles C++ with g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # PyTorch's own
+@pytest.mark.parametrize("drop_in", [False, True])
+@pytest.mark.parametrize("samples", [(), (3,)])
+def test_gradients_of_machine_code(samples: tuple[int, ...], drop_in: bool) -> None:
+    """PyTorch 2.13 may fuse the gradients of a gather with others, and read them too early."""
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(25, 32), torch.nn.Tanh(), torch.nn.Linear(32, 5)
+    policy, seen = torch.nn.Sequential(*layers), torch.randn(64, 25)
+    actions, advantage = torch.randint(5, (*samples, 64)), torch.randn(*samples, 64)
+
+    def loss() -> Any:
+        dist = (anycat.torch.Categorical if drop_in else Categorical)(logits=policy(seen))
+        return (dist.log_prob(actions) * advantage).mean() - 0.01 * dist.entropy().mean()
+
+    found = []
+    for function in (loss, torch.compile(loss, fullgraph=True)):
+        policy.zero_grad()
+        function().backward()
+        found.append(torch.cat([parameter.grad.flatten() for parameter in policy.parameters()]))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
 def test_sizes_that_change() -> None:
     def function(x: Tensor) -> Any:
         dist = Categorical(logits=x)

@@ -1135,21 +1135,10 @@ class Categorical(Generic[ArrayT]):
         The logarithm, for example, is computed only for the entries needed, not for all of them.
         """
         floating = self._backend.isdtype(self._param.dtype, "real floating")
-        entries = self._gather(self._param if floating else self._wide_param, index)
+        entries = self._backend.gather(self._param if floating else self._wide_param, index)
         normalizer = tuple(n[..., 0] for n in self._normalizer)
         function = self._logits_of if log else self._probs_of
         return function(self._to_compute_dtype(entries), normalizer)
-
-    def _gather(self, table: Array, index: Array) -> Array:
-        """Gather the entries of ``table``, of shape (..., K), at ``index`` along the last axis."""
-        xp, batch = self._xp, tuple(table.shape[:-1])
-        rows = math.prod(batch)
-        if rows != 1:
-            row = xp.reshape(self._backend.arange(rows, self._param), batch)
-            index = index + row * table.shape[-1]
-        flat = xp.reshape(table, (math.prod(table.shape),))
-        found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
-        return xp.reshape(found, index.shape)
 
     @cached_parameter
     def _cumulative(self) -> Array:
@@ -1192,7 +1181,7 @@ class Categorical(Generic[ArrayT]):
                 value = xp.where(value < 0, last, value)
         between = (value >= 0) & (value < last)
         index = xp.floor(xp.where(between, value, xp.zeros_like(value)))
-        found = self._gather(self._cumulative, xp.astype(index, index_dtype))
+        found = self._backend.gather(self._cumulative, xp.astype(index, index_dtype))
         result = self._to_compute_dtype(found)
         known = between | xp.isnan(result)
         result = xp.where(known, result, xp.astype(value >= last, result.dtype))
@@ -1239,7 +1228,7 @@ class Categorical(Generic[ArrayT]):
         high = low + (self.num_categories - 1)
         for _ in range((self.num_categories - 1).bit_length()):
             middle = (low + high) // 2
-            below = self._to_compute_dtype(self._gather(cdf, middle)) < q
+            below = self._to_compute_dtype(backend.gather(cdf, middle, tracked=False)) < q
             low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
         valid = ~xp.isnan(cdf[..., -1])
         return xp.where((q >= 0) & (q <= 1) & valid, low, -1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import math
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -216,6 +217,21 @@ class Backend:
         """Return the first ``n`` indices as an array that can meet ``like``."""
         device = self.creation_device(like)
         return self.xp.arange(n, dtype=self.traits(like).index, device=device)
+
+    def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
+        """Return the entries of ``table``, of shape (..., K), at ``index`` along the last axis.
+
+        The shape of ``index`` ends with that of the batch. If not ``tracked``, no gradient is
+        taken.
+        """
+        xp, batch = self.xp, tuple(table.shape[:-1])
+        rows = math.prod(batch)
+        if rows != 1:
+            row = xp.reshape(self.arange(rows, table), batch)
+            index = index + row * table.shape[-1]
+        flat = xp.reshape(table, (math.prod(table.shape),))
+        found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
+        return xp.reshape(found, index.shape)
 
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""

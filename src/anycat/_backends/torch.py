@@ -111,6 +111,18 @@ class TorchBackend(Backend):
             x = torch.asarray(values, dtype=self.widest_float(x), device=device)
         return x
 
+    def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
+        """Return the entries of ``table`` at ``index``, in compiled functions as sums with zeros.
+
+        The compiler may read the gradient of a gather before it is complete (PyTorch 2.13, on the
+        CPU). It fuses these sums, so that they take no memory.
+        """
+        tracked = tracked and table.requires_grad and torch.is_grad_enabled()
+        if not (tracked and is_compiling()):
+            return super().gather(table, index)
+        here = index[..., None] == self.arange(table.shape[-1], table)
+        return table.where(here, 0).sum(-1)
+
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
         return x.cumsum(-1, dtype=self.widest_float(x))
