@@ -564,7 +564,7 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
 
 def check_known(batch: tuple[Any, ...]) -> None:
     """Check the shape of part of a batch, which may be unknown if the index is lazy."""
-    if any(map(math.isnan, batch)):
+    if any(isinstance(n, float) for n in batch):  # NaN
         raise ValueError(
             f"the index gives a batch of unknown shape {batch}: compute it first, as in "
             "d[index.compute()]"
