@@ -82,6 +82,7 @@ def rows_of(x: Any) -> Any:
 # --- traces
 
 
+@pytest.mark.slow
 @narrow
 @each_member
 @each_form
@@ -128,6 +129,7 @@ def test_grad(form: str, name: str) -> None:
     np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @narrow
 @each_member
 @each_form
@@ -389,6 +391,7 @@ REGIMES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGIMES)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @each_form
