@@ -82,13 +82,18 @@ def _from_object(name: str, x: Any, like: Array | None) -> Array:
     if isinstance(x, _NUMBERS_OR_LISTS):
         return _from_numbers(name, x, like)
     if registry.is_lazy(x):
-        hint = next((_LAZY_REMEDIES[member] for member in _LAZY_REMEDIES if hasattr(x, member)), "")
-        raise TypeError(f"{name} is a {type(x).__name__} of Dask: convert it to a Dask array{hint}")
+        kind, remedy = type(x).__name__, _remedy(x, _LAZY_REMEDIES)
+        raise TypeError(f"{name} is a {kind} of Dask: convert it to a Dask array{remedy}")
     if hasattr(type(x), "__array__"):
         registry.default().check_supported(name, x)  # it may be a matrix
         return registry.default().asarray(x)
-    hint = next((f": {_REMEDIES[method]}" for method in _REMEDIES if hasattr(x, method)), "")
-    raise TypeError(f"{name} must be an array or a list of numbers; got {type(x).__name__}{hint}")
+    got = f"{type(x).__name__}{_remedy(x, _REMEDIES)}"
+    raise TypeError(f"{name} must be an array or a list of numbers; got {got}")
+
+
+def _remedy(x: Any, remedies: dict[str, str]) -> str:
+    """Return what to do with an object, by the first member of a table that it has."""
+    return next((remedies[member] for member in remedies if hasattr(x, member)), "")
 
 
 def _from_numbers(name: str, x: Any, like: Array | None) -> Array:
@@ -123,10 +128,9 @@ _NUMBERS = frozenset((bool, int, float))
 LISTS = list, tuple, range
 """What is read as a list of numbers."""
 _NUMBERS_OR_LISTS = (*_NUMBERS, *LISTS)  # PyTorch 2.8 cannot compile a union
-# What to do with other objects, by a method that they have.
 _REMEDIES = {
-    "toarray": "call its toarray() first",
-    "values": "pass its values, as in list(d.values())",
+    "toarray": ": call its toarray() first",
+    "values": ": pass its values, as in list(d.values())",
 }
 _LAZY_REMEDIES = {
     "to_dask_array": ", as in x.to_dask_array(lengths=True)",
@@ -315,8 +319,13 @@ def _axes(name: str, shape: Any) -> tuple[int, ...]:
             raise TypeError(
                 f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
             ) from None
-        got = f"{type(shape).__name__}: did you mean rng=?" if is_rng else repr(shape)
+        got = _shown(shape)
         raise TypeError(f"{name} must be an integer or a tuple of them; got {got}") from None
+
+
+def _shown(x: Any) -> str:
+    """Return what was given in place of a number, as a message shows it."""
+    return f"{type(x).__name__}: did you mean rng=?" if registry.is_rng(x) else repr(x)
 
 
 def as_bool(name: str, x: Any) -> bool:
@@ -333,11 +342,9 @@ def number_of_draws(n: Any) -> int:
     if n is REQUIRED:
         raise TypeError("sample_counts needs n, the number of draws")
     if not _is_integer(n):
-        is_rng = registry.is_rng(n)
-        got = f"{type(n).__name__}: did you mean rng=?" if is_rng else repr(n)
-        if not is_rng and _is_sequence(n):
-            got += ": for several vectors of counts, call expand first"
-        raise TypeError(f"n must be an integer; got {got}")
+        are_several = _is_sequence(n) and not registry.is_rng(n)
+        hint = ": for several vectors of counts, call expand first" if are_several else ""
+        raise TypeError(f"n must be an integer; got {_shown(n)}{hint}")
     if n < 0:
         raise ValueError(f"n must not be negative; got {n}")
     return operator.index(n)
