@@ -27,6 +27,8 @@ LAYERS = [
     ["categorical"],
     ["_display", "_pickling", "_truncation"],
     ["_validation"],
+    ["_arguments"],
+    ["_shapes", "_keywords"],
     ["_backends"],
     ["_parameters", "_random", "_kernels", "_pip", "_progress", "_typing"],
 ]

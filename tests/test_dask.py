@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from anycat import Categorical, _validation, kl_divergence
+from anycat import Categorical, _arguments, kl_divergence
 from anycat._backends import registry
 from anycat._kernels import cpu, cuda
 from anycat._kernels.cpu.table import Table
@@ -290,7 +290,7 @@ def test_new_arrays_have_blocks_like_those_of_the_parameters() -> None:
     meta = np.empty((0, 0, 0)).view(Foreign)
     params = lazy(PARAMS).map_blocks(lambda block: block.view(Foreign), meta=meta)
     dist = Categorical(params)
-    for x in (_validation.as_array("value", [0, 1], params), dist.enumerate_support(False)):
+    for x in (_arguments.as_array("value", [0, 1], params), dist.enumerate_support(False)):
         assert type(x._meta) is type(x.compute()) is Foreign
     assert type(dist.sample(rng=0)._meta) is type(dist.probs._meta) is Foreign
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import anycat.numba
-from anycat import Categorical, _progress, _validation
+from anycat import Categorical, _progress, _shapes, _validation
 from anycat._backends.base import Backend
 from anycat._kernels.keys import key_of_flat
 from anycat.numba import draw_prepared
@@ -195,7 +195,7 @@ FAULTS: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     ),
     "an error of NumPy's own": (
         "wrong arguments",
-        replaced(_validation, "check_expansion", lambda _, shape: np.empty(-1)),
+        replaced(_shapes, "check_expansion", lambda _, shape: np.empty(-1)),
     ),
     **{
         name: (name, changed(name, larger))

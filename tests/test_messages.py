@@ -16,7 +16,7 @@ import pytest
 from libraries import each_library, get, put
 
 import anycat.numba
-from anycat import Categorical, _kernels, _pickling, _validation, kl_divergence
+from anycat import Categorical, _kernels, _keywords, _pickling, kl_divergence
 from anycat._backends import registry
 from anycat._kernels.cpu.jit import single
 from anycat._pip import PIP
@@ -931,7 +931,7 @@ def test_names_that_other_libraries_use(function: Any, names: str, meant: str) -
 
 def test_each_suggestion_is_an_argument() -> None:
     arguments = {name for function in TAKES for name in inspect.signature(function).parameters}
-    assert {meant.split()[0] for meant in _validation._MEANT} <= arguments
+    assert {meant.split()[0] for meant in _keywords._MEANT} <= arguments
 
 
 @pytest.mark.parametrize("function", [*TAKES, anycat.numba.key])

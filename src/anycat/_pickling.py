@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from . import _validation
+from . import _arguments, _shapes
 from ._backends import registry
 from ._parameters import FORMS
 
@@ -38,10 +38,10 @@ def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:
             raise ValueError(f"form must be probs or logits; got {form!r}")
         if registry.find_backend(param) is None:
             raise TypeError(f"{form} must be an array; got {type(param).__name__}")
-        _validation.as_array(form, param)
-        _validation.check_parameters(form, param)
-        _validation.check_expansion(
-            tuple(param.shape[:-1]), _validation.shape_tuple("batch_shape", batch)
+        _arguments.as_array(form, param)
+        _shapes.check_parameters(form, param)
+        _shapes.check_expansion(
+            tuple(param.shape[:-1]), _arguments.shape_tuple("batch_shape", batch)
         )
     except (TypeError, ValueError) as error:
         raise pickle.UnpicklingError(f"cannot load a pickled distribution: {error}") from None

@@ -7,7 +7,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from . import _validation
+from . import _arguments, _shapes, _validation
 from ._backends import base, registry
 from ._backends.base import is_number
 from ._kernels.truncation import ARGUMENTS
@@ -54,15 +54,15 @@ def read_argument(name: str, x: Any, dist: Any) -> Any:
             )
         check_range(name, number)
         return number
-    if isinstance(x, _validation.LISTS):
+    if isinstance(x, _arguments.LISTS):
         _, absent = ARGUMENTS[NAMES.index(name)]
         x = _without_none(x, min(absent, dist.num_categories))
-    backend, is_list = dist._backend, isinstance(x, _validation.LISTS)
-    x = _validation.as_array(name, x, dist._param)
+    backend, is_list = dist._backend, isinstance(x, _arguments.LISTS)
+    x = _arguments.as_array(name, x, dist._param)
     if name == "top_k" and is_list and 0 in x.shape:  # an empty list becomes floats
         x = backend.xp.astype(x, dist._traits.index)
     _check_kind(name, backend.isdtype(x.dtype, "integral"), x.dtype)
-    _validation.check_broadcast(name, tuple(x.shape), dist._batch_shape)
+    _shapes.check_broadcast(name, tuple(x.shape), dist._batch_shape)
     x = _widened(name, backend, x)
     if dist._validate:
         x = backend.validate(name, x, dist.num_categories, {})
@@ -83,7 +83,7 @@ def _widened(name: str, backend: Backend, x: Array) -> Array:
 
 def _without_none(items: Any, absent: Any) -> Any:
     """Return a list with a number that changes nothing in place of each None."""
-    if isinstance(items, _validation.LISTS):
+    if isinstance(items, _arguments.LISTS):
         return [_without_none(x, absent) for x in items]
     return absent if items is None else items
 
@@ -119,10 +119,10 @@ def masked(dist: Any, mask: Any) -> Array:
     """Return the parameter without the categories that a mask does not allow."""
     backend, form, n = dist._backend, dist._form, dist.num_categories
     xp, like, param = backend.xp, dist._param, _with_lowest(dist)
-    for i, row in enumerate(mask if isinstance(mask, _validation.LISTS) else ()):
+    for i, row in enumerate(mask if isinstance(mask, _arguments.LISTS) else ()):
         if row is None:
             raise TypeError(f"mask[{i}] is None: for a row without a mask, allow all categories")
-    mask = _validation.as_array("mask", mask, like)
+    mask = _arguments.as_array("mask", mask, like)
     packed = not backend.isdtype(mask.dtype, "bool")
     if packed:
         _check_words(xp, mask, n)
@@ -131,8 +131,8 @@ def masked(dist: Any, mask: Any) -> Array:
             f"mask must have a last axis of {n} categories; got shape {tuple(mask.shape)}"
         )
     shape = tuple(mask.shape)
-    _validation.check_broadcast("mask", shape, (*dist._batch_shape, shape[-1]), "shape")
-    batch = _validation.broadcast_shapes("mask", shape[:-1], tuple(param.shape[:-1]))
+    _shapes.check_broadcast("mask", shape, (*dist._batch_shape, shape[-1]), "shape")
+    batch = _shapes.broadcast_shapes("mask", shape[:-1], tuple(param.shape[:-1]))
     whole = param if batch == param.shape[:-1] else xp.broadcast_to(param, (*batch, n))
     cache: dict[str, Any] = {}
     found = backend.masked(whole, mask, form is LOGITS, cache)
@@ -154,8 +154,8 @@ def _check_masked(form: Form, x: Array, _: int, cache: dict[str, Any]) -> None:
             x = backend.xp.astype(backend.detach(x), backend.traits(x).compute, copy=False)
             good = form.valid(backend.xp, x)  # sums overflow in float16 and integers
         if not backend.xp.all(good):
-            place = _validation.first_place(backend.xp, good)
-            row = f" in row {_validation.index_of(place)}" if place else ""
+            place = _shapes.first_place(backend.xp, good)
+            row = f" in row {_shapes.index_of(place)}" if place else ""
             raise ValueError(
                 "mask must allow a category of positive probability in each row; it allows none"
                 f"{row}"

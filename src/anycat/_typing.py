@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     )
 
     class Nothing(TypedDict):
-        """No more arguments: what is left for `_validation.report_unknown`."""
+        """No more arguments: what is left for `_keywords.report_unknown`."""
 
     class Options(TypedDict, total=False):
         """Options of the constructor."""

@@ -6,7 +6,16 @@ import math
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from . import _display, _parameters, _pickling, _truncation, _validation
+from . import (
+    _arguments,
+    _display,
+    _keywords,
+    _parameters,
+    _pickling,
+    _shapes,
+    _truncation,
+    _validation,
+)
 from ._backends import registry
 from ._backends.base import cached, is_number
 from ._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block
@@ -244,7 +253,7 @@ class Categorical(Generic[ArrayT]):
     def __init__(
         self, probs: None = None, *, logits: ArrayT, **options: Unpack[Options]
     ) -> None: ...
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def __init__(
         self,
         probs: Numbers | None = None,
@@ -255,7 +264,7 @@ class Categorical(Generic[ArrayT]):
         **unknown: Unpack[Nothing],
     ) -> None:
         if unknown:
-            _validation.report_unknown(Categorical, unknown)
+            _keywords.report_unknown(Categorical, unknown)
         if (probs is None) == (logits is None):
             got = "neither" if probs is None else "both (a second argument by position is logits)"
             raise ValueError(f"give either probs or logits; got {got}")
@@ -263,17 +272,17 @@ class Categorical(Generic[ArrayT]):
         form, param = (PROBS, probs) if logits is None else (LOGITS, logits)
         validate = __debug__ if validate_args is None else validate_args
         if validate is not True or clamp_probs is not True:
-            validate = _validation.as_bool("validate_args", validate)
-            clamp_probs = _validation.as_bool("clamp_probs", clamp_probs)
+            validate = _arguments.as_bool("validate_args", validate)
+            clamp_probs = _arguments.as_bool("clamp_probs", clamp_probs)
         cache: dict[str, Any] = {}
         backend = registry.find_backend(param)
         if backend is None:
-            param = _validation.as_array(form.name, param)
+            param = _arguments.as_array(form.name, param)
             backend = registry.backend_of(param)
         small, valid = backend.small(param), False
         if small is None:
-            _validation.as_array(form.name, param)
-            _validation.check_parameters(form.name, param)
+            _arguments.as_array(form.name, param)
+            _shapes.check_parameters(form.name, param)
         elif validate:
             valid = backend.cpu.small.rows_valid(small, param.shape[-1], form is LOGITS, cache)
         if validate and not valid:
@@ -432,10 +441,10 @@ class Categorical(Generic[ArrayT]):
         >>> Categorical([0.5, 0.5]).expand((3, 2)).sample(rng=1).shape
         (3, 2)
         """
-        shape = _validation.shape_tuple("batch_shape", batch_shape)
-        _validation.check_expansion(self._batch_shape, shape)
+        shape = _arguments.shape_tuple("batch_shape", batch_shape)
+        _shapes.check_expansion(self._batch_shape, shape)
         if self._backend.has_values(self._param):  # else its sizes may be unknown
-            _validation.check_size("batch_shape", shape, 8 * self.num_categories)
+            _shapes.check_size("batch_shape", shape, 8 * self.num_categories)
         new = self._with_params(self._param, shape, self._cache)
         for name in _CACHED:
             if (known := vars(self).get(name)) is not None:
@@ -449,12 +458,12 @@ class Categorical(Generic[ArrayT]):
 
     def __len__(self) -> int:
         """Return the length of the first axis of the batch."""
-        _validation.check_batch(self._batch_shape, "has no length")
+        _shapes.check_batch(self._batch_shape, "has no length")
         return self._batch_shape[0]
 
     def __iter__(self) -> Iterator[Self]:
         """Iterate over the first axis of the batch."""
-        _validation.check_batch(self._batch_shape, "cannot be iterated over")
+        _shapes.check_batch(self._batch_shape, "cannot be iterated over")
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: Any) -> Self:
@@ -473,8 +482,8 @@ class Categorical(Generic[ArrayT]):
         try:
             part = param[(*axes, *rest, slice(None))]
         except (IndexError, TypeError, ValueError) as error:
-            _validation.report_index(index, self._batch_shape, param, error)
-        _validation.check_known(part.shape[:-1])
+            _arguments.report_index(index, self._batch_shape, param, error)
+        _shapes.check_known(part.shape[:-1])
         return self._with_params(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
@@ -604,7 +613,7 @@ class Categorical(Generic[ArrayT]):
     def sample(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Draws]
     ) -> ArrayT: ...
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def sample(
         self,
         sample_shape: Shape = (),
@@ -693,15 +702,15 @@ class Categorical(Generic[ArrayT]):
         array([2, 0, 1])
         """
         if more or unknown:
-            _validation.report_unknown(Categorical.sample, unknown, more)
-        shape = _validation.shape_tuple("sample_shape", sample_shape)
-        if replace is not True and not _validation.as_bool("replace", replace):
+            _keywords.report_unknown(Categorical.sample, unknown, more)
+        shape = _arguments.shape_tuple("sample_shape", sample_shape)
+        if replace is not True and not _arguments.as_bool("replace", replace):
             return self._sample_distinct(shape, rng, seeds, start, dtype)
         shape += self._batch_shape
         backend, small, logits = self._backend, self._small, self._form is LOGITS
         reader = backend if rng is None else registry.reader_of(rng)
         if seeds is None and type(start) is not int:
-            start = _validation.start_index(start)
+            start = _arguments.start_index(start)
         if small is not None and dtype is None and (seeds is not None or not start):
             param = self._param
             if not backend.keeps_memory:
@@ -714,7 +723,7 @@ class Categorical(Generic[ArrayT]):
             if draws is not None:
                 return backend.from_kernel(draws, param)
         dtype = self._dtype_of_draws(dtype, rng)
-        _validation.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
+        _arguments.check_dtype(dtype, self.num_categories - 1, self._rows_validated)
         return self._draw(SAMPLE, shape, rng, seeds, start, dtype)
 
     @overload
@@ -745,10 +754,10 @@ class Categorical(Generic[ArrayT]):
     def sample_counts(
         self, n: SupportsIndex, *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> ArrayT: ...
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def sample_counts(
         self,
-        n: SupportsIndex = _validation.REQUIRED,
+        n: SupportsIndex = _keywords.REQUIRED,
         *,
         rng: RNG = None,
         seeds: Integers | None = None,
@@ -789,10 +798,10 @@ class Categorical(Generic[ArrayT]):
         array([100051, 199870, 700079])
         """
         if unknown:
-            _validation.report_unknown(Categorical.sample_counts, unknown)
-        n = _validation.number_of_draws(n)
+            _keywords.report_unknown(Categorical.sample_counts, unknown)
+        n = _arguments.number_of_draws(n)
         dtype = self._dtype_of_draws(dtype, rng, "int64")
-        _validation.check_dtype(dtype, n, self._rows_validated, "n = ")
+        _arguments.check_dtype(dtype, n, self._rows_validated, "n = ")
         return self._draw(COUNTS, (n, *self._batch_shape), rng, seeds, start, dtype)
 
     def _sample_distinct(
@@ -802,7 +811,7 @@ class Categorical(Generic[ArrayT]):
         batch, size = self._batch_shape, self.num_categories
         dtype = self._dtype_of_draws(dtype, rng)
         _validation.check_distinct(sample_shape, size if self._validate else None, dtype)
-        _validation.check_dtype(dtype, size - 1, True)
+        _arguments.check_dtype(dtype, size - 1, True)
         draws = self._draw(DISTINCT, sample_shape + batch, rng, seeds, start, dtype)
         if not self._validate:
             return draws
@@ -823,12 +832,12 @@ class Categorical(Generic[ArrayT]):
         backend, block = self._backend, Block.all_of(shape, kind=kind)
         if backend.has_values(self._param):  # else its sizes may be unknown too
             size = self.num_categories
-            _validation.check_size("sample_shape", block.output_shape(size), dtype.itemsize)
+            _shapes.check_size("sample_shape", block.output_shape(size), dtype.itemsize)
             if kind == COUNTS:  # which are not limited by memory
-                _validation.check_first(0, math.prod(self._batch_shape), math.prod(shape))
+                _arguments.check_first(0, math.prod(self._batch_shape), math.prod(shape))
         elif not backend.is_traced(self._param):  # an axis of the batch may have no size yet
             known = tuple(n for n in shape if type(n) is int)
-            _validation.check_size("sample_shape", known, dtype.itemsize)
+            _shapes.check_size("sample_shape", known, dtype.itemsize)
         reader = backend if rng is None else registry.reader_of(rng)
         bits = self._random_bits(rng, reader, seeds, start, shape)
         block = block._replace(first=bits.first)
@@ -842,16 +851,16 @@ class Categorical(Generic[ArrayT]):
         batch = self._batch_shape
         if seeds is None:
             if type(start) is not int or start:
-                start = _validation.start_index(start)
-                _validation.check_first(start, math.prod(batch), math.prod(shape))
+                start = _arguments.start_index(start)
+                _arguments.check_first(start, math.prod(batch), math.prod(shape))
                 start *= math.prod(batch)
             return RandomBits(rng, reader, start)
         if rng is not None:
             raise ValueError("give either rng or seeds; got both")
         count = max(1, math.prod(shape[: len(shape) - len(batch)]))
         rest = self._param, batch, self._validate
-        seeds = _validation.row_numbers("seeds", seeds, 1, *rest)
-        start = _validation.row_numbers("start", start, count, *rest)
+        seeds = _arguments.row_numbers("seeds", seeds, 1, *rest)
+        start = _arguments.row_numbers("start", start, count, *rest)
         return RowSeeds((seeds, start), self._backend, batch)
 
     @overload
@@ -882,7 +891,7 @@ class Categorical(Generic[ArrayT]):
     def sample_and_log_prob(
         self, sample_shape: Shape = (), *, dtype: IntDType | None = None, **source: Unpack[Source]
     ) -> tuple[ArrayT, ArrayT]: ...
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def sample_and_log_prob(
         self,
         sample_shape: Shape = (),
@@ -912,7 +921,7 @@ class Categorical(Generic[ArrayT]):
         (array([1, 0, 0]), array([-0.2877, -1.3863, -1.3863]))
         """
         if unknown:
-            _validation.report_unknown(Categorical.sample_and_log_prob, unknown)
+            _keywords.report_unknown(Categorical.sample_and_log_prob, unknown)
         value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
         return value, self.log_prob(value)
 
@@ -946,7 +955,7 @@ class Categorical(Generic[ArrayT]):
 
     # --- truncation -----------------------------------------------------------------------------
 
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def truncate(
         self,
         *,
@@ -1010,7 +1019,7 @@ class Categorical(Generic[ArrayT]):
         array([0.   , 0.353, 0.353, 0.294])
         """
         if unknown:
-            _validation.report_unknown(Categorical.truncate, unknown)
+            _keywords.report_unknown(Categorical.truncate, unknown)
         dist = self
         if mask is not None:
             dist = self._truncated(_truncation.masked(self, mask), {}, False)
@@ -1090,8 +1099,8 @@ class Categorical(Generic[ArrayT]):
 
     def _at(self, name: str, x: Any, function: Callable[[Array], Array]) -> Array:
         """Evaluate a function of the batch at an argument that broadcasts with the batch."""
-        x = _validation.as_array(name, x, self._param)
-        shape = _validation.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
+        x = _arguments.as_array(name, x, self._param)
+        shape = _shapes.broadcast_shapes(name, tuple(x.shape), self._batch_shape)
         return self._broadcast(function(x), shape)
 
     @rowwise
@@ -1292,15 +1301,13 @@ class Categorical(Generic[ArrayT]):
 
     def _kl_divergence(self, other: Categorical) -> Array:
         """Return KL(self || other): see `kl_divergence`."""
-        _validation.as_array("the parameter of q", other._param, self._param)
+        _arguments.as_array("the parameter of q", other._param, self._param)
         if self.num_categories != other.num_categories:
             raise ValueError(
                 "p and q must have the same number of categories; got "
                 f"{self.num_categories} and {other.num_categories}"
             )
-        shape = _validation.broadcast_shapes(
-            "the batch of q", other._batch_shape, self._batch_shape
-        )
+        shape = _shapes.broadcast_shapes("the batch of q", other._batch_shape, self._batch_shape)
         return self._broadcast(self._divergence(other), shape)
 
     @rowwise
@@ -1419,5 +1426,5 @@ def kl_divergence(p: Categorical[ArrayT], q: Categorical[ArrayT]) -> ArrayT:
     """
     for name, dist in (("p", p), ("q", q)):
         if not isinstance(dist, Categorical):
-            _validation.report_distribution(name, dist)
+            _arguments.report_distribution(name, dist)
     return p._kl_divergence(q)

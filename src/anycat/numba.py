@@ -13,7 +13,7 @@ from numba import typeof, types
 from numba.core.errors import NumbaError, TypingError
 from numba.extending import overload
 
-from . import _validation
+from . import _keywords
 from ._backends import registry
 from ._kernels.cpu.jit import single
 from ._kernels.cpu.jit.single import Table
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Table", "draw", "draw_logits", "draw_prepared", "key", "prepare", "prepare_logits"]
 
 
-@_validation.hide_unknown
+@_keywords.hide_unknown
 def key(rng: RNG = None, **unknown: Unpack[Nothing]) -> Key:
     """Return the key of a stream of draws: the bits that ``Categorical.sample(rng=rng)`` uses.
 
@@ -62,7 +62,7 @@ def key(rng: RNG = None, **unknown: Unpack[Nothing]) -> Key:
     (4,)
     """
     if unknown:
-        _validation.report_unknown(key, unknown)
+        _keywords.report_unknown(key, unknown)
     reader = registry.default() if rng is None else registry.reader_of(rng)
     if reader.is_traced(rng):
         raise TypeError(

@@ -11,7 +11,7 @@ from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Distribution, kl, register_kl
 from torch.distributions.utils import logits_to_probs, probs_to_logits
 
-from . import _display, _validation, categorical
+from . import _arguments, _display, _keywords, categorical
 from ._backends import registry
 from ._backends.torch_memory import is_compiling
 from ._parameters import FORMS, LOGITS, PROBS
@@ -163,7 +163,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _redefines(cls, name: str) -> bool:
         return getattr(cls, name) is not getattr(Categorical, name)
 
-    @_validation.hide_unknown
+    @_keywords.hide_unknown
     def __init__(
         self,
         probs: Numbers | None = None,
@@ -174,7 +174,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         **unknown: Unpack[Nothing],
     ) -> None:
         if unknown:
-            _validation.report_unknown(Categorical, unknown)
+            _keywords.report_unknown(Categorical, unknown)
         for name in ("_overridden", "_checks_draws"):
             if name in self.__dict__:  # it is initialised again
                 delattr(self, name)
@@ -372,4 +372,4 @@ def _as_tensor(name: str, x: Any) -> Any:
             f"{name} must be a tensor, a NumPy array or a list of numbers; got "
             f"{registry.type_name(x)}: convert it first"
         )
-    return _validation.as_array(name, x, torch.empty(0)).to(torch.asarray(x).dtype)
+    return _arguments.as_array(name, x, torch.empty(0)).to(torch.asarray(x).dtype)

@@ -1,0 +1,106 @@
+"""Checks of shapes, and places in arrays as messages show them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Array = Any
+    Namespace = Any
+
+
+def check_parameters(name: str, x: Array) -> None:
+    """Check the shape of ``probs`` or ``logits``."""
+    if x.ndim == 0:
+        raise ValueError(f"{name} must have a last axis of categories; got a 0-D array")
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name} must have one category or more; got shape {tuple(x.shape)}")
+
+
+def check_broadcast(
+    name: str, shape: tuple[int, ...], expected: tuple[int, ...], what: str = "batch shape"
+) -> None:
+    """Check that an argument broadcasts to a shape, which is that of the batch if not stated."""
+    if _broadcast(shape, expected) != expected:
+        raise ValueError(f"{name} of shape {shape} does not broadcast to the {what} {expected}")
+
+
+def broadcast_shapes(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape to which ``name`` and the batch broadcast."""
+    found = _broadcast(shape, batch)
+    if found is None:
+        raise ValueError(f"{name} of shape {shape} does not broadcast with the batch shape {batch}")
+    return found
+
+
+def _broadcast(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape to which two shapes broadcast, if there is one."""
+    if shape == other:
+        return other
+    ndim = max(len(shape), len(other))
+    longer = ((1,) * (ndim - len(x)) + x for x in (shape, other))
+    pairs = list(zip(*longer, strict=True))
+    if any(n != m and 1 not in (n, m) for n, m in pairs):
+        return None
+    return tuple(m if n == 1 else n for n, m in pairs)
+
+
+def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Check that a batch shape can be expanded to another."""
+    n = len(shape) - len(batch)
+    if n < 0 or any(old not in (1, new) for old, new in zip(batch, shape[n:], strict=True)):
+        raise ValueError(f"cannot expand the batch shape {batch} to {shape}")
+    _check_axes("batch_shape", len(shape) + 1)
+
+
+def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = TypeError) -> None:
+    """Raise with a problem that distributions without a batch have, if it is one."""
+    if not batch:
+        raise error(
+            f"a distribution without a batch {problem}: it is a single row. For its categories, "
+            "use probs"
+        ) from None
+
+
+def check_known(batch: tuple[Any, ...]) -> None:
+    """Check the shape of part of a batch, which may be unknown if the index is lazy."""
+    if any(isinstance(n, float) for n in batch):  # NaN
+        raise ValueError(
+            f"the index gives a batch of unknown shape {batch}: compute it first, as in "
+            "d[index.compute()]"
+        )
+
+
+def check_size(name: str, shape: tuple[int, ...], itemsize: int) -> None:
+    """Check that an array of a shape can exist. Every draw index is then below 2**64."""
+    _check_axes(name, len(shape))
+    if math.prod(max(n, 1) for n in shape) * itemsize >= 2**63:
+        raise ValueError(f"{name} asks for more than an array can hold: {shape}")
+
+
+def _check_axes(name: str, n: int) -> None:
+    if n > _MAX_AXES:
+        raise ValueError(f"{name} asks for an array of {n} axes; it may have {_MAX_AXES}")
+
+
+_MAX_AXES = 64  # of NumPy's arrays, and so for kernels
+
+
+def first_place(xp: Namespace, good: Array) -> tuple[int, ...]:
+    """Return the index of the first false entry."""
+    return unravel(int(xp.argmax(xp.astype(xp.reshape(~good, (-1,)), xp.int8))), good.shape)
+
+
+def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of an entry, given its place in the array made flat."""
+    index = []
+    for n in reversed(shape):
+        flat, i = divmod(flat, n)
+        index.append(i)
+    return tuple(reversed(index))
+
+
+def index_of(index: tuple[int, ...]) -> str:
+    """Return a place as messages show it after the name of an array."""
+    return f"[{', '.join(map(str, index))}]" if index else ""
