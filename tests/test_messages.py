@@ -33,7 +33,10 @@ UNVALIDATED = Categorical(np.ones((2, 3)), validate_args=False)
 BOTH = "give either probs or logits; got both (a second argument by position is logits)"
 ROW = ": it is a single row. For its categories, use probs"
 SELECT = ": integers, slices or masks select rows; for categories, index probs"
-UNCHECKED = "With validate_args=False, draws from such a row are -1"
+EMPTY = "remove or replace such rows; if they are exp(x), pass logits=x instead"
+UNCHECKED = (
+    "With validate_args=False, draws from such a row are -1, which as an index is the last entry"
+)
 
 TOO_FEW = (
     "replace=False draws {} different categories from each row; {}. With validate_args=False, the "
@@ -157,14 +160,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical([[1, 1], [0, 0]]),
         ValueError,
-        f"probs must not all be zero in a row; all of probs[1] are: if they are exp(x), "
-        f"pass logits=x instead. {UNCHECKED}",
+        f"probs must not all be zero in a row; all of probs[1] are: {EMPTY}. {UNCHECKED}",
     ),
     (
         lambda: Categorical([0.0, 0.0]),
         ValueError,
-        f"probs must not all be zero in a row; all of probs are: if they are exp(x), pass logits=x "
-        f"instead. {UNCHECKED}",
+        f"probs must not all be zero in a row; all of probs are: {EMPTY}. {UNCHECKED}",
     ),
     # --- flags
     (
@@ -427,6 +428,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: ONE.sample_counts((2000, 500)),
         TypeError,
         "n must be an integer; got (2000, 500): for several vectors of counts, call expand first",
+    ),
+    (
+        lambda: ONE.sample_counts(np.array([100, 200])),
+        TypeError,
+        "n must be an integer; got array([100, 200]): all rows have the same n; for others, make a "
+        "call for each row",
     ),
     (
         lambda: ONE.sample_counts(np.random.default_rng(0)),

@@ -188,6 +188,16 @@ def growth(series: str, size: str, other: str, line: str = "anycat, probs, float
     return ratio(times[other] / times[size])
 
 
+def statistics() -> dict[str, str]:
+    """Return the extent of the statistical tests, and how many failed."""
+    found = record("statistics")
+    return {
+        "draws": f"{min(run['draws'] for run in found['runs'].values()):,}",
+        "tests": str(found["tests"]),
+        "failures": str(len(found["failures"]) or "none"),
+    }
+
+
 @functools.cache
 def values() -> dict[str, Any]:
     """Return what expressions in pages may name, as in ``speedup["case"]["library"]``."""
@@ -210,6 +220,7 @@ def values() -> dict[str, Any]:
         **{name: beside(name) for name in BESIDE},
         "machine": machine(),
         "growth": growth,
+        "statistics": statistics(),
     }
 
 

@@ -211,8 +211,11 @@ def number_of_draws(n: Any) -> int:
     if n is REQUIRED:
         raise TypeError("sample_counts needs n, the number of draws")
     if not _is_integer(n):
-        are_several = _is_sequence(n) and not registry.is_rng(n)
-        hint = ": for several vectors of counts, call expand first" if are_several else ""
+        hint = ""
+        if _is_sequence(n) and not registry.is_rng(n):
+            hint = ": all rows have the same n; for others, make a call for each row"
+            if isinstance(n, tuple):
+                hint = ": for several vectors of counts, call expand first"
         raise TypeError(f"n must be an integer; got {_shown(n)}{hint}")
     if n < 0:
         raise ValueError(f"n must not be negative; got {n}")

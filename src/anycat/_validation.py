@@ -55,15 +55,18 @@ def _report_row(backend: Backend, name: str, x: Array, place: tuple[int, ...]) -
         )
     elif not xp.any(row > 0):
         problem = (
-            f"probs must not all be zero in a row; all of probs{index_of(place)} are: if they are "
-            "exp(x), pass logits=x instead"
+            f"probs must not all be zero in a row; all of probs{index_of(place)} are: remove or "
+            "replace such rows; if they are exp(x), pass logits=x instead"
         )
     else:
         raise ValueError(
             f"probs must have a finite sum in each row; that of probs{index_of(place)} is infinite "
             f"in {x.dtype}: divide them by their maximum"
         )
-    raise ValueError(f"{problem}. With validate_args=False, draws from such a row are -1")
+    raise ValueError(
+        f"{problem}. With validate_args=False, draws from such a row are -1, which as an index is "
+        "the last entry"
+    )
 
 
 def _report_entry(name: str, index: str, number: float) -> NoReturn:
