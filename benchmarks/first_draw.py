@@ -2,9 +2,10 @@
 
 Measures, in new processes, the import time in addition to that of NumPy, and the first draw of the
 worked example, with an empty cache of compiled kernels and with a filled one; and, with an empty
-cache, the first draw from many rows and the first token of a language model. Measures also what
+cache, the first draw from many rows, the first token of a language model, the first counts and the
+first draws without replacement. Measures also what
 Numba takes alone for a trivial kernel, because machines differ: quote the ratio. Writes
-``benchmarks/results/first-draw.json``. Takes about 80 seconds.
+``benchmarks/results/first-draw.json``. Takes about two minutes.
 """
 
 from __future__ import annotations
@@ -48,6 +49,19 @@ truncated.sample(seeds=numpy.arange(64))
 """,
 )
 
+COUNTS = LARGER.format(
+    shape=(1000, 100), draw="anycat.Categorical(logits=x).sample_counts(1000, rng=0)"
+)
+DISTINCT = LARGER.format(
+    shape=50_000, draw="anycat.Categorical(logits=x).sample(100, replace=False, rng=0)"
+)
+CODES = {
+    "first draw ever, 100,000 x 10": ROWS,
+    "first token ever, 64 x 50,000": TOKENS,
+    "first counts ever, 1000 x 100": COUNTS,
+    "first draws without replacement ever": DISTINCT,
+}
+
 NUMBA = """
 import time
 import numpy
@@ -72,7 +86,8 @@ def measure(code: str, cache: str) -> list[float]:
 
 
 def main() -> None:
-    cold, warm, trivial, rows, tokens = [], [], [], [], []
+    cold, warm, trivial = [], [], []
+    larger: dict[str, list[float]] = {name: [] for name in CODES}
     for code in (CODE, NUMBA):
         measure(code, BYTECODE)  # writes the bytecode files
     for _ in range(ROUNDS):
@@ -80,21 +95,20 @@ def main() -> None:
             cold.append(measure(CODE, cache))
             warm.append(measure(CODE, cache))
             trivial.append(measure(NUMBA, cache))
-        for code, times in ((ROWS, rows), (TOKENS, tokens)):
+        for name, code in CODES.items():
             with tempfile.TemporaryDirectory() as cache:
-                times += measure(code, cache)
+                larger[name] += measure(code, cache)
     numpy, imported, first = (statistics.median(times) for times in zip(*cold, strict=True))
     seconds = {
         "import numpy": numpy,
         "import anycat after it": imported,
         "first draw ever": first,
         "first draw of a process": statistics.median(times[2] for times in warm),
-        "first draw ever, 100,000 x 10": statistics.median(rows),
-        "first token ever, 64 x 50,000": statistics.median(tokens),
+        **{name: statistics.median(times) for name, times in larger.items()},
         "numba: import, trivial kernel": statistics.median(times[0] for times in trivial),
     }
     for name, value in seconds.items():
-        print(f"{name:<30} {value:.3f} s")
+        print(f"{name:<36} {value:.3f} s")
     record = {"machine": machine(), "median seconds": seconds}
     (RESULTS / "first-draw.json").write_text(json.dumps(record, indent=1) + "\n")
 
