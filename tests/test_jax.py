@@ -466,6 +466,20 @@ def test_vmap_draws_from_many_small_elements_at_once(
 
 
 @narrow
+@pytest.mark.parametrize("rows", [0, 1, 2, 4])
+def test_vmap_with_the_same_seeds_for_all_elements(rows: int) -> None:
+    """Whatever their number: the key of rows grows with the rows, and is not one key for each."""
+    batch = (rows,) if rows else ()
+    x = np.random.default_rng(0).random((8, *batch, 5)).astype(np.float32)
+
+    def draw(x: Any) -> Any:
+        return Categorical(x).sample(6, seeds=7, start=3)
+
+    for n in range(1, 9):
+        assert_array_equal(jax.vmap(draw)(x[:n]), np.stack([draw(row) for row in x[:n]]))
+
+
+@narrow
 def test_nested_vmap() -> None:
     x = np.random.default_rng(0).random((3, 2, 5)).astype(np.float32)
     keys = jax.random.split(KEY, 4)
@@ -777,6 +791,16 @@ def test_pytree() -> None:
 
 
 @narrow
+def test_truncated_logits_may_stand_for_others() -> None:
+    """In a branch and as a carry: clamping has no effect on logits, and makes no difference."""
+    dist = Categorical(logits=jnp.asarray(X))
+    twin = Categorical(logits=jnp.asarray(X), clamp_probs=False)
+    assert jax.tree.structure(dist) == jax.tree.structure(twin)
+    found = jax.lax.cond(True, lambda d: d.truncate(top_k=2), lambda d: d, dist)
+    assert_array_equal(found.logits, dist.truncate(top_k=2).logits)
+
+
+@narrow
 def test_distributions_of_numpy_are_pytrees_too() -> None:
     draws = jax.jit(lambda dist: dist.sample(5, rng=2))(Categorical(X))
     assert_array_equal(draws, Categorical(X).sample(5, rng=2))
@@ -899,12 +923,23 @@ for f in (lambda d: d.entropy(), lambda d: d.log_prob(jnp.arange(4)), lambda d: 
           lambda d: kl_divergence(d, d)):
     wanted = np.asarray(f(Categorical(jnp.asarray(x))))
     np.testing.assert_allclose(np.asarray(f(spread)), wanted, rtol=1e-5)
-try:
-    spread.sample()
-except TypeError as error:
-    assert "device_put" in str(error), error
-else:
-    raise AssertionError
+seeds = jax.device_put(jnp.arange(4), sharding)
+for what, f in [
+    ("this JAX array", lambda: spread.sample()),
+    ("this JAX array", lambda: spread.truncate(top_k=2)),
+    ("this JAX array", lambda: jax.grad(lambda y: Categorical(y).sample() @ y[:, 0])(spread.probs)),
+    ("seeds", lambda: free.sample(seeds=seeds)),
+    ("start", lambda: free.sample(seeds=0, start=seeds)),
+]:
+    try:
+        f()
+    except TypeError as error:
+        assert f"{what} is on 2 devices: draw under jax.jit" in str(error), error
+    else:
+        raise AssertionError(what)
+for f in (lambda d: d.sample(3, rng=0), lambda d: d.truncate(top_k=2).sample(3, seeds=5)):
+    mapped = jax.vmap(f)(spread) + 0
+    assert (np.asarray(mapped) == np.stack([f(d) for d in expected])).all()
 draws = jax.jit(lambda d: d.sample(3, rng=0))(spread)
 assert (np.asarray(draws) == expected.sample(3, rng=0)).all()
 assert (draws[0] + 1 == expected.sample(rng=0) + 1).all()

@@ -153,7 +153,7 @@ def check_positions(name: str, x: Array, count: int) -> None:
     highest = min(limit - 1, 2**64 - count)
     if highest == 2**64 - 1:
         return
-    numbers = as_uint64(backend.integers(x))
+    numbers = as_uint64(backend.integers(x, name))
     if numbers.size and int(numbers.max()) > highest:
         flat = int((numbers > highest).argmax())
         number = int(numbers.reshape(-1)[flat])

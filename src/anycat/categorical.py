@@ -319,7 +319,7 @@ class Categorical(Generic[ArrayT]):
         self._param = param
         self._batch_shape = batch_shape
         self._validate = validate
-        self._clamp_probs = clamp_probs
+        self._clamp_probs = clamp_probs and form is PROBS  # pytrees of logits look the same
         self._rows_validated = rows_validated
         self._cache = {} if cache is None else cache
         self._backend = backend  # type: ignore[assignment]

@@ -463,15 +463,21 @@ class Backend:
             out = _kernels.draw(kernels, view, logits, block, key, dtype, cache, self.empty)
             return self.from_kernel(out, params)
 
-    def _memory_of(self, x: Array) -> tuple[str, int]:
+    def _memory_of(self, x: Array, name: str = "") -> tuple[str, int]:
+        x = self.detach(x)
         try:
-            return _kernels.memory_of(self.detach(x))
+            return _kernels.memory_of(x)
         except _kernels.UNREADABLE:
+            title = self.library.title if self.library.name else self.name
+            place, remedy = self.place_and_remedy(x)
             raise TypeError(
-                "anycat draws from arrays in CPU and CUDA memory; this "
-                f"{self.library.title if self.library.name else self.name} array is on device "
-                f"{self.device(x)}: move it to the CPU first, by {self.library.to_cpu}"
+                "anycat draws from arrays in the memory of one CPU or CUDA device; "
+                f"{name or f'this {title} array'} is on {place}: {remedy}"
             ) from None
+
+    def place_and_remedy(self, x: Array) -> tuple[str, str]:
+        """Tell where an array is that no kernel can read, and what to do about it."""
+        return f"device {self.device(x)}", f"move it to the CPU first, by {self.library.to_cpu}"
 
     def context(self, kernels: Any, index: int, x: Array) -> AbstractContextManager[Any]:
         """Return the context in which kernels may read ``x`` and write what is made of it."""
@@ -613,7 +619,7 @@ class Backend:
         words = self.default_words() if rng is None else self.random_words(rng)
         return np.asarray(words, np.uint64)
 
-    def integers(self, x: Any) -> Any:
+    def integers(self, x: Any, name: str = "") -> Any:
         """Return integers as an array of the kernels for their memory, without a copy if possible.
 
         Constants, which are Python's ints and NumPy's arrays, are returned as they are.
@@ -623,14 +629,14 @@ class Backend:
         view = self.on_cpu(x)
         if view is not None:
             return view
-        memory, index = self._memory_of(x)
+        memory, index = self._memory_of(x, name)
         kernels, x = _kernels.load(memory), self.detach(x)
         with self.context(kernels, index, x):
             return self.to_kernel(x, kernels.array_module())
 
     def key_of_rows(self, numbers: tuple[Any, Any], batch: tuple[int, ...], module: Any) -> Key:
         """Return the key of the seeds and positions of rows, in arrays of the kernels' module."""
-        seeds, start = map(self.integers, numbers)
+        seeds, start = map(self.integers, numbers, ("seeds", "start"))
         return key_of_rows(module, (seeds, start), batch)
 
     def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:

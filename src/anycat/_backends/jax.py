@@ -110,6 +110,16 @@ class JAXBackend(Backend):
         placed = [z for z in map(self.detach, (x, y)) if not self.is_traced(z) and z.committed]
         return len(placed) < 2 or bool(placed[0].devices() == placed[1].devices())
 
+    def place_and_remedy(self, x: Array) -> tuple[str, str]:
+        """Tell how an array on several devices can be read."""
+        if (n := len(x.devices())) == 1:
+            return super().place_and_remedy(x)
+        remedy = (
+            "draw under jax.jit or jax.shard_map, or move it to one of them first, by "
+            "jax.device_put(x, jax.devices()[0])"
+        )
+        return f"{n} devices", remedy
+
     @_eagerly
     def asarray(self, values: Any, like: Array | None = None) -> Array:
         """Return numbers as an array that has values, so that these are checked."""
@@ -167,12 +177,8 @@ class JAXBackend(Backend):
         if not any(map(self.is_traced, (x, *arguments))):
             return super().truncate(x, logits, arguments, cache)
         numbers, arrays = take_arrays(arguments)
-        keep = jax.pure_callback(
-            _Keep(logits, numbers),
-            jax.ShapeDtypeStruct(x.shape, bool),
-            *map(jax.lax.stop_gradient, (x, *arrays)),
-            vmap_method="broadcast_all",
-        )
+        host = _Keep(logits, numbers)
+        keep = _on_host(host, x.shape, np.dtype(bool), "broadcast_all", (x, *arrays))
         return self.kept(x, logits, keep, arguments)
 
     def divide(self, x: Array, y: Array) -> Array:
@@ -328,13 +334,29 @@ def _sample_later(
             f"rng is a key that JAX traces, but the parameters are a {type_name(params)}: convert "
             "them to an array of JAX first"
         )
-    draws = jax.pure_callback(
-        _Draw(logits, params.ndim, block, dtype),
-        jax.ShapeDtypeStruct(block.output_shape(params.shape[-1]), dtype),
-        jax.lax.stop_gradient(jnp.asarray(params)),
-        jnp.asarray(bits.words(), jnp.uint32),
-        vmap_method="expand_dims",
+    host, shape = _Draw(logits, params.ndim, block, dtype), block.output_shape(params.shape[-1])
+    arrays = jnp.asarray(params), jnp.asarray(bits.words(), jnp.uint32)
+    return _on_host(host, shape, dtype, "expand_dims", arrays)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _on_host(
+    function: Callable[..., Array],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    vmap_method: str,
+    arrays: tuple[Array, ...],
+) -> Array:
+    """Call a function of NumPy's arrays on the host, when the compiled function runs.
+
+    If an argument is on several devices, XLA gives the result of the callback a sharding that JAX
+    cannot read. It does not give that to the result of a barrier in the same compiled function,
+    which this is for `vmap` without `jit`.
+    """
+    result = jax.pure_callback(
+        function,
+        jax.ShapeDtypeStruct(shape, dtype),
+        *map(jax.lax.stop_gradient, arrays),
+        vmap_method=vmap_method,
     )
-    # If the parameters are on several devices, XLA gives the result of a callback a sharding that
-    # JAX cannot read. It does not give that to the result of a barrier.
-    return jax.lax.optimization_barrier(draws)
+    return jax.lax.optimization_barrier(result)

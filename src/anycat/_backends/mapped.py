@@ -31,6 +31,8 @@ def draw_small(
     n, shape = math.prod(mapped), (math.prod(own[:-1]), own[-1])
     if dtype.kind == "u":  # it cannot hold -1: see `_kernels.draw`
         return None
+    if words.shape[-1] != KEY_WORDS:  # they hold seeds of rows too
+        return None
     if not mapped or not n or block != Block.all_of(samples + own[:-1]):
         return None
     if math.prod(sizes) not in (1, n) or words.size not in (KEY_WORDS, n * KEY_WORDS):
