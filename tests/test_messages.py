@@ -841,8 +841,8 @@ def test_memory_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError) as caught:
         dist.sample()
     assert str(caught.value) == (
-        "anycat draws from arrays in the memory of one CPU or CUDA device; this array-api-strict array "
-        "is on device array_api_strict.Device('CPU_DEVICE'): move it to the CPU first, by "
+        "anycat draws from arrays in the memory of one CPU or CUDA device; this array-api-strict "
+        "array is on device array_api_strict.Device('CPU_DEVICE'): move it to the CPU first, by "
         "x.to_device(array_api_strict.Device('CPU_DEVICE'))"
     )
 

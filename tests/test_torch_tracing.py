@@ -111,8 +111,9 @@ def test_a_distribution_is_an_argument() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
 def test_compiled_dtypes(dtype: Any) -> None:
     def function(x: Tensor) -> Any:
-        dist = Categorical(x)
-        return dist.sample(9, rng=1), dist.log_prob(VALUE), dist.entropy()
+        dist, other = Categorical(x), Categorical(x.float())
+        divergences = kl_divergence(dist, dist[0]), kl_divergence(dist[0], other)
+        return dist.sample(9, rng=1), dist.log_prob(VALUE), dist.entropy(), divergences
 
     x = (X.abs() * 9 + 1).to(dtype)
     same(compiled(function)(x), function(x))

@@ -1315,7 +1315,7 @@ class Categorical(Generic[ArrayT]):
         xp = self._xp
         (p, log_p), (_, log_q) = self._exact(), other._exact()
         result = _parameters.relative_entropy(xp, p, log_p, log_q)
-        return xp.astype(result, xp.result_type(self.dtype, other.dtype), copy=False)
+        return xp.astype(result, self._backend.promoted(self.dtype, other.dtype), copy=False)
 
     @index_property
     @rowwise

@@ -170,6 +170,10 @@ class Backend:
         """Return NumPy's dtype for an integer dtype that users ask for."""
         return self.integer_dtype(dtype)
 
+    def promoted(self, dtype: Any, other: Any) -> Any:
+        """Return the dtype of what two arrays give together."""
+        return self.xp.result_type(dtype, other)
+
     def _numpy_name(self, dtype: Any) -> Any:
         """Return what `numpy.dtype` knows a dtype by."""
         return dtype

@@ -139,6 +139,10 @@ class TorchBackend(Backend):
         """Tell whether both tensors are on one device."""
         return bool(x.device == y.device)
 
+    def promoted(self, dtype: Any, other: Any) -> Any:
+        """Return the dtype of what two tensors give together, which compiled functions can find."""
+        return torch.promote_types(dtype, other)
+
     def _numpy_name(self, dtype: Any) -> Any:
         return str(dtype).split(".")[-1]
 
