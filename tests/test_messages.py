@@ -20,7 +20,6 @@ from anycat import Categorical, _kernels, _keywords, _pickling, kl_divergence
 from anycat._backends import registry
 from anycat._kernels.cpu.jit import single
 from anycat._pip import PIP
-from anycat.categorical import _rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +48,9 @@ PICKLE = "cannot load a pickled distribution: "
 
 def loaded(**changes: Any) -> Callable[[], Any]:
     """Return what loads a pickle with other fields, or without those that are `...`."""
-    fields = _pickling.to_pickle("probs", np.ones((2, 3)), (2,), True, True, True) | changes
+    fields = _pickling.to_pickle("probs", np.ones((2, 3)), (2,), True, True, True, {}) | changes
     given = {name: value for name, value in fields.items() if value is not ...}
-    return lambda: _rebuild(Categorical, given)
+    return lambda: Categorical.__new__(Categorical).__setstate__(given)
 
 
 def changed_in_place() -> Any:

@@ -4,6 +4,7 @@ import copy
 import functools
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from libraries import each_library, get, put
 from numpy.testing import assert_array_equal
 
-from anycat import Categorical, categorical, kl_divergence
+from anycat import Categorical, kl_divergence
 
 COPIERS: dict[str, Callable[[Any], Any]] = {
     "copy": copy.copy,
@@ -125,24 +126,28 @@ def test_there_is_nothing_to_keep_of_a_plain_distribution(array: Any) -> None:
 
 def fields_of(dist: Categorical) -> dict[str, Any]:
     """Return what is pickled of a distribution."""
-    function, (_, fields), *_ = dist.__reduce__()
-    assert function is categorical._rebuild
+    _, (cls,), fields, *_ = dist.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
+    assert cls is Categorical
     return fields
 
 
-def load(*pickled: Any) -> Categorical:
+def load(content: Any) -> Categorical:
     """Load a pickle of ``Categorical`` with the given content."""
-    return pickle.loads(pickle.dumps(Pickled(pickled)))
+    return pickle.loads(pickle.dumps(Pickled(content)))
+
+
+def new(cls: type[Categorical]) -> Categorical:
+    return cls.__new__(cls)
 
 
 class Pickled:
     """What is pickled as a distribution with other content would be."""
 
-    def __init__(self, content: tuple[Any, ...]) -> None:
+    def __init__(self, content: Any) -> None:
         self.content = content
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return categorical._rebuild, (Categorical, *self.content)
+        return new, (Categorical,), self.content
 
 
 FORMAT_1 = {
@@ -154,6 +159,7 @@ FORMAT_1 = {
     "validate": True,
     "clamp_probs": False,
     "rows_validated": True,
+    "own": {},
 }
 
 
@@ -179,6 +185,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"form": ["probs"]}, "form must be a str; got list"),
     ({"validate": 1}, "validate must be a bool; got int"),
     ({"clamp_probs": None}, "clamp_probs must be a bool; got NoneType"),
+    ({"own": None}, "own must be a dict; got NoneType"),
     ({"rows_validated": "yes"}, "rows_validated must be a bool; got str"),
     ({"param": [[1.0, 3.0]]}, "logits must be an array; got list"),
     ({"param": np.float64(1.0)}, "logits must have a last axis of categories; got a 0-D array"),
@@ -215,12 +222,12 @@ def test_each_field_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [(), (None,), ([],), ("logits", np.ones((1, 2)), (1,), True, True, True)],
-    ids=["nothing", "None", "a list", "values without names"],
+    [(), {}, [], ("logits", np.ones((1, 2)), (1,), True, True, True)],
+    ids=["nothing", "no fields", "a list", "values without names"],
 )
-def test_other_content_is_not_read(content: tuple[Any, ...]) -> None:
+def test_other_content_is_not_read(content: Any) -> None:
     with pytest.raises(pickle.UnpicklingError, match="it has no format; it is damaged, or older"):
-        load(*content)
+        load(content)
 
 
 def test_truncated_pickles_are_not_read() -> None:
@@ -261,6 +268,21 @@ def test_the_class_for_pytorch(copier: str) -> None:
     assert type(twin) is module.Categorical
     assert (twin.batch_shape, twin._validate_args) == (dist.batch_shape, dist._validate_args)
     assert torch.equal(twin.sample(rng=1), dist.sample(rng=1))
+
+
+def test_pytorch_loads_a_class_that_is_named_safe(tmp_path: Path) -> None:
+    """With ``weights_only``, like its own distributions."""
+    torch = pytest.importorskip("torch")
+    module = pytest.importorskip("anycat.torch")
+    for cls in (module.Categorical, Categorical):
+        dist = cls(logits=torch.zeros(2, 3)).expand((4, 2))
+        torch.save({"dist": dist}, tmp_path / "x.pt")
+        with pytest.raises(pickle.UnpicklingError, match="Unsupported global"):
+            torch.load(tmp_path / "x.pt", weights_only=True)
+        with torch.serialization.safe_globals([cls]):
+            twin = torch.load(tmp_path / "x.pt", weights_only=True)["dist"]
+        assert type(twin) is cls
+        assert torch.equal(twin.sample(rng=1), dist.sample(rng=1))
 
 
 @each_copier

@@ -8,7 +8,7 @@ import pydoc
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -309,7 +309,7 @@ READS: dict[str, Any] = {
     "sample_counts": (9,),
     "icdf": (0.5,),
     "expand": ((4, 2),),
-    "__reduce__": (),
+    "__getstate__": (),
 }
 SAME = {
     "itself": lambda dist: dist,
@@ -687,10 +687,58 @@ def test_a_subclass_defines_one(form: str, name: str, decorate: Any) -> None:
 
 def pickle_by_value(dist: Any) -> Any:
     """Do what pickle does, for a class that it cannot find by name."""
-    function, args, state = dist.__reduce__()
+    function, args, state, *_ = dist.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
     new = function(*args)
-    new.__dict__.update(state)
+    new.__setstate__(state)
     return new
+
+
+RESULTS: dict[str, Callable[[Any], Any]] = {
+    "log_prob": lambda d: d.log_prob(torch.tensor([0, 1])),
+    "log_prob of many": lambda d: d.log_prob(torch.tensor([[2], [1]])),
+    "entropy": lambda d: d.entropy(),
+    "perplexity": lambda d: d.perplexity(),
+    "kl_divergence": lambda d: torch.distributions.kl_divergence(d, type(d)(torch.ones(2, 3))),
+    "its reverse": lambda d: torch.distributions.kl_divergence(type(d)(torch.ones(2, 3)), d),
+    "all": lambda d: d.log_prob(torch.tensor(1)) + d.entropy() + (d.probs * d.logits).sum(-1),
+}
+
+
+@each_form
+@pytest.mark.parametrize("read", ["probs", "logits"])
+@pytest.mark.parametrize("result", RESULTS)
+def test_gradients_by_what_has_been_read(form: str, read: str, result: str) -> None:
+    """As in PyTorch, results follow from `probs` and `logits`, which may be differentiated by."""
+    found = []
+    for cls in (Categorical, Peer):
+        x = torch.tensor([[0.5, 1.5, 1.0], [2.0, 0.25, 1.0]], dtype=torch.float64)
+        x.requires_grad_()
+        dist = cls(**{form: x})
+        y = getattr(dist, read)
+        y.retain_grad()
+        total = RESULTS[result](dist).sum()
+        total.backward()
+        found.append((total.detach(), x.grad, torch.zeros(2, 3) if y.grad is None else y.grad))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, check_dtype=False)
+
+
+@pytest.mark.parametrize("clamp", [False, True])
+@pytest.mark.parametrize("read", [[], ["probs"], ["logits"]])
+def test_what_has_been_read_changes_no_value(clamp: bool, read: list[str]) -> None:
+    """Zeros are not clamped in entropies, and give no NaN in gradients."""
+    x = torch.tensor([[0.0, 1.0, 0.0], [0.0, 3.0, 1.0]], requires_grad=True)
+    dist = Categorical(x, clamp_probs=clamp)
+    for name in read:
+        assert getattr(dist, name).requires_grad
+    with torch.no_grad():
+        fresh = Categorical(x.detach(), clamp_probs=clamp)
+    for function in RESULTS.values():
+        torch.testing.assert_close(function(dist).detach(), function(fresh), equal_nan=True)
+    assert dist.entropy()[0] == 0
+    (dist.entropy().sum() + dist.log_prob(torch.tensor(1)).sum()).backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
 
 
 @each_form

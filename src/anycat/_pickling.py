@@ -18,6 +18,7 @@ _FIELDS = {
     "validate": bool,
     "clamp_probs": bool,
     "rows_validated": bool,
+    "own": dict,  # what a subclass has added
 }
 
 
@@ -26,7 +27,7 @@ def to_pickle(*values: Any) -> dict[str, Any]:
     return {"format": _FORMAT, "reader": _READER, **dict(zip(_FIELDS, values, strict=True))}
 
 
-def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:
+def from_pickle(pickled: Any) -> list[Any]:
     """Return the values that `to_pickle` took, if a distribution can be made of them.
 
     The rows are not checked again, so that a copy costs nothing and shares memory.
@@ -48,9 +49,9 @@ def from_pickle(pickled: tuple[Any, ...]) -> list[Any]:
     return [fields[name] for name in _FIELDS]
 
 
-def _checked(pickled: tuple[Any, ...]) -> dict[str, Any]:
+def _checked(pickled: Any) -> dict[str, Any]:
     """Return the fields of a pickle, if it is of this format and they have the right types."""
-    fields = pickled[0] if len(pickled) == 1 and isinstance(pickled[0], dict) else {}
+    fields = pickled if isinstance(pickled, dict) else {}
     found = fields.get("format")
     if found is None:
         raise ValueError(f"it has no format; it is damaged, or older than anycat {_READER}")

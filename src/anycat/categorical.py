@@ -357,12 +357,20 @@ class Categorical(Generic[ArrayT]):
         new = Categorical.__new__(Categorical)
         return new._set(self._form, param, _batch_of(param), *self._options)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         if self._backend is None:  # see `_unflatten`
             children, options = self._flatten()
             return self._unflatten, (options, children)
+        return super().__reduce_ex__(protocol)
+
+    def __getstate__(self) -> dict[str, Any]:
         state = self._form.name, self._param, self._batch_shape, *self._options
-        return _rebuild, (type(self), _pickling.to_pickle(*state)), self._own or None
+        return _pickling.to_pickle(*state, self._own)
+
+    def __setstate__(self, pickled: Any) -> None:
+        form, *state, own = _pickling.from_pickle(pickled)
+        self._set(_parameters.FORMS[form], *state)
+        vars(self).update(own)
 
     def _flatten(self) -> tuple[tuple[Array], tuple[Any, ...]]:
         """Return the leaf of the pytree, broadcast to the whole batch, and the static data."""
@@ -1396,11 +1404,6 @@ Categorical._known = _CACHED | _SET
 
 def _batch_of(param: Any) -> tuple[int, ...]:
     return tuple(getattr(param, "shape", ())[:-1])  # the leaf of a pytree need not be an array
-
-
-def _rebuild(cls: type[Categorical], *pickled: Any) -> Categorical:
-    form, *state = _pickling.from_pickle(pickled)
-    return cls.__new__(cls)._set(_parameters.FORMS[form], *state)
 
 
 def kl_divergence(p: Categorical[ArrayT], q: Categorical[ArrayT]) -> ArrayT:

@@ -14,7 +14,7 @@ from torch.distributions.utils import logits_to_probs, probs_to_logits
 from . import _arguments, _display, _keywords, categorical
 from ._backends import registry
 from ._backends.torch_memory import is_compiling
-from ._parameters import FORMS, LOGITS, PROBS
+from ._parameters import FORMS, LOGITS, PROBS, clamped_log, entropy
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
@@ -129,6 +129,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     The distribution has a copy of its parameter, unless this has more than 32,768 elements and is
     not a parameter of a model. Then it shares memory, and raises an error if PyTorch has counted a
     change in place.
+
+    Once `probs` or `logits` have been read with a gradient, `log_prob`, `entropy` and
+    `torch.distributions.kl_divergence` are computed from them, so that they have gradients by them.
 
     As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws,
     `prob`, `cdf` and `icdf` follow `probs`, and PyTorch's own code computes `log_prob`, `entropy`
@@ -252,16 +255,37 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     @parameter
     def probs(self) -> torch.Tensor:
         """Normalised probabilities, of shape `param_shape`."""
-        if self._overridden and self._form is LOGITS:
+        if self._form is LOGITS and (self._overridden or self._is_tracked):
             return logits_to_probs(self.logits)
         return Base.probs.func(self)
 
     @parameter
     def logits(self) -> torch.Tensor:
         """Normalised log-probabilities in nats, of shape `param_shape`."""
-        if self._overridden and self._form is PROBS:
+        if self._form is PROBS and self._overridden:
             return probs_to_logits(self.probs)
+        if self._form is PROBS and self._is_tracked:
+            return self._log_of_probs(self.probs)
         return Base.logits.func(self)
+
+    @property
+    def _is_tracked(self) -> bool:
+        """Whether results have gradients, and can be kept."""
+        x = self._param
+        return x.requires_grad and torch.is_grad_enabled() and self._backend.can_cache(x, x)
+
+    @property
+    def _follows(self) -> bool:
+        """Whether `probs` or `logits` have been read, and have gradients.
+
+        Then other results follow from them, so that they can be differentiated by them.
+        """
+        x = vars(self).get(self._form.name)
+        return x is not None and x.requires_grad and torch.is_grad_enabled()
+
+    def _log_of_probs(self, p: torch.Tensor) -> torch.Tensor:
+        eps = self._clamp_eps
+        return _exact_log(p) if eps is None else clamped_log(self._xp, p, eps)
 
     @property
     def _own(self) -> dict[str, Any]:
@@ -311,11 +335,28 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""
         if self._overridden:
             return TorchCategorical.log_prob(self, value)
+        if self._follows:
+            return self._at("value", value, self._log_prob_at)
         return super().log_prob(value)
+
+    def _look_up(self, index: torch.Tensor, log: bool) -> Any:
+        return None if self._follows else super()._look_up(index, log)
+
+    def _gather_and_normalize(self, index: torch.Tensor, log: bool) -> torch.Tensor:
+        if not self._follows:
+            return super()._gather_and_normalize(index, log)
+        if log and "logits" in vars(self):
+            return self._backend.gather(self.logits, index)
+        p = self._backend.gather(self.probs, index)
+        return self._log_of_probs(p) if log else p
 
     def entropy(self) -> torch.Tensor:
         """Return the entropy of each distribution, in nats."""
-        return TorchCategorical.entropy(self) if self._overridden else super().entropy()
+        if self._overridden:
+            return TorchCategorical.entropy(self)
+        if self._follows:
+            return self._to_dtype(entropy(self._xp, *self._exact()))
+        return super().entropy()
 
     @property
     def mode(self) -> torch.Tensor:
@@ -323,10 +364,21 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         return self.probs.argmax(-1) if self._overridden else _base_mode(self)
 
     def _exact(self) -> tuple[Any, Any]:
-        if not self._overridden:
+        if not (self._overridden or self._follows):
             return super()._exact()
         probs = self.probs
-        return probs, self.logits.masked_fill(probs == 0, -torch.inf)
+        if self._overridden or self._form is LOGITS:
+            return probs, self.logits.masked_fill(probs == 0, -torch.inf)
+        if "logits" not in vars(self):
+            return probs, _exact_log(probs)
+        change = self.logits - self.logits.detach()  # none, but it has the gradient
+        return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)
+
+
+def _exact_log(p: torch.Tensor) -> torch.Tensor:
+    """Return log(p), -inf for 0, where the gradient is 0."""
+    zero = p == 0
+    return p.masked_fill(zero, 1).log().masked_fill(zero, -torch.inf)
 
 
 registry.register(Categorical)
