@@ -431,6 +431,26 @@ def test_bad_values_are_found_when_they_are_computed() -> None:
     assert unchecked.prob(lazy(values)).compute()[2, 5, 1] == 0
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_masked_blocks_are_refused(seen: bool) -> None:
+    """Kernels do not read masks. Dask may learn only from a block that it has one."""
+    x = np.ma.array([[1.0, 100.0, 1.0]], mask=[[0, 1, 0]])
+    given = da.from_array(x)
+    if not seen:
+        given = da.map_blocks(lambda _: x, da.zeros((1, 3)), meta=np.zeros((0, 0)))
+    with pytest.raises(TypeError, match=r"logits has blocks|logits is a MaskedArray"):
+        Categorical(logits=given).sample(rng=0).compute()
+    if seen:
+        with pytest.raises(TypeError, match="value has blocks that are masked"):
+            Categorical(lazy(np.ones((1, 3)))).log_prob(given[:, 0])
+
+
+def test_objects_are_not_computed_for_a_message() -> None:
+    given = da.from_array(np.array([[1, None]], object), chunks=1)
+    with pytest.raises(TypeError, match=r"got dtype object: convert it to float64 first$"):
+        Categorical(given)
+
+
 class Chunked:
     """What a DataArray of xarray in chunks has, or a data frame of Dask."""
 
@@ -442,7 +462,7 @@ class Chunked:
 
 
 def test_objects_of_chunks_are_not_computed() -> None:
-    message = "probs is a Chunked of Dask: convert it to a Dask array"
+    message = "probs is of Dask's type Chunked: convert it to a Dask array"
     for member, hint in [
         ("other", ""), ("data", ", as in x.data"),
         ("to_dask_array", r", as in x.to_dask_array\(lengths=True\)"),

@@ -278,6 +278,47 @@ def test_a_plot_of_many_categories_is_one_outline(pyplot: Any) -> None:
     assert (edges[0], edges[-1]) == (-0.5, 9999.5)
 
 
+def pixels(ax: Any) -> np.ndarray[Any, Any]:
+    """Return the colours within the axes."""
+    ax.axis("off")
+    ax.figure.canvas.draw()
+    box = ax.get_window_extent()
+    image = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3]
+    height = image.shape[0]
+    return image[height - int(box.y1) : height - int(box.y0), int(box.x0) : int(box.x1)]
+
+
+@pytest.mark.parametrize("size", [65, 2000, 100_000])
+def test_a_narrow_peak_can_be_seen(size: int, pyplot: Any) -> None:
+    p = np.zeros(size)
+    p[size * 7 // 10] = 1
+    shown = pixels(Categorical(p).plot(color="black"))
+    dark = (shown < 128).all(-1)
+    middle = shown.shape[0] // 2
+    assert dark[middle].any()
+    assert dark[middle].sum() < 30
+
+
+@pytest.mark.parametrize("shape", [(20, 2000), (256, 256), (700, 300)])
+def test_a_heat_map_leaves_out_no_peak(shape: tuple[int, int], pyplot: Any) -> None:
+    peaks = np.arange(shape[0]) * 97 % shape[1]
+    ax = Categorical(np.eye(shape[1])[peaks]).plot(cmap="gray_r")
+    (image,) = ax.images
+    high, wide = (-(-n // _display.MOST_CELLS) for n in shape)
+    for row, k in enumerate(peaks):
+        assert image.get_array()[row // high, k // wide] == 1
+    label = (
+        f"largest probability in a cell of {high} x {wide}" if high * wide > 1 else "probability"
+    )
+    assert ax.figure.axes[1].get_ylabel() == label
+    left, right, bottom, top = image.get_extent()
+    assert (left, top) == (-0.5, -0.5)
+    assert 0 <= right - (shape[1] - 0.5) < wide
+    assert 0 <= bottom - (shape[0] - 0.5) < high
+    if shape[0] == 20:
+        assert ((pixels(ax) < 128).all(-1).any(axis=1)).mean() > 0.99
+
+
 def test_a_plot_of_one_row_and_category(pyplot: Any) -> None:
     ax = Categorical([[2.0]]).plot()
     for axis in (ax.xaxis, ax.yaxis):

@@ -576,6 +576,16 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     # --- seeds
     (lambda: BATCH.sample(seeds=1.5), TypeError, "seeds must hold integers; got dtype float64"),
+    (
+        lambda: BATCH.sample(seeds=np.array([1, NAN])),
+        TypeError,
+        "seeds must hold integers; got dtype float64: seeds[1] is nan",
+    ),
+    (
+        lambda: BATCH.truncate(mask=np.array([[True, None, True], [True] * 3])),
+        TypeError,
+        "mask must hold bools; got dtype object: fill missing values, and convert it to bool first",
+    ),
     (lambda: BATCH.sample(seeds=[1, 2.5]), TypeError, "seeds must hold integers; seeds[1] is 2.5"),
     (
         lambda: BATCH.sample(seeds=[1, -1]),

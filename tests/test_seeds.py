@@ -586,6 +586,45 @@ def test_torch_vmap(torch_case: Any) -> None:
         torch.func.vmap(six)(torch_case[0], torch.tensor([0, -1, 2]), torch_case[2])
 
 
+KINDS: dict[str, Callable[..., Any]] = {
+    "sample": lambda x, **o: Categorical(x).sample((3, 2), **o),
+    "one draw": lambda x, **o: Categorical(x).sample(**o),
+    "different": lambda x, **o: Categorical(x).sample(3, replace=False, **o),
+    "counts": lambda x, **o: Categorical(x).sample_counts(50, **o),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [None, 1, 3])
+@pytest.mark.parametrize("mapped", ["both", "params", "seeds", "start"])
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_elements_of_vmap_draw_in_one_call(
+    library: str, mapped: str, rows: int | None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each element as it does alone, since rows with seeds do not depend on others."""
+    module = pytest.importorskip(library)
+    vmap = module.vmap if library == "jax" else module.func.vmap
+    batch, n = () if rows is None else (rows,), 4
+    rng = np.random.default_rng(0)
+    x = rng.random((n, *batch, 5)).astype(np.float32)
+    seeds, start = rng.integers(2**31, size=(2, n, *batch), dtype=np.int32)
+    axes = [None if mapped not in (name, "both") else 0 for name in ("params", "seeds", "start")]
+    given = [a if axis == 0 else a[1] for a, axis in zip((x, seeds, start), axes, strict=True)]
+
+    def draw(x: Any, seeds: Any, start: Any) -> Any:
+        return KINDS[kind](x, seeds=seeds, start=start)
+
+    each = [
+        [a[i] if axis == 0 else a for a, axis in zip(given, axes, strict=True)] for i in range(n)
+    ]
+    want = np.stack([draw(*args) for args in each])
+    calls, real = [], _kernels.draw
+    monkeypatch.setattr(_kernels, "draw", lambda *args: calls.append(1) or real(*args))
+    arrays = [put(a, library) for a in given]
+    equal(vmap(draw, tuple(axes))(*arrays), want)
+    assert len(calls) == 1
+
+
 def test_torch_meta_and_fake(torch_case: Any) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 

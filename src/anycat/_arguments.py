@@ -12,7 +12,7 @@ import array_api_compat as compat
 
 from ._backends import registry
 from ._keywords import REQUIRED
-from ._shapes import check_batch, check_broadcast, index_of
+from ._shapes import check_batch, check_broadcast, first_place, index_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +34,14 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         backend = registry.backend_of(x)
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
-        hint = _not_real(name, given) if isinstance(given, LISTS) else ""
-        if str(x.dtype) == "object":
-            hint = hint or _object_hint(name, x)
+        kind, hint = "real numbers", _not_real(name, given) if isinstance(given, LISTS) else ""
+        if name == "mask":
+            kind, hint = "bools", ": fill missing values, and convert it to bool first"
+        elif str(x.dtype) == "object":
+            hint = hint or (_object_hint(name, x) if backend.has_values(x) else _CONVERT)
         if name == "value" and (getattr(x.dtype, "kind", "") in "UT" or hint.endswith("'")):  # text
             hint += ": convert labels to categories, from 0 to K - 1"
-        raise TypeError(f"{name} must hold real numbers; got dtype {x.dtype}{hint}")
+        raise TypeError(f"{name} must hold {kind}; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
         raise TypeError(f"{name} has dtype {x.dtype}: convert it to float64 first")
     if like is None:
@@ -76,7 +78,7 @@ def _from_object(name: str, x: Any, like: Array | None) -> Array:
         return _from_numbers(name, x, like)
     if registry.is_lazy(x):
         kind, remedy = type(x).__name__, _remedy(x, _LAZY_REMEDIES)
-        raise TypeError(f"{name} is a {kind} of Dask: convert it to a Dask array{remedy}")
+        raise TypeError(f"{name} is of Dask's type {kind}: convert it to a Dask array{remedy}")
     if hasattr(type(x), "__array__"):
         registry.default().check_supported(name, x)  # it may be a matrix
         return registry.default().asarray(x)
@@ -270,7 +272,10 @@ def row_numbers(
     x = as_array(name, x, None if backend in (None, registry.default()) else like)
     backend = registry.backend_of(x)
     if not backend.isdtype(x.dtype, "integral"):
-        raise TypeError(f"{name} must hold integers; got dtype {x.dtype}")
+        hint = ""
+        if backend is registry.default() and x.dtype.kind == "f" and not (known := x == x).all():
+            hint = f": {name}{index_of(first_place(backend.xp, known))} is nan"
+        raise TypeError(f"{name} must hold integers; got dtype {x.dtype}{hint}")
     check_broadcast(name, tuple(x.shape), batch)
     return backend.validate(name, x, count, {}) if validate else x
 

@@ -17,6 +17,7 @@ LINE = 88  # characters of a line with numbers
 ROWS, BARS = 5, 12  # in a notebook: so many fit beside each other
 MOST_VALUES = 2**22  # that are read for it
 MOST_BARS = 64  # of a plot: more are drawn as one outline
+MOST_CELLS = 256  # of a heat map along each axis, which has more pixels than that
 
 
 # --- a line of text -----------------------------------------------------------------------------
@@ -163,17 +164,27 @@ def plot(dist: Any, ax: Any = None, **style: Any) -> Any:
     size, rows = probs.shape[-1], math.prod(probs.shape[:-1])
     categories = f"{size:,} categor{'y' if size == 1 else 'ies'}"
     ax.set_xlabel("category")
-    ticks: dict[str, Any] = {"integer": True, "steps": [1, 2, 5, 10], "min_n_ticks": 1}
+    ticks: dict[str, Any] = {
+        "nbins": "auto",
+        "integer": True,
+        "steps": [1, 2, 5, 10],
+        "min_n_ticks": 1,
+    }
     ax.xaxis.set_major_locator(MaxNLocator(**ticks))
     if probs.ndim == 1:
         _plot_row(ax, probs, style)
         ax.set(ylabel="probability", title=f"Distribution over {categories}")
         return ax
-    style = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, **style}
+    label, style = "probability", {"aspect": "auto", "interpolation": "nearest", "vmin": 0, **style}
+    cells, high, wide = _cells(probs.reshape(rows, size))
     if not rows:  # matplotlib warns of axes without a height
         style = {"extent": (-0.5, size - 0.5, 0.5, -0.5), **style}
-    image = ax.imshow(probs.reshape(rows, size), **style)
-    ax.figure.colorbar(image, ax=ax, label="probability")
+    elif high * wide > 1:
+        bottom, right = (n * step - 0.5 for n, step in zip(cells.shape, (high, wide), strict=True))
+        style = {"extent": (-0.5, right, bottom, -0.5), **style}
+        label = f"largest probability in a cell of {high} x {wide}"
+    image = ax.imshow(cells, **style)
+    ax.figure.colorbar(image, ax=ax, label=label)
     ax.yaxis.set_major_locator(MaxNLocator(**ticks))
     axes = "" if probs.ndim == 2 else f" of the batch {tuple(probs.shape[:-1])}, in C order"
     title = f"{rows:,} distribution{'s' * (rows != 1)} over {categories}"
@@ -187,7 +198,19 @@ def _plot_row(ax: Any, probs: Array, style: dict[str, Any]) -> None:
         ax.bar(range(size), probs, **style)
     else:
         edges = [k - 0.5 for k in range(size + 1)]
-        ax.stairs(probs, edges, **{"fill": True, **style})
+        outline = ax.stairs(probs, edges, **{"fill": True, "linewidth": 1, **style})
+        if not {"ec", "edgecolor"} & style.keys():  # so that no bar is narrower than a line
+            outline.set_edgecolor(outline.get_facecolor())
+
+
+def _cells(probs: Array) -> tuple[Array, int, int]:
+    """Return the largest value of each cell, so that none is left out, and the size of a cell."""
+    steps = [max(1, -(-n // MOST_CELLS)) for n in probs.shape]
+    for axis, step in enumerate(steps):
+        if step > 1:
+            starts = range(0, probs.shape[axis], step)
+            probs = _numpy().fmax.reduceat(probs, starts, axis=axis)
+    return probs, *steps
 
 
 def _pyplot() -> Any:

@@ -128,8 +128,8 @@ class Categorical(Generic[ArrayT]):
     ----------
     probs : array of shape (..., K), optional
         Probabilities, or weights that need not sum to one. They must be real, finite and
-        non-negative, with a positive sum in each row. For integers and booleans, results have the
-        library's default floating-point dtype. Lists become NumPy arrays.
+        non-negative, with a positive and finite sum in each row. For integers and booleans, results
+        have the library's default floating-point dtype. Lists become NumPy arrays.
     logits : array of shape (..., K), optional
         Log-probabilities in nats, up to an additive constant per row. They must be less than
         infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
@@ -1379,7 +1379,8 @@ class Categorical(Generic[ArrayT]):
         Notes
         -----
         Arrays on other devices are copied to the CPU, and lazy arrays are computed. The rows of a
-        batch are in C order.
+        batch are in C order. A heat map has up to 256 cells along each axis: with more rows or
+        categories, each cell shows the largest of several probabilities.
 
         Examples
         --------

@@ -149,7 +149,7 @@ def prepare(probs: Row) -> Table:
     """Prepare one row of probabilities for many draws.
 
     This takes as long as about ten calls of `draw` for a short row, and a few dozen for a long one.
-    The table takes 12 to 15 bytes per category, or more for fewer than 100 categories. A draw from
+    The table takes 12 to 16 bytes per category, or more for fewer than 100 categories. A draw from
     it takes about the same short time for any K up to thousands, and more for larger tables, which
     do not fit into the caches of the CPU.
 

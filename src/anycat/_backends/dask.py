@@ -53,6 +53,10 @@ class DaskBackend(Backend):
                 f"{name} is a Dask array with chunks of unknown sizes, and so of shape {x.shape}: "
                 "call its compute_chunk_sizes() first"
             )
+        if isinstance(x._meta, np.ma.MaskedArray):
+            raise TypeError(
+                f"{name} has blocks that are masked arrays: call dask.array.ma.filled first"
+            )
         super().check_supported(name, x)
 
     def has_values(self, x: Array) -> bool:
@@ -189,6 +193,7 @@ def _check(name: str, limit: int, block: Block, x: Array) -> Array:
     with _located(
         start[:-1] if name.endswith(tuple(FORMS)) else start[1:] if name == "replace" else start
     ):
+        backend_of(x).check_supported(name, x)  # a block may be of another kind than Dask knows
         CHECKS[name](x, limit, {})
     return x
 

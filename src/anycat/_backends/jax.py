@@ -17,7 +17,7 @@ from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
-from .mapped import draw_each, draw_small
+from .mapped import draw_each, draw_rows, draw_small
 from .registry import type_name
 
 if TYPE_CHECKING:
@@ -288,15 +288,17 @@ class _Draw(NamedTuple):
         params, words = np.asarray(params), np.asarray(words)
         with _kernels.load("cpu").default_float_env():  # XLA calls back with another
             draws = draw_small(params, words, self.ndim, self.logits, self.block, self.dtype)
+            if draws is None:
+                draws = draw_rows(self._draw, np, params, words, self.ndim, self.block)
             if draws is not None:
-                return draws
-            mapped, each = draw_each(self._draw, params, words, self.ndim)
+                return np.asarray(draws, self.dtype)
+            mapped, each = draw_each(self._draw, params, words, self.ndim, self.block)
         shape = mapped + self.block.output_shape(params.shape[-1])
         return np.asarray(each, self.dtype).reshape(shape) if mapped else each[0]
 
-    def _draw(self, params: Array, words: Array, cache: dict[str, Any]) -> Array:
+    def _draw(self, params: Array, words: Array, block: Block, cache: dict[str, Any]) -> Array:
         cpu, key = _kernels.load("cpu"), key_of_flat(words)
-        return _kernels.draw(cpu, params, self.logits, self.block, lambda _: key, self.dtype, cache)
+        return _kernels.draw(cpu, params, self.logits, block, lambda _: key, self.dtype, cache)
 
 
 def _halves(x: Any) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from anycat import _kernels
 from anycat._kernels.keys import KEY_WORDS
-from anycat._kernels.layout import Block
+from anycat._kernels.layout import COUNTS, Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,19 +46,55 @@ def draw_small(
     return None if draws is None else draws.astype(dtype, copy=False).reshape(mapped + block.shape)
 
 
+def draw_rows(
+    draw: Callable[[Array, Array, Block, dict[str, Any]], Array],
+    xp: Any,
+    params: Array,
+    words: Array,
+    ndim: int,
+    block: Block,
+) -> Array | None:
+    """Draw for all elements in one call, if their rows have seeds: each draws as it does alone.
+
+    The arguments are those of `draw_each`, and the namespace of both arrays.
+    """
+    sizes, own = tuple(params.shape[: params.ndim - ndim]), params.shape[params.ndim - ndim :]
+    samples, rows = block.shape[: len(block.shape) - ndim + 1], tuple(own[:-1])
+    mapped = np.broadcast_shapes(sizes, words.shape[:-1])
+    each = 8 // words.dtype.itemsize  # words for an integer of 64 bits
+    head, n = KEY_WORDS * each, math.prod(rows) * each
+    if not mapped or 0 in mapped or words.shape[-1] != head + 2 * n:
+        return None
+    if block != Block.all_of(samples + rows, kind=block.kind):
+        return None
+    numbers = xp.broadcast_to(words[..., head:].reshape(*words.shape[:-1], 2, n), (*mapped, 2, n))
+    key = xp.concatenate([words.reshape(-1)[:head], xp.moveaxis(numbers, -2, 0).reshape(-1)])
+    params = params.reshape(*(1,) * (len(mapped) - len(sizes)), *sizes, *own)
+    draws = draw(params, key, Block.all_of(samples + mapped + rows, kind=block.kind), {})
+    first = len(block.output_shape(own[-1])) - len(rows) - (block.kind == COUNTS)
+    axes = range(len(mapped))
+    return xp.moveaxis(draws, tuple(first + i for i in axes), tuple(axes))
+
+
 def draw_each(
-    draw: Callable[[Array, Array, dict[str, Any]], Array], params: Array, words: Array, ndim: int
+    draw: Callable[[Array, Array, Block, dict[str, Any]], Array],
+    params: Array,
+    words: Array,
+    ndim: int,
+    block: Block,
 ) -> tuple[tuple[int, ...], list[Array]]:
     """Draw for each element as for one alone.
 
     Parameters
     ----------
     draw
-        ``draw(params, words, cache)``, for one element.
+        ``draw(params, words, block, cache)``, for one element.
     params, words
         The parameters and the random words of all elements. The mapped axes of both broadcast.
     ndim
         The number of axes of the parameters of one element. Its words have one.
+    block
+        The draws of one element.
 
     Returns
     -------
@@ -68,7 +104,7 @@ def draw_each(
     mapped = tuple(map(int, np.broadcast_shapes(sizes, others)))
     shared: dict[str, Any] | None = {} if math.prod(sizes) == 1 else None
     return mapped, [
-        draw(params[_at(i, sizes)], words[_at(i, others)], {} if shared is None else shared)
+        draw(params[_at(i, sizes)], words[_at(i, others)], block, {} if shared is None else shared)
         for i in np.ndindex(mapped)
     ]
 

@@ -19,7 +19,7 @@ from anycat._random import RowSeeds
 
 from . import registry
 from .base import CHECKS, Backend
-from .mapped import draw_each, draw_small
+from .mapped import draw_each, draw_rows, draw_small
 from .torch_memory import is_compiling, is_exporting, is_mapping
 
 if TYPE_CHECKING:
@@ -66,19 +66,22 @@ def _sample(
     block = Block.all_of(tuple(shape), first % 2**64, kind)
     numpy_dtype, whole = backend.integer_dtype(dtype), block.output_shape(params.shape[-1])
 
-    def draw(params: Tensor, key: Any, cache: dict[str, Any]) -> Tensor:
+    def draw(params: Tensor, key: Any, block: Block, cache: dict[str, Any]) -> Tensor:
         def placed(module: Any) -> Key:
-            return key_of_flat(module.asarray(key) if of_rows else key)
+            return key_of_flat(module.asarray(backend.integers(key)) if of_rows else key)
 
         return backend.draw(params, logits, block, placed, numpy_dtype, cache)
 
     of_rows = bits.shape[-1] > 2
-    keys = backend.integers(bits) if of_rows else bits.numpy(force=True).view("<u4").astype("u8")
-    if not of_rows and (view := backend.on_cpu(params)) is not None:
+    keys = bits if of_rows else bits.numpy(force=True).view("<u4").astype("u8")
+    if of_rows:
+        if (found := draw_rows(draw, torch, params, keys, ndim, block)) is not None:
+            return found
+    elif (view := backend.on_cpu(params)) is not None:
         found = draw_small(view, keys, ndim, logits, block, numpy_dtype)
         if found is not None:
             return torch.from_numpy(found)
-    mapped, draws = draw_each(draw, params, keys, ndim)
+    mapped, draws = draw_each(draw, params, keys, ndim, block)
     return torch.stack(draws).reshape(mapped + whole) if mapped else draws[0]
 
 

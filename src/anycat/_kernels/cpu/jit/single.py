@@ -4,9 +4,10 @@ Rows may have any layout, and change from draw to draw. So each is read for one 
 its weights, only those of a block are kept, on the stack.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .bits import borrowed, ceil_log2, multiply_high, on_stack
 from .cdf import fill_row_cdf
@@ -34,8 +35,8 @@ MIN_GUIDE_ENTRIES = np.uint64(64)
 class Table(NamedTuple):
     """A row prepared for many draws."""
 
-    cdf: Any
-    guide: Any
+    cdf: NDArray[np.uint64]
+    guide: NDArray[np.uint64]
 
 
 @entry
