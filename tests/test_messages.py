@@ -42,6 +42,12 @@ TOO_FEW = (
     "missing draws are -1"
 )
 
+RNG = (
+    "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
+    "numpy.random.default_rng, for example), a cupy.random.Generator, a torch.Generator, or a key "
+    "of jax.random; got {}"
+)
+
 KEY = anycat.numba.key(0)
 PICKLE = "cannot load a pickled distribution: "
 
@@ -341,9 +347,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: ONE.sample(rng=range(2)),
         TypeError,
-        "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
-        "numpy.random.default_rng, for example), a cupy.random.Generator, a torch.Generator, or a "
-        "key of jax.random; got range: seeds= takes arrays, with a seed for each row",
+        RNG.format("range: seeds= takes arrays, with a seed for each row"),
     ),
     (
         lambda: ONE.truncate(mask=[False, False]),
@@ -623,6 +627,20 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     # --- other objects
     (
+        lambda: Categorical(np.ones(3, [("A", float), ("C", float)])),
+        TypeError,
+        "probs must hold real numbers; got dtype [('A', '<f8'), ('C', '<f8')]: call "
+        "numpy.lib.recfunctions.structured_to_unstructured first",
+    ),
+    (lambda: ONE.sample(rng=np.float64(3)), TypeError, RNG.format("numpy.float64")),
+    (
+        lambda: ONE.sample(rng=[2026, 3]),
+        TypeError,
+        RNG.format(
+            "list: pass numpy.random.default_rng([2026, 3]), or a seed for each row as seeds="
+        ),
+    ),
+    (
         lambda: Categorical(np.ma.ones(3)),
         TypeError,
         "probs is a MaskedArray: call its filled() first",
@@ -689,11 +707,6 @@ def test_messages(call: Callable[[], Any], error: type[Exception], message: str)
 
 
 BITS = np.random.default_rng(0)
-RNG = (
-    "rng must be None, an int, a numpy.random.SeedSequence, BitGenerator or Generator (made by "
-    "numpy.random.default_rng, for example), a cupy.random.Generator, a torch.Generator, or a key "
-    "of jax.random; got {}"
-)
 
 
 def freed(x: Any) -> Any:

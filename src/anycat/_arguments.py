@@ -37,6 +37,8 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
         kind, hint = "real numbers", _not_real(name, given) if isinstance(given, LISTS) else ""
         if name == "mask":
             kind, hint = "bools", ": fill missing values, and convert it to bool first"
+        elif getattr(x.dtype, "names", None):
+            hint = ": call numpy.lib.recfunctions.structured_to_unstructured first"
         elif str(x.dtype) == "object":
             hint = hint or (_object_hint(name, x) if backend.has_values(x) else _CONVERT)
         if name == "value" and (getattr(x.dtype, "kind", "") in "UT" or hint.endswith("'")):  # text
