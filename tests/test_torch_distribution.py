@@ -358,7 +358,6 @@ def test_a_second_step_with_the_same_distribution_is_an_error(form: str, members
 
 def test_the_default_of_pytorch_holds() -> None:
     torch.distributions.Distribution.set_default_validate_args(False)
-    assert Categorical(X).log_prob(torch.tensor(7)).isneginf().all()
     with pytest.raises(ValueError, match="probs"):
         Categorical(-X, validate_args=True)
     anycat.Categorical([1.0])
@@ -393,6 +392,23 @@ def test_draws_are_checked_where_the_default_is_off(draw: Any) -> None:
     dist.probs = BAD
     with pytest.raises(ValueError, match="probs must not be NaN"):
         draw(dist)
+
+
+@each_form
+@pytest.mark.parametrize("n", [2, 20_000])
+@pytest.mark.parametrize("value", [-1, 4])
+def test_values_are_checked_where_the_default_is_off(form: str, n: int, value: int) -> None:
+    """PyTorch's class raises an error for them, but for another reason."""
+    torch.distributions.Distribution.set_default_validate_args(False)
+    x, values = torch.ones(n, 4), torch.zeros(n, dtype=torch.int64)
+    values[n // 2] = value
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        Peer(**{form: x}).log_prob(values)
+    for grad in (False, True):
+        with pytest.raises(ValueError, match=rf"value\[{n // 2}\] is {value}"):
+            Categorical(**{form: x.clone().requires_grad_(grad)}).log_prob(values)
+    unchecked = Categorical(**{form: x}, validate_args=False)
+    assert unchecked.log_prob(values).isneginf().sum() == 1
 
 
 def test_draws_are_checked_in_compiled_functions() -> None:
@@ -721,6 +737,20 @@ def test_gradients_by_what_has_been_read(form: str, read: str, result: str) -> N
         found.append((total.detach(), x.grad, torch.zeros(2, 3) if y.grad is None else y.grad))
     for ours, expected in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, check_dtype=False)
+
+
+@each_form
+def test_an_infinite_divergence_has_the_gradient_of_its_finite_terms(form: str) -> None:
+    """The logit that a mask has removed gets none."""
+    found = []
+    for cls in (Categorical, Peer):
+        x = torch.tensor([0.5, 1.5, 1.0], dtype=torch.float64, requires_grad=True)
+        y = x.masked_fill(torch.tensor([False, False, True]), 0 if form == "probs" else -torch.inf)
+        p, q = cls(torch.ones(3, dtype=torch.float64)), cls(**{form: y})
+        divergence = torch.distributions.kl_divergence(p, q)
+        assert divergence == torch.inf
+        found.append(torch.autograd.grad(divergence, x)[0])
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("clamp", [False, True])

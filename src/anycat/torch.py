@@ -111,8 +111,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means the
         setting of `torch.distributions.Distribution.set_default_validate_args`. If that is False,
-        draws from invalid rows raise an error, as in PyTorch. With ``validate_args=False``, they
-        are -1.
+        draws from invalid rows raise an error, as in PyTorch, and so does `log_prob` of values that
+        are no category. With ``validate_args=False``, they are -1 and ``-inf``.
     clamp_probs : bool, default True
         Whether to clamp probabilities before taking their logarithm, as PyTorch does.
 
@@ -128,7 +128,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     -----
     The distribution has a copy of its parameter, unless this has more than 32,768 elements and is
     not a parameter of a model. Then it shares memory, and raises an error if PyTorch has counted a
-    change in place.
+    change in place. It counts none through ``parameter.data``: pass ``parameter.detach()``.
 
     Once `probs` or `logits` have been read with a gradient, `log_prob`, `entropy` and
     `torch.distributions.kl_divergence` are computed from them, so that they have gradients by them.
@@ -338,6 +338,12 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         if self._follows:
             return self._at("value", value, self._log_prob_at)
         return super().log_prob(value)
+
+    def _checks_now(self, name: str, x: torch.Tensor) -> bool:
+        # Without its checks, too, PyTorch's class raises an error for values that are no category.
+        if name == "value" and self._checks_draws and self._backend.has_values(x):
+            return True
+        return super()._checks_now(name, x)
 
     def _look_up(self, index: torch.Tensor, log: bool) -> Any:
         return None if self._follows else super()._look_up(index, log)

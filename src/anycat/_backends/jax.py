@@ -130,6 +130,17 @@ class JAXBackend(Backend):
         """Return the first indices."""
         return super().arange(n, like)
 
+    def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
+        """Return the entries of ``table`` at ``index``, without an axis that would unite others.
+
+        So each axis may have its own sharding.
+        """
+        batch = table.shape[:-1]
+        if index.ndim < len(batch):
+            index = jnp.broadcast_to(index, batch)
+        table = jnp.expand_dims(table, tuple(range(index.ndim - len(batch))))
+        return jnp.take_along_axis(table, index[..., None], -1, mode="clip")[..., 0]
+
     def register(self, cls: type) -> None:
         """Make a class of distributions a pytree."""
         _register(cls)
@@ -143,8 +154,12 @@ class JAXBackend(Backend):
         return x
 
     def map_rows(self, method: Callable[..., Array], dist: Any, *args: Any) -> Array:
-        """Call a method. What it computes from constants alone is constant, and so can be kept."""
-        with self.eagerly() if all(map(_is_constant, (dist, *args))) else contextlib.nullcontext():
+        """Call a method. What it computes from constants alone is constant, and so can be kept.
+
+        This does not go for arrays on several devices, which JAX may then take for those on one.
+        """
+        constant = all(_is_constant(x) and not _is_spread(x) for x in (dist, *args))
+        with self.eagerly() if constant else contextlib.nullcontext():
             return super().map_rows(method, dist, *args)
 
     # --- draws ----------------------------------------------------------------------------------
@@ -251,6 +266,12 @@ class JAXBackend(Backend):
 def _is_constant(x: Any) -> bool:
     """Tell whether JAX follows neither an array nor, of a distribution, the parameter."""
     return not isinstance(getattr(x, "_param", x), jax.core.Tracer)
+
+
+def _is_spread(x: Any) -> bool:
+    """Tell whether a constant, or the parameter of a distribution, is on several devices."""
+    x = getattr(x, "_param", x)
+    return isinstance(x, jax.Array) and len(x.sharding.device_set) > 1
 
 
 def _canonical(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -361,4 +382,15 @@ def _on_host(
         *map(jax.lax.stop_gradient, arrays),
         vmap_method=vmap_method,
     )
-    return jax.lax.optimization_barrier(result)
+    return _varying_like(jax.lax.optimization_barrier(result), arrays)
+
+
+def _varying_like(x: Array, arrays: tuple[Array, ...]) -> Array:
+    """Return ``x`` with the type of what depends on arrays: in `shard_map`, it varies with them.
+
+    The result of a callback has the type of what is the same on all devices. The operations here
+    do nothing but change that, and the compiler removes them.
+    """
+    for y in arrays:
+        x ^= (jnp.any(y != y) & False).astype(x.dtype)
+    return x
