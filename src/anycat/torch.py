@@ -353,7 +353,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
             return super()._gather_and_normalize(index, log)
         if log and "logits" in vars(self):
             return self._backend.gather(self.logits, index)
-        p = self._backend.gather(self.probs, index)
+        p = self._to_compute_dtype(self._backend.gather(self.probs, index))
         return self._log_of_probs(p) if log else p
 
     def entropy(self) -> torch.Tensor:
@@ -372,13 +372,14 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     def _exact(self) -> tuple[Any, Any]:
         if not (self._overridden or self._follows):
             return super()._exact()
-        probs = self.probs
-        if self._overridden or self._form is LOGITS:
-            return probs, self.logits.masked_fill(probs == 0, -torch.inf)
-        if "logits" not in vars(self):
+        probs = self._to_compute_dtype(self.probs)
+        if not self._overridden and self._form is PROBS and "logits" not in vars(self):
             return probs, _exact_log(probs)
-        change = self.logits - self.logits.detach()  # none, but it has the gradient
-        return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)
+        logits = self._to_compute_dtype(self.logits)
+        if not self._overridden and self._form is PROBS:  # `logits` may be clamped
+            change = logits - logits.detach()  # none, but it has the gradient
+            return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)
+        return probs, logits.masked_fill(probs == 0, -torch.inf)
 
 
 def _exact_log(p: torch.Tensor) -> torch.Tensor:
