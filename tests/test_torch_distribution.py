@@ -318,6 +318,39 @@ SAME = {
 }
 
 
+FOREIGN: dict[str, Callable[[], Any]] = {
+    "NumPy's": lambda: torch.from_numpy(np.zeros((2, 2**15), np.float32)),
+    "shared": lambda: LARGE.clone().share_memory_(),
+}
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_what_others_may_change_is_copied(make: Callable[[], Any]) -> None:
+    """PyTorch counts only its own changes."""
+    logits = make()
+    for given in (logits, logits[:1], logits.detach()):
+        dist = Categorical(logits=given)
+        before = dist.log_prob(torch.tensor(0))
+        given.numpy()[..., 0] = 50
+        assert torch.equal(dist.log_prob(torch.tensor(0)), before)
+        given.numpy()[..., 0] = 0
+
+
+@each_form
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("grad", [False, True])
+def test_what_has_been_read_may_be_changed_in_place(form: str, name: str, grad: bool) -> None:
+    """As in PyTorch, as if it had been assigned."""
+    dists = [cls(**{form: X.clone().requires_grad_(grad)}) for cls in (Categorical, Peer)]
+    for dist in dists:
+        x = getattr(dist, name)
+        with torch.no_grad():
+            x[:, 0] = -1e8 if name == "logits" else 0
+    ours, peer = dists
+    assert_same(ours, peer, [x for x in MEMBERS if x != "mode"])
+    assert_draws(ours, peer.probs.detach())
+
+
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("part", SAME.values(), ids=SAME)
 def test_what_is_too_large_to_be_copied_must_not_change(part: Any, name: str) -> None:

@@ -53,6 +53,7 @@ STYLES = {
     "SciPy": (4, "D"),
     "JAX": (3, "^"),
     "PyTorch": (1, "o"),
+    "NumPy by hand": (2, "P"),
     "JAX by hand": (3, "P"),
     "PyTorch by hand": (1, "P"),
     "Numba by hand": (None, "P"),

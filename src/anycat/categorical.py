@@ -135,10 +135,10 @@ class Categorical(Generic[ArrayT]):
         infinity. ``-inf`` is a probability of zero; a row must not consist of ``-inf`` only.
     validate_args : bool, optional
         Whether to check the values of parameters and arguments. The default, None, means True, or
-        False under ``python -O``. Without these checks, draws, modes and quantiles of invalid rows
-        are -1, and all other results for them are NaN. Values that JAX traces are never checked;
-        constants in the traced function are. In functions that PyTorch compiles, exports or maps,
-        tensors on the CPU are checked when the function runs.
+        False under ``python -O``. Without these checks, draws, counts, modes and quantiles of
+        invalid rows are -1, and all other results for them are NaN. Values that JAX traces are
+        never checked; constants in the traced function are. In functions that PyTorch compiles,
+        exports or maps, tensors on the CPU are checked when the function runs.
     clamp_probs : bool, default True
         Whether to clamp probabilities to ``[eps, 1 - eps]`` before taking their logarithm, as
         PyTorch does. ``eps`` is the machine epsilon of the dtype, or of float32 for narrower

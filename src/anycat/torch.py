@@ -13,7 +13,7 @@ from torch.distributions.utils import logits_to_probs, probs_to_logits
 
 from . import _arguments, _display, _keywords, categorical
 from ._backends import registry
-from ._backends.torch_memory import is_compiling
+from ._backends.torch_memory import FLOATS, is_compiling
 from ._parameters import FORMS, LOGITS, PROBS, clamped_log, entropy
 from .categorical import cached_parameter
 
@@ -84,7 +84,7 @@ def _of_drawn(method: Any, draws: bool = False) -> Any:
 
     @wraps(method)
     def followed(dist: Any, *args: Any, **options: Any) -> Any:
-        if dist._overridden:
+        if dist._differs:
             dist = dist._drawn
         if draws and dist._checks_draws:
             dist._check_rows()
@@ -255,24 +255,37 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     @parameter
     def probs(self) -> torch.Tensor:
         """Normalised probabilities, of shape `param_shape`."""
-        if self._form is LOGITS and (self._overridden or self._is_tracked):
+        if self._form is LOGITS and (self._differs or self._is_tracked):
             return logits_to_probs(self.logits)
         return Base.probs.func(self)
 
     @parameter
     def logits(self) -> torch.Tensor:
         """Normalised log-probabilities in nats, of shape `param_shape`."""
-        if self._form is PROBS and self._overridden:
+        if self._form is PROBS and self._differs:
             return probs_to_logits(self.probs)
         if self._form is PROBS and self._is_tracked:
             return self._log_of_probs(self.probs)
         return Base.logits.func(self)
 
     @property
+    def _differs(self) -> bool:
+        """Whether `probs` or `logits` may differ from those of the parameter.
+
+        They do if a subclass defines them, or they have been assigned, or changed in place.
+        """
+        if not self._overridden:
+            own = vars(self)
+            if ("probs" in own or "logits" in own) and _are_changed(own):
+                self._overridden = True
+        return self._overridden
+
+    @property
     def _is_tracked(self) -> bool:
-        """Whether results have gradients, and can be kept."""
+        """Whether results have gradients, and can be kept and used for others without a loss."""
         x = self._param
-        return x.requires_grad and torch.is_grad_enabled() and self._backend.can_cache(x, x)
+        tracked = x.requires_grad and torch.is_grad_enabled() and x.dtype in FLOATS
+        return tracked and self._backend.can_cache(x, x)
 
     @property
     def _follows(self) -> bool:
@@ -281,7 +294,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         Then other results follow from them, so that they can be differentiated by them.
         """
         x = vars(self).get(self._form.name)
-        return x is not None and x.requires_grad and torch.is_grad_enabled()
+        return x is not None and x.requires_grad and torch.is_grad_enabled() and x.dtype in FLOATS
 
     def _log_of_probs(self, p: torch.Tensor) -> torch.Tensor:
         eps = self._clamp_eps
@@ -289,7 +302,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     @property
     def _own(self) -> dict[str, Any]:
-        names = FORMS if self._overridden else ()
+        names = FORMS if self._differs else ()
         given = {name: vars(self)[name] for name in names if name in vars(self)}
         return {**_base_own(self), **given}
 
@@ -319,13 +332,13 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
             self._rows_validated = not self._backend.is_traced(self._param)
 
     def __repr__(self) -> str:
-        return _display.text(self, numbers=not self._overridden)
+        return _display.text(self, numbers=not self._differs)
 
     def _repr_html_(self) -> str:
-        return _display.html(self, numbers=not self._overridden)
+        return _display.html(self, numbers=not self._differs)
 
     def __getitem__(self, index: Any) -> Self:
-        return self._drawn[index] if self._overridden else super().__getitem__(index)
+        return self._drawn[index] if self._differs else super().__getitem__(index)
 
     if not TYPE_CHECKING:  # the types of these are those of the base class
         sample, sample_counts = _of_drawn(Base.sample, True), _of_drawn(Base.sample_counts, True)
@@ -333,7 +346,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     def log_prob(self, value: Numbers) -> torch.Tensor:
         """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""
-        if self._overridden:
+        if self._differs:
             return TorchCategorical.log_prob(self, value)
         if self._follows:
             return self._at("value", value, self._log_prob_at)
@@ -358,7 +371,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     def entropy(self) -> torch.Tensor:
         """Return the entropy of each distribution, in nats."""
-        if self._overridden:
+        if self._differs:
             return TorchCategorical.entropy(self)
         if self._follows:
             return self._to_dtype(entropy(self._xp, *self._exact()))
@@ -367,19 +380,25 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     @property
     def mode(self) -> torch.Tensor:
         """Most probable category of each distribution."""
-        return self.probs.argmax(-1) if self._overridden else _base_mode(self)
+        return self.probs.argmax(-1) if self._differs else _base_mode(self)
 
     def _exact(self) -> tuple[Any, Any]:
-        if not (self._overridden or self._follows):
+        if not (self._differs or self._follows):
             return super()._exact()
         probs = self._to_compute_dtype(self.probs)
-        if not self._overridden and self._form is PROBS and "logits" not in vars(self):
+        if not self._differs and self._form is PROBS and "logits" not in vars(self):
             return probs, _exact_log(probs)
         logits = self._to_compute_dtype(self.logits)
-        if not self._overridden and self._form is PROBS:  # `logits` may be clamped
+        if not self._differs and self._form is PROBS:  # `logits` may be clamped
             change = logits - logits.detach()  # none, but it has the gradient
             return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)
         return probs, logits.masked_fill(probs == 0, -torch.inf)
+
+
+def _are_changed(own: dict[str, Any]) -> bool:
+    """Tell whether `probs` or `logits` have been changed in place since they were computed."""
+    kept = (own[name] for name in FORMS if name in own)
+    return not is_compiling() and any(x._version for x in kept if not x.is_inference())
 
 
 def _exact_log(p: torch.Tensor) -> torch.Tensor:
@@ -402,7 +421,18 @@ def _is_shared(x: torch.Tensor) -> bool:
     Under a compiler, which may not know the size, a copy need not take any time.
     """
     n = 0 if is_compiling() else x.numel()
-    return type(n) is int and n > _MOST_COPIED and not _is_trained(x)
+    return type(n) is int and n > _MOST_COPIED and not _is_trained(x) and not _is_foreign(x)
+
+
+def _is_foreign(x: torch.Tensor) -> bool:
+    """Tell whether NumPy or another process may change a tensor, which PyTorch does not count."""
+    if not x.is_cpu:
+        return False
+    try:
+        storage = x.untyped_storage()
+    except (NotImplementedError, RuntimeError):  # it has none, or is transformed
+        return False
+    return storage.is_shared() or not storage.resizable()
 
 
 def _is_trained(x: torch.Tensor) -> bool:
