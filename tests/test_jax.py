@@ -976,6 +976,9 @@ for spec in (P("i"), P()):
     for f in (lambda d: d.log_prob(rows), lambda d: d.icdf(0.3), lambda d: d.mode):
         for call in (f, jax.jit(f)):
             np.testing.assert_allclose(np.asarray(call(there)), f(free), rtol=1e-5)
+    there, at = (jax.device_put(y, NamedSharding(explicit, P("i"))) for y in (x, rows))
+    f = lambda x, s: Categorical(x).sample(3, seeds=s, start=s)
+    assert (np.asarray(jax.jit(f)(there, at)) == f(x, np.arange(4))).all()
 draws = jax.jit(lambda d: d.sample(3, rng=0))(spread)
 assert (np.asarray(draws) == expected.sample(3, rng=0)).all()
 assert (draws[0] + 1 == expected.sample(rng=0) + 1).all()

@@ -332,6 +332,14 @@ def test_lists_of_tensors_are_no_seeds(name: str) -> None:
         Categorical(torch.ones(2, 3)).sample(**given)
 
 
+@pytest.mark.parametrize("shape", [[2], [2, 3], [1]])
+def test_tensors_are_shapes(shape: list[int]) -> None:
+    dist = Categorical(torch.ones(3))
+    assert dist.sample(torch.tensor(shape)).shape == tuple(shape)
+    with pytest.raises(TypeError, match="rng must be"):
+        dist.sample(rng=torch.tensor(shape))
+
+
 def test_hashes_are_seeds_modulo_two_to_the_64() -> None:
     with pytest.raises(ValueError, match=r"seeds\[1\] is -5: take them modulo 2\*\*64"):
         Categorical(torch.ones(2, 3)).sample(seeds=[1, -5])

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anycat import _kernels
-from anycat._kernels.keys import key_of_flat
+from anycat._kernels.keys import KEY_WORDS, key_of_flat
 from anycat._kernels.warn import warn
 from anycat._random import RandomBits
 
@@ -243,10 +243,12 @@ class JAXBackend(Backend):
         with self.eagerly() if _is_constant(rng) else contextlib.nullcontext():
             return jax.random.bits(rng, (4,), "uint32")
 
-    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Array:
-        """Return a key in halves of 32 bits, as JAX need not have integers of 64."""
-        halves = (jnp.broadcast_to(_halves(x), (*batch, 2)).reshape(-1) for x in numbers)
-        return jnp.concatenate([jnp.zeros(8, jnp.uint32), *halves])
+    def traced_key(self, numbers: tuple[Any, ...], batch: tuple[int, ...]) -> Any:
+        """Return two arrays of the shape of the batch, in halves of 32 bits along a last axis.
+
+        JAX need not have integers of 64 bits. The arrays may be spread over devices in two ways.
+        """
+        return tuple(jnp.broadcast_to(_halves(x), (*batch, 2)) for x in numbers)
 
     # --- the way in and out ---------------------------------------------------------------------
 
@@ -300,13 +302,15 @@ class _Draw(NamedTuple):
     """Of the parameters of one element of ``vmap``, whose axes come first."""
     block: Block
     dtype: np.dtype[Any]
+    batch_ndim: int
+    """Of the seeds of rows, if they have any."""
 
-    def __call__(self, params: Array, words: Array) -> Array:
+    def __call__(self, params: Array, *arrays: Array) -> Array:
         """Draw for each element of ``vmap`` as for one alone.
 
         This uses NumPy only: JAX waits for it, so a call of JAX might wait for ever.
         """
-        params, words = np.asarray(params), np.asarray(words)
+        params, words = np.asarray(params), self._words([np.asarray(x) for x in arrays])
         with _kernels.load("cpu").default_float_env():  # XLA calls back with another
             draws = draw_small(params, words, self.ndim, self.logits, self.block, self.dtype)
             if draws is None:
@@ -316,6 +320,16 @@ class _Draw(NamedTuple):
             mapped, each = draw_each(self._draw, params, words, self.ndim, self.block)
         shape = mapped + self.block.output_shape(params.shape[-1])
         return np.asarray(each, self.dtype).reshape(shape) if mapped else each[0]
+
+    def _words(self, arrays: list[Array]) -> Array:
+        """Return the random words of each element, or the key of its rows: see `key_of_flat`."""
+        if len(arrays) == 1:
+            return arrays[0]
+        seeds, starts = np.broadcast_arrays(*arrays)
+        mapped = seeds.shape[: seeds.ndim - self.batch_ndim - 1]
+        whole = *mapped, math.prod(seeds.shape[len(mapped) :])
+        head = np.zeros((*mapped, 2 * KEY_WORDS), np.uint32)
+        return np.concatenate([head, seeds.reshape(whole), starts.reshape(whole)], -1)
 
     def _draw(self, params: Array, words: Array, block: Block, cache: dict[str, Any]) -> Array:
         cpu, key = _kernels.load("cpu"), key_of_flat(words)
@@ -357,9 +371,14 @@ def _sample_later(
             f"rng is a key that JAX traces, but the parameters are a {type_name(params)}: convert "
             "them to an array of JAX first"
         )
-    host, shape = _Draw(logits, params.ndim, block, dtype), block.output_shape(params.shape[-1])
-    arrays = jnp.asarray(params), jnp.asarray(bits.words(), jnp.uint32)
-    return _on_host(host, shape, dtype, "expand_dims", arrays)
+    words, batch_ndim = bits.words(), 0
+    if isinstance(words, tuple):
+        batch_ndim = words[0].ndim - 1
+    else:
+        words = (jnp.asarray(words, jnp.uint32),)
+    host = _Draw(logits, params.ndim, block, dtype, batch_ndim)
+    shape = block.output_shape(params.shape[-1])
+    return _on_host(host, shape, dtype, "expand_dims", (jnp.asarray(params), *words))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -94,7 +94,9 @@ class NumPyBackend(Backend):
         """Tell whether ``rng`` is a seed, a BitGenerator or a Generator."""
         if isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
             return True
-        return not isinstance(rng, bool | np.bool_) and _is_index(rng)
+        if isinstance(rng, bool | np.bool_) or getattr(rng, "ndim", 0):  # PyTorch's may be an index
+            return False
+        return _is_index(rng)
 
     def is_stateless(self, rng: Any) -> bool:
         """Tell whether ``rng`` is a seed."""
