@@ -18,6 +18,7 @@ from ._parameters import FORMS, LOGITS, PROBS, clamped_log, entropy
 from .categorical import cached_parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self, Unpack
 
     from ._typing import Nothing, Numbers, Shape
@@ -395,7 +396,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         return probs, logits.masked_fill(probs == 0, -torch.inf)
 
 
-def _are_changed(own: dict[str, Any]) -> bool:
+def _are_changed(own: Mapping[str, Any]) -> bool:
     """Tell whether `probs` or `logits` have been changed in place since they were computed."""
     kept = (own[name] for name in FORMS if name in own)
     return not is_compiling() and any(x._version for x in kept if not x.is_inference())

@@ -94,7 +94,9 @@ class NumPyBackend(Backend):
         """Tell whether ``rng`` is a seed, a BitGenerator or a Generator."""
         if isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
             return True
-        if isinstance(rng, bool | np.bool_) or getattr(rng, "ndim", 0):  # PyTorch's may be an index
+        if (
+            isinstance(rng, bool | np.bool_) or getattr(rng, "ndim", 0) > 0
+        ):  # PyTorch's may be an index
             return False
         return _is_index(rng)
 
