@@ -594,9 +594,11 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("rows", [None, 1, 3])
-@pytest.mark.parametrize("mapped", ["both", "params", "seeds", "start"])
+@pytest.mark.parametrize(
+    ("mapped", "kind"),
+    [*(("all", kind) for kind in KINDS), *((x, "sample") for x in ("params", "seeds", "start"))],
+)
+@pytest.mark.parametrize("rows", [None, 3])
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_elements_of_vmap_draw_in_one_call(
     library: str, mapped: str, rows: int | None, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -608,7 +610,7 @@ def test_elements_of_vmap_draw_in_one_call(
     rng = np.random.default_rng(0)
     x = rng.random((n, *batch, 5)).astype(np.float32)
     seeds, start = rng.integers(2**31, size=(2, n, *batch), dtype=np.int32)
-    axes = [None if mapped not in (name, "both") else 0 for name in ("params", "seeds", "start")]
+    axes = [0 if mapped in (name, "all") else None for name in ("params", "seeds", "start")]
     given = [a if axis == 0 else a[1] for a, axis in zip((x, seeds, start), axes, strict=True)]
 
     def draw(x: Any, seeds: Any, start: Any) -> Any:
