@@ -27,7 +27,7 @@ array_api_strict.set_array_api_strict_flags(
 
 
 # They compile most of the kernels, and reach little else that no other test reaches.
-UNTRACED = {"test_distinct", "test_draw", "test_numba_functions", "test_truncate"}
+UNTRACED = {"test_distinct", "test_draw", "test_fuzz", "test_numba_functions", "test_truncate"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
