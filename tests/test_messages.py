@@ -586,6 +586,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "seeds must hold integers; got dtype float64: seeds[1] is nan",
     ),
     (
+        lambda: BATCH.sample(seeds=np.array([2**63, 1], object)),
+        TypeError,
+        "seeds must hold integers; got dtype object: convert it to uint64 first",
+    ),
+    (
         lambda: BATCH.truncate(mask=np.array([[True, None, True], [True] * 3])),
         TypeError,
         "mask must hold bools; got dtype object: fill missing values, and convert it to bool first",

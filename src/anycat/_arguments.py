@@ -35,7 +35,9 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
         kind, hint = "real numbers", _not_real(name, given) if isinstance(given, LISTS) else ""
-        if name == "mask":
+        if name in _INTEGERS and str(x.dtype) == "object":
+            kind, hint = "integers", f": convert it to {_INTEGERS[name]} first"
+        elif name == "mask":
             kind, hint = "bools", ": fill missing values, and convert it to bool first"
         elif getattr(x.dtype, "names", None):
             hint = ": call numpy.lib.recfunctions.structured_to_unstructured first"
@@ -73,6 +75,7 @@ def _object_hint(name: str, x: Array) -> str:
 
 
 _CONVERT = ": convert it to float64 first"
+_INTEGERS = {"seeds": "uint64", "start": "uint64", "top_k": "int64"}
 
 
 def _from_object(name: str, x: Any, like: Array | None) -> Array:

@@ -1223,7 +1223,8 @@ class Categorical(Generic[ArrayT]):
         Returns
         -------
         array of the broadcast shape, in the library's index dtype
-            Without checks, -1 where ``q`` is NaN or outside [0, 1], or the row is invalid.
+            Without checks, -1 where ``q`` is NaN or outside [0, 1], or the row is invalid. For 0,
+            the first category, even if its probability is zero.
 
         Examples
         --------
