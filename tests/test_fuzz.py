@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = hostile.installed()
-PARTS, CASES = 4, 2000
+PARTS, CASES = 4, 1500
 
 
 @pytest.mark.slow

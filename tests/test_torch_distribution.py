@@ -779,11 +779,16 @@ def test_an_infinite_divergence_has_the_gradient_of_its_finite_terms(form: str) 
     for cls in (Categorical, Peer):
         x = torch.tensor([0.5, 1.5, 1.0], dtype=torch.float64, requires_grad=True)
         y = x.masked_fill(torch.tensor([False, False, True]), 0 if form == "probs" else -torch.inf)
-        p, q = cls(torch.ones(3, dtype=torch.float64)), cls(**{form: y})
+        z = torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64, requires_grad=True)
+        p, q = cls(z), cls(**{form: y})
         divergence = torch.distributions.kl_divergence(p, q)
         assert divergence == torch.inf
-        found.append(torch.autograd.grad(divergence, x)[0])
-    torch.testing.assert_close(*found)
+        found.append(torch.autograd.grad(divergence, (x, z)))
+    (by_q, by_p), expected = found
+    torch.testing.assert_close(by_q, expected[0])
+    if form == "probs":  # else that of PyTorch's class is NaN
+        torch.testing.assert_close(by_p, expected[1])
+    assert by_p.isfinite().all()
 
 
 @pytest.mark.parametrize("clamp", [False, True])

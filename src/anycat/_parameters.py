@@ -120,7 +120,8 @@ def entropy(xp: Namespace, p: Array, log_p: Array) -> Array:
 def relative_entropy(xp: Namespace, p: Array, log_p: Array, log_q: Array) -> Array:
     """Return sum(p * (log_p - log_q)), where a term is 0 if p = 0 and else infinite if q = 0."""
     positive = p > 0
-    infinite = positive & (log_q == -xp.inf)  # a constant: it has no gradient
-    log_q = xp.where(positive & ~infinite, log_q, 0.0)
-    log_ratio = xp.where(infinite, xp.inf, xp.where(positive, log_p, 0.0) - log_q)
-    return xp.sum(p * log_ratio, axis=-1)
+    infinite = positive & (log_q == -xp.inf)
+    finite = positive & ~infinite
+    log_ratio = xp.where(finite, log_p, 0.0) - xp.where(finite, log_q, 0.0)
+    # Infinite terms are constants: they have no gradient.
+    return xp.sum(xp.where(infinite, xp.inf, p * log_ratio), axis=-1)
