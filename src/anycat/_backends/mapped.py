@@ -71,7 +71,7 @@ def draw_rows(
     key = xp.concatenate([words.reshape(-1)[:head], xp.moveaxis(numbers, -2, 0).reshape(-1)])
     params = params.reshape(*(1,) * (len(mapped) - len(sizes)), *sizes, *own)
     draws = draw(params, key, Block.all_of(samples + mapped + rows, kind=block.kind), {})
-    first = len(block.output_shape(own[-1])) - len(rows) - (block.kind == COUNTS)
+    first = len(samples) - (block.kind == COUNTS)  # which leaves out the axis of the draws
     axes = range(len(mapped))
     return xp.moveaxis(draws, tuple(first + i for i in axes), tuple(axes))
 

@@ -94,11 +94,8 @@ class NumPyBackend(Backend):
         """Tell whether ``rng`` is a seed, a BitGenerator or a Generator."""
         if isinstance(rng, (*_STATEFUL, np.random.SeedSequence)):
             return True
-        if (
-            isinstance(rng, bool | np.bool_) or getattr(rng, "ndim", 0) > 0
-        ):  # PyTorch's may be an index
-            return False
-        return _is_index(rng)
+        is_array = getattr(rng, "ndim", 0) > 0  # of PyTorch, it may be an index
+        return not (is_array or isinstance(rng, bool | np.bool_)) and _is_index(rng)
 
     def is_stateless(self, rng: Any) -> bool:
         """Tell whether ``rng`` is a seed."""
