@@ -275,10 +275,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
         They do if a subclass defines them, or they have been assigned, or changed in place.
         """
-        if not self._overridden:
-            own = vars(self)
-            if ("probs" in own or "logits" in own) and _are_changed(own):
-                self._overridden = True
+        if not self._overridden and _are_changed(vars(self)):
+            self._overridden = True
         return self._overridden
 
     @property
@@ -387,13 +385,13 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
         if not (self._differs or self._follows):
             return super()._exact()
         probs = self._to_compute_dtype(self.probs)
-        if not self._differs and self._form is PROBS and "logits" not in vars(self):
+        if self._differs or self._form is LOGITS:
+            logits = self._to_compute_dtype(self.logits)
+            return probs, logits.masked_fill(probs == 0, -torch.inf)
+        if "logits" not in vars(self):
             return probs, _exact_log(probs)
-        logits = self._to_compute_dtype(self.logits)
-        if not self._differs and self._form is PROBS:  # `logits` may be clamped
-            change = logits - logits.detach()  # none, but it has the gradient
-            return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)
-        return probs, logits.masked_fill(probs == 0, -torch.inf)
+        change = self.logits - self.logits.detach()  # none, but it has the gradient
+        return probs, probs.detach().log() + change.masked_fill(probs == 0, 0)  # never clamped
 
 
 def _are_changed(own: Mapping[str, Any]) -> bool:
