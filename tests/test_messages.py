@@ -347,7 +347,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: ONE.sample(rng=range(2)),
         TypeError,
-        RNG.format("range: seeds= takes arrays, with a seed for each row"),
+        RNG.format("range: pass a seed for each row, to methods of Categorical, as seeds="),
     ),
     (
         lambda: ONE.truncate(mask=[False, False]),
@@ -642,7 +642,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: ONE.sample(rng=[2026, 3]),
         TypeError,
         RNG.format(
-            "list: pass numpy.random.default_rng([2026, 3]), or a seed for each row as seeds="
+            "list: pass numpy.random.default_rng([2026, 3]), or a seed for each row, "
+            "to methods of Categorical, as seeds="
         ),
     ),
     (
@@ -794,7 +795,7 @@ OF_LIBRARIES: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         "jax",
         lambda jax: ONE.sample(rng=jax.numpy.ones(3)),
-        RNG.format("JAX: seeds= takes arrays, with a seed for each row"),
+        RNG.format("JAX: pass a seed for each row, to methods of Categorical, as seeds="),
     ),
     (
         "jax",

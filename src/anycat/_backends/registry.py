@@ -173,9 +173,10 @@ def _find_reader(rng: RNG) -> Backend:
             return load(library)
     *kinds, last = (f"a {library.rng}" for library in LIBRARIES if library.rng)
     many = isinstance(rng, (list, tuple, range)) or getattr(rng, "ndim", 0) > 0
-    hint = ": seeds= takes arrays, with a seed for each row" if many else ""
+    per_row = "a seed for each row, to methods of Categorical, as seeds="
+    hint = f": pass {per_row}" if many else ""
     if isinstance(rng, (list, tuple)) and all(type(x) is int for x in rng):
-        hint = f": pass numpy.random.default_rng({rng!r}), or a seed for each row as seeds="
+        hint = f": pass numpy.random.default_rng({rng!r}), or {per_row}"
     if str(getattr(rng, "dtype", "")) == "uint32" and rng.ndim and "jax" in sys.modules:
         hint += ". If it is the data of a key, use jax.random.wrap_key_data"
     if getattr(rng, "shape", None) == () and is_traced(rng):
