@@ -744,6 +744,11 @@ OF_LIBRARIES: list[tuple[str, Callable[[Any], Any], str]] = [
     ),
     (
         "torch",
+        lambda torch: setattr(Categorical(torch.ones(3)), "logits", torch.ones(3)),
+        "logits is read-only: make a new distribution instead, or use anycat.torch.Categorical",
+    ),
+    (
+        "torch",
         lambda torch: Categorical(torch.ones(3).to_sparse()),
         "probs is of torch.sparse_coo: call its to_dense() first",
     ),
@@ -842,7 +847,7 @@ def test_messages_about_other_libraries(
     library: str, call: Callable[[Any], Any], message: str
 ) -> None:
     module = pytest.importorskip(library)
-    with pytest.raises((TypeError, ValueError)) as caught:
+    with pytest.raises((AttributeError, TypeError, ValueError)) as caught:
         call(module)
     found = re.sub(r"got jax[\w.]+", "got JAX", str(caught.value))  # modules change
     assert found == message

@@ -363,6 +363,18 @@ def test_what_is_too_large_to_be_copied_must_not_change(part: Any, name: str) ->
         method(*READS[name])
 
 
+@pytest.mark.parametrize("part", [lambda x: x[0], lambda x: x[0].detach(), lambda x: x[1, :, :-1]])
+@pytest.mark.parametrize("name", READS)
+def test_a_part_of_a_larger_tensor_is_copied(part: Any, name: str) -> None:
+    """PyTorch counts a change of another part as one of this."""
+    buffer = LARGE.new_zeros(2, *LARGE.shape)
+    dist = Categorical(logits=part(buffer))
+    buffer[..., 0] = 9
+    getattr(dist, name)(*READS[name])
+    same = Peer(logits=part(torch.zeros_like(buffer)))
+    torch.testing.assert_close(dist.entropy(), same.entropy())
+
+
 def test_what_is_large_is_not_copied() -> None:
     dist = Categorical(logits=LARGE)
     assert dist._param.data_ptr() == LARGE.data_ptr()

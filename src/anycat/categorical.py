@@ -80,7 +80,9 @@ class cached_parameter(cached_property[T]):
         return value
 
     def __set__(self, dist: Any, value: Any) -> NoReturn:
-        raise AttributeError(f"{self.attrname} is read-only: make a new distribution instead")
+        torch = registry.type_name(dist._param).startswith("torch.")
+        hint = ", or use anycat.torch.Categorical" if torch else ""
+        raise AttributeError(f"{self.attrname} is read-only: make a new distribution instead{hint}")
 
     def __delete__(self, dist: Any) -> NoReturn:
         self.__set__(dist, None)

@@ -127,9 +127,10 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     Notes
     -----
-    The distribution has a copy of its parameter, unless this has more than 32,768 elements and is
-    not a parameter of a model. Then it shares memory, and raises an error if PyTorch has counted a
-    change in place. It counts none through ``parameter.data``: pass ``parameter.detach()``.
+    The distribution has a copy of its parameter, unless this has more than 32,768 elements, and is
+    neither a parameter of a model nor a part of a larger tensor. Then it shares memory, and raises
+    an error if PyTorch has counted a change in place. It counts none through ``parameter.data``:
+    pass ``parameter.detach()``.
 
     Once `probs` or `logits` have been read with a gradient, `log_prob`, `entropy` and
     `torch.distributions.kl_divergence` are computed from them, so that they have gradients by them.
@@ -420,18 +421,21 @@ def _is_shared(x: torch.Tensor) -> bool:
     Under a compiler, which may not know the size, a copy need not take any time.
     """
     n = 0 if is_compiling() else x.numel()
-    return type(n) is int and n > _MOST_COPIED and not _is_trained(x) and not _is_foreign(x)
+    return type(n) is int and n > _MOST_COPIED and not _is_trained(x) and _has_own_memory(x)
 
 
-def _is_foreign(x: torch.Tensor) -> bool:
-    """Tell whether NumPy or another process may change a tensor, which PyTorch does not count."""
-    if not x.is_cpu:
-        return False
+def _has_own_memory(x: torch.Tensor) -> bool:
+    """Tell whether PyTorch counts all changes of a tensor, and no others.
+
+    It counts none by NumPy or by another process, and those of any part of the memory together.
+    """
     try:
         storage = x.untyped_storage()
     except (NotImplementedError, RuntimeError):  # it has none, or is transformed
+        return True
+    if storage.nbytes() > x.nbytes:
         return False
-    return storage.is_shared() or not storage.resizable()
+    return not x.is_cpu or (storage.resizable() and not storage.is_shared())
 
 
 def _is_trained(x: torch.Tensor) -> bool:
