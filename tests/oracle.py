@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ TILE = 4096
 # --- 1. Random words
 
 
+@lru_cache(2**16)  # tests draw by the same numbers again and again
 def philox4x32_10(
     counter: tuple[int, int, int, int], key: tuple[int, int]
 ) -> tuple[int, int, int, int]:

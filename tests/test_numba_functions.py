@@ -63,7 +63,9 @@ FUNCTIONS = {
 }
 each_way = pytest.mark.parametrize("way", ["draw", "prepared"])
 each_form = pytest.mark.parametrize("form", ["probs", "logits"])
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# Numba compiles the draw anew for each dtype.
+slow_float64 = pytest.param(np.float64, marks=pytest.mark.slow)
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, slow_float64])
 
 
 def compiled(

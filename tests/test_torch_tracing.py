@@ -428,7 +428,7 @@ def test_vmap(form: str, axis: int) -> None:
 def test_vmap_draws_from_many_small_elements_at_once(
     form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack = torch.tensor(np.random.default_rng(0).normal(size=(700, 2, 6)))
+    stack = torch.tensor(np.random.default_rng(0).normal(size=(130, 2, 6)))
 
     def function(x: Tensor, options: dict[str, Any]) -> Tensor:
         return make(form, x).sample(3, **options)

@@ -24,7 +24,7 @@ import numpy as np
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 FLAGS = ["-O1", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", f"-I{HERE}"]
-SANITIZED = ["-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+SANITIZED = ["-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 class ndarray(np.ndarray):
@@ -146,7 +146,8 @@ def build(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     kernels = re.findall(r"__global__.*\n(\w+)\(", code)
     head = [*(f"#define {k.upper()}" for k in kernels), '#include "harness.h"']
     text = "\n".join([*head, '#line 1 "categorical.cu"', code, *map("KERNEL({})".format, kernels)])
-    flags = [*FLAGS, *(SANITIZED if os.environ.get("HARNESS_SANITIZED") else []), *options]
+    level = os.environ.get("HARNESS_SANITIZED")
+    flags = [*FLAGS, *([*SANITIZED, level] if level else []), *options]
     parts = [text, *flags, *((HERE / h).read_text() for h in ("harness.h", "host.h"))]
     name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"anycat-harness-{os.getuid()}"
