@@ -336,29 +336,6 @@ def jax_batch(shape: tuple[int, int]) -> Case:
     }
 
 
-def masked(shape: tuple[int, int]) -> Case:
-    """One draw from the allowed categories of each row of a tensor, including construction."""
-    if not torch:
-        return {}
-    logits = torch.from_numpy(parameters(shape, "logits"))
-    mask = torch.from_numpy(np.random.default_rng(1).random(shape) < 0.5)
-    mask[:, 0] = True
-
-    def by_hand(cls: Any, check: bool) -> Callable[[], Any]:
-        return lambda: cls(
-            logits=logits.masked_fill(~mask, -torch.inf), validate_args=check
-        ).sample()
-
-    theirs = torch.distributions.Categorical
-    return {
-        "anycat": lambda: Categorical(logits=logits).truncate(mask=mask).sample(),
-        "anycat, masked_fill": by_hand(Categorical, True),
-        "torch": by_hand(theirs, True),
-        "torch, unchecked": by_hand(theirs, False),
-        "torch, unchecked, one thread": on_one_thread(by_hand(theirs, False)),
-    }
-
-
 # --- what programs do with tensors ----------------------------------------------------------
 
 
@@ -395,6 +372,46 @@ def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case
         "torch": call(theirs, True),
         "torch, unchecked": call(theirs, False),
         "torch, unchecked, one thread": on_one_thread(call(theirs, False)),
+    }
+
+
+def masked(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case:
+    """The same with about half of the categories of each row allowed."""
+    if not torch:
+        return {}
+    logits = torch.from_numpy(parameters(shape, "logits")).requires_grad_(use is update)
+    mask = torch.from_numpy(np.random.default_rng(1).random(shape) < 0.5)
+    mask[:, 0] = True
+    action = torch.zeros(shape[0], dtype=torch.int64)
+
+    def by_hand(cls: Any, check: bool) -> Callable[[], Any]:
+        def call() -> Any:
+            allowed = logits.masked_fill(~mask, -torch.inf)
+            return use(cls(logits=allowed, validate_args=check), logits, action)
+
+        return call
+
+    theirs = torch.distributions.Categorical
+    return {
+        "anycat": lambda: use(Categorical(logits=logits).truncate(mask=mask), logits, action),
+        "anycat, masked_fill": by_hand(Categorical, True),
+        "torch": by_hand(theirs, True),
+        "torch, unchecked": by_hand(theirs, False),
+        "torch, unchecked, one thread": on_one_thread(by_hand(theirs, False)),
+    }
+
+
+def seeded_tensors(shape: tuple[int, int]) -> Case:
+    """Draw once from each row of a tensor by its own seed, including construction."""
+    if not torch:
+        return {}
+    logits = torch.from_numpy(parameters(shape, "logits"))
+    seeds = torch.arange(shape[0])
+    starts = torch.full_like(seeds, 12)
+    return {
+        "anycat": lambda: Categorical(logits=logits).sample(seeds=seeds, start=starts),
+        "anycat, without positions": lambda: Categorical(logits=logits).sample(seeds=seeds),
+        "without seeds": lambda: Categorical(logits=logits).sample(),
     }
 
 
@@ -458,8 +475,10 @@ GROUPS: dict[str, Group] = {
     "make and draw, tensors, 64 x 18": Group(tensors, ((64, 18), draw), 5),
     "make and draw, JAX, 64 x 18": Group(jax_batch, ((64, 18),), None),
     "make and draw, JAX, 4096 x 18": Group(jax_batch, ((4096, 18),), None),
-    "mask and draw, tensors, 64 x 18": Group(masked, ((64, 18),), None),
-    "mask and draw, tensors, 4096 x 18": Group(masked, ((4096, 18),), None),
+    "mask and draw, tensors, 64 x 18": Group(masked, ((64, 18), draw), None),
+    "mask and draw, tensors, 4096 x 18": Group(masked, ((4096, 18), draw), None),
+    "mask and update, 4096 x 18": Group(masked, ((4096, 18), update), None),
+    "seeds, tensors, 64 x 18": Group(seeded_tensors, ((64, 18),), None),
     "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4),
     "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5),
     "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2),
