@@ -27,7 +27,13 @@ SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "
 OPTIONAL = ("tests-torch", "tests-jax", "tests-dask")
 WITHOUT_CUDA = "--ignore=tests/cuda"
 WITHOUT_PAGES = "--ignore=tests/test_docs.py"
-WITHOUT_LIBRARIES = ["--ignore=tests/test_jax.py", "--ignore=tests/test_dask.py"]
+# Without what is the same on each Python: the CUDA source and its compiler, what JAX traces and
+# Dask schedules, the oracle, and single kernels, which the other tests call.
+WITHOUT_THE_SAME = [
+    WITHOUT_CUDA,
+    *("--ignore=tests/test_jax.py", "--ignore=tests/test_dask.py"),
+    *("--ignore=tests/test_oracle.py", "--ignore-glob=*_kernels.py"),
+]
 CUDAS = ["12", "13"]
 
 # Of the Pythons of pyenv, PATH has those that are selected, and shims of the others that fail.
@@ -82,15 +88,12 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session(python=TEST_PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the suite on the newest releases; where PyTorch is tested, measure coverage."""
+    """Run the suite on the newest releases."""
     package = EDITABLE if session.python == PYTHONS[0] else ["."]
     install(session, *package, groups=("tests", "tests-newest", "typecheck", *OPTIONAL))
     if WITHOUT_CUDA not in session.posargs:  # PyTorch may have brought another CUDA compiler
         install(session, groups=("tests-cuda",))
-    # Without PyTorch, or g++ for the CUDA kernels, part of the source is not reached.
-    reaches_all = session.python == PYTHONS[0] and sys.platform == "linux" and shutil.which("g++")
-    # `docs` runs the pages.
-    run_tests(session, WITHOUT_PAGES, *(["--cov"] if reaches_all and not session.posargs else []))
+    run_tests(session, WITHOUT_PAGES)  # which `docs` runs
 
 
 @nox.session(python=PYTHONS[0])
@@ -126,12 +129,10 @@ def matrix(session: nox.Session) -> None:
     """Run `bounds`, and the quick tests: on the oldest releases and the newest, and by library."""
     quick = ["-m", "not slow", *session.posargs]
     session.notify("bounds")
-    # The CUDA source is the same on each Python, and so are the compiler that its tests call, and
-    # what JAX traces and Dask schedules.
     session.notify("oldest", posargs=[*quick, WITHOUT_CUDA, WITHOUT_PAGES])
     others = (x for x in TEST_PYTHONS if x != THIS_PYTHON and shutil.which(f"python{x}"))
     if newest := max(others, default=None):
-        session.notify(f"tests-{newest}", posargs=[*quick, WITHOUT_CUDA, *WITHOUT_LIBRARIES])
+        session.notify(f"tests-{newest}", posargs=[*quick, *WITHOUT_THE_SAME])
     for name in LIBRARIES:
         if name != "strict":  # as `oldest` is
             session.notify(f"library({name})", posargs=[*quick, *SHARED_TESTS])
