@@ -355,6 +355,16 @@ def update(dist: Any, logits: Any, action: Any) -> None:
     (dist.log_prob(action).sum() + dist.entropy().sum()).backward()
 
 
+def by_torch(call: Callable[[Any, bool], Callable[[], Any]]) -> Case:
+    """The same calls to torch's class, with its checks or not, and on one thread."""
+    theirs = torch.distributions.Categorical
+    return {
+        "torch": call(theirs, True),
+        "torch, unchecked": call(theirs, False),
+        "torch, unchecked, one thread": on_one_thread(call(theirs, False)),
+    }
+
+
 def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case:
     """The same calls to anycat and to torch, which construct a distribution and use it."""
     if not torch:
@@ -365,13 +375,10 @@ def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case
     def call(cls: Any, check: bool) -> Callable[[], Any]:
         return lambda: use(cls(logits=logits, validate_args=check), logits, action)
 
-    theirs = torch.distributions.Categorical
     return {
         "anycat": call(Categorical, True),
         "anycat, unchecked": call(Categorical, False),
-        "torch": call(theirs, True),
-        "torch, unchecked": call(theirs, False),
-        "torch, unchecked, one thread": on_one_thread(call(theirs, False)),
+        **by_torch(call),
     }
 
 
@@ -391,13 +398,10 @@ def masked(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case:
 
         return call
 
-    theirs = torch.distributions.Categorical
     return {
         "anycat": lambda: use(Categorical(logits=logits).truncate(mask=mask), logits, action),
         "anycat, masked_fill": by_hand(Categorical, True),
-        "torch": by_hand(theirs, True),
-        "torch, unchecked": by_hand(theirs, False),
-        "torch, unchecked, one thread": on_one_thread(by_hand(theirs, False)),
+        **by_torch(by_hand),
     }
 
 

@@ -80,8 +80,8 @@ class cached_parameter(cached_property[T]):
         return value
 
     def __set__(self, dist: Any, value: Any) -> NoReturn:
-        torch = registry.type_name(dist._param).startswith("torch.")
-        hint = ", or use anycat.torch.Categorical" if torch else ""
+        drop_in = dist._backend.library.drop_in
+        hint = f", or use {drop_in}" if drop_in else ""
         raise AttributeError(f"{self.attrname} is read-only: make a new distribution instead{hint}")
 
     def __delete__(self, dist: Any) -> NoReturn:

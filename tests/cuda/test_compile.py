@@ -15,8 +15,7 @@ pytest.importorskip("cuda.core", reason="needs cuda-core, cuda-bindings and nvid
 
 pytestmark = pytest.mark.slow
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
-# Some of what there is: registers depend on the type more than on the form and the architecture.
+# Each architecture, and some of the rest: registers depend on the type more than on the others.
 CASES = [
     ("float16", True, "sm_80"),
     ("bfloat16", False, "sm_120"),

@@ -77,6 +77,8 @@ class Library(NamedTuple):
     """When values are traced, and so are not checked."""
     rng: str = ""
     """The library's own generators or keys that ``rng`` takes."""
+    drop_in: str = ""
+    """A class for the library whose `probs` and `logits` may be assigned."""
     registers: bool = False
     """Whether its own functions must know of classes of distributions."""
     requirement: str = ""

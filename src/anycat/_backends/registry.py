@@ -35,6 +35,7 @@ LIBRARIES = (
         gradients=True,
         traced="under `torch.compile`, `torch.export`, `torch.func.vmap`; on the meta device",
         rng="torch.Generator",
+        drop_in="anycat.torch.Categorical",
         registers=True,
         requirement="torch>=2.6",
     ),
