@@ -30,7 +30,7 @@ LAYERS = [
     ["_arguments"],
     ["_shapes", "_keywords"],
     ["_backends"],
-    ["_parameters", "_random", "_kernels", "_pip", "_progress", "_typing"],
+    ["_parameters", "_random", "_kernels", "_messages", "_progress", "_typing"],
 ]
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -534,6 +535,41 @@ def test_an_expanded_distribution_can_be_indexed(array: Any, host: Any) -> None:
     dist = Categorical(array(params_of((3,)))).expand((2, 3))
     assert_array_equal(host(dist[1].probs), host(dist.probs)[1])
     assert_array_equal(host(dist[:, 2].probs), host(dist.probs)[:, 2])
+
+
+INDICES: list[Any] = [
+    (0, slice(1, 500)),
+    (slice(None, 2), None, slice(None, None, 2)),
+    (slice(0, 0), 5),
+    (..., slice(7, 8)),
+]
+
+
+@pytest.mark.parametrize("shape", [(), (3, 1), (1, 1000), (3, 1000)])
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_parts_of_an_expanded_distribution(
+    index: Any, shape: tuple[int, ...], array: Any, host: Any
+) -> None:
+    """What the parameters do not repeat is selected, and they are not repeated for it."""
+    params = array(np.random.default_rng(0).random((*shape, 3)))
+    part = Categorical(params).expand((3, 1000))[index]
+    whole = Categorical(np.broadcast_to(host(params), (3, 1000, 3)).copy())[index]
+    assert part.batch_shape == whole.batch_shape
+    assert_array_equal(host(part.sample(4, rng=0)), whole.sample(4, rng=0))
+    near(host(part.probs), whole.probs, ulps=2)
+
+
+def test_parts_of_an_expanded_distribution_repeat_no_parameters() -> None:
+    libraries: tuple[Any, ...] = np, sys.modules.get("torch", np)
+    for library in libraries:
+        dist = Categorical(library.ones(3)).expand((2, 1000))
+        assert dist[1:, [1, 2]].batch_shape == (1, 2)
+        assert dist[:, 10:500]._param.shape == (1, 1, 3)
+        assert dist[0, ::2]._param.shape == (1, 3)
+        assert dist[0, 1]._param.shape == (3,)
+    rows = Categorical(np.ones((2, 1, 3))).expand((2, 1000))[:, 10:]
+    assert rows._param.shape == (2, 1, 3)
+    assert rows.probs.strides[1] == 0
 
 
 def test_a_subclass_stays_one() -> None:

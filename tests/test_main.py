@@ -17,7 +17,7 @@ from anycat import __main__ as program
 from anycat import _kernels
 from anycat._backends import registry
 from anycat._backends.registry import LIBRARIES
-from anycat._pip import PIP
+from anycat._messages import PIP
 
 
 def test_it_shows_equal_draws(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ import anycat.numba
 from anycat import Categorical, _kernels, _keywords, _pickling, kl_divergence
 from anycat._backends import registry
 from anycat._kernels.cpu.jit import single
-from anycat._pip import PIP
+from anycat._messages import PIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,7 +277,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: BATCH[["a"] * 99],
         IndexError,
-        f"index of type list does not fit the batch shape (2,){SELECT}",
+        f"index a list of length 99 does not fit the batch shape (2,){SELECT}",
     ),
     (
         lambda: BATCH.log_prob(["a", "b"]),
@@ -413,6 +413,16 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "start must be an int where no seeds are given; got 0.0",
     ),
     (
+        lambda: ZERO.sample(2, rng=1, start=np.arange(50)),
+        TypeError,
+        "start must be an int where no seeds are given; got a numpy.ndarray of shape (50,)",
+    ),
+    (
+        lambda: ZERO.sample(2, rng=list(range(50))),
+        TypeError,
+        f"{RNG.format('list')}: pass a seed for each row, to methods of Categorical, as seeds=",
+    ),
+    (
         lambda: ZERO.sample(2, replace=False, rng=1, seeds=1),
         ValueError,
         "give either rng or seeds; got both",
@@ -431,6 +441,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: ONE.sample_counts((2000, 500)),
         TypeError,
         "n must be an integer; got (2000, 500): for several vectors of counts, call expand first",
+    ),
+    (
+        lambda: ONE.sample_counts(np.full(50, 3)),
+        TypeError,
+        "n must be an integer; got a numpy.ndarray of shape (50,): all rows have the same n; for "
+        "others, make a call for each row",
     ),
     (
         lambda: ONE.sample_counts(np.array([100, 200])),
@@ -599,8 +615,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: BATCH.sample(seeds=[1, -1]),
         ValueError,
-        "seeds must hold whole numbers from 0 to 18446744073709551615; seeds[1] is -1: take them "
-        "modulo 2**64",
+        "seeds must hold whole numbers from 0 to 18446744073709551615; seeds[1] is -1: convert "
+        "arrays to uint64, and ints by % 2**64",
     ),
     (
         lambda: BATCH.sample(3, seeds=1, start=[0, 2**64 - 1]),
@@ -1036,7 +1052,7 @@ def test_masks_that_do_not_fit(library: str) -> None:
     mask = put(np.ones(4, bool), library)
     with pytest.raises(IndexError) as caught:
         dist[mask]
-    shown = "of type Array" if library == "dask" else repr(mask)  # it is long
+    shown = "a dask.array.core.Array of shape (4,)" if library == "dask" else repr(mask)
     assert str(caught.value) == f"index {shown} does not fit the batch shape (2,){SELECT}"
 
 

@@ -13,7 +13,7 @@ import pytest
 import anycat
 from anycat._backends.registry import LIBRARIES
 from anycat._kernels.cuda import diagnose
-from anycat._pip import PIP
+from anycat._messages import PIP
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
 EXTRAS = PROJECT["project"]["optional-dependencies"]

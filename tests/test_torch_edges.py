@@ -341,8 +341,14 @@ def test_tensors_are_shapes(shape: list[int]) -> None:
 
 
 def test_hashes_are_seeds_modulo_two_to_the_64() -> None:
-    with pytest.raises(ValueError, match=r"seeds\[1\] is -5: take them modulo 2\*\*64"):
-        Categorical(torch.ones(2, 3)).sample(seeds=[1, -5])
+    """What the message advises works, and gives the same draws."""
+    dist, hashes = Categorical(torch.ones(2, 1000)), np.array([1, -5])
+    for negative in ([1, -5], hashes, torch.from_numpy(hashes)):
+        with pytest.raises(ValueError, match=r"\[1\] is -5: convert arrays to uint64, and"):
+            dist.sample(seeds=negative)
+    draws = dist.sample(seeds=[h % 2**64 for h in hashes.tolist()])
+    assert torch.equal(dist.sample(seeds=hashes.astype(np.uint64)), draws)
+    assert torch.equal(dist.sample(seeds=torch.from_numpy(hashes).to(torch.uint64)), draws)
 
 
 def test_a_distribution_that_nothing_compares() -> None:

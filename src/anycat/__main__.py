@@ -20,7 +20,7 @@ import anycat
 from . import _kernels
 from ._backends import registry
 from ._backends.registry import LIBRARIES
-from ._pip import PIP
+from ._messages import PIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

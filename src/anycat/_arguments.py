@@ -12,7 +12,8 @@ import array_api_compat as compat
 
 from ._backends import registry
 from ._keywords import REQUIRED
-from ._shapes import check_batch, check_broadcast, first_place, index_of
+from ._messages import index_of, shown, type_name
+from ._shapes import check_batch, check_broadcast, first_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,15 +186,16 @@ def _axes(name: str, shape: Any) -> tuple[int, ...]:
         axes = shape if isinstance(shape, Sequence) else (shape,)
         if not is_rng and any(map(registry.is_traced, axes)):
             raise TypeError(
-                f"{name} must be known when JAX traces; got {shape!r}: see jax.jit's static_argnums"
+                f"{name} must be known when JAX traces; got {shown(shape)}: "
+                "see jax.jit's static_argnums"
             ) from None
-        got = _shown(shape)
+        got = _given(shape)
         raise TypeError(f"{name} must be an integer or a tuple of them; got {got}") from None
 
 
-def _shown(x: Any) -> str:
+def _given(x: Any) -> str:
     """Return what was given in place of a number, as a message shows it."""
-    return f"{type(x).__name__}: did you mean rng=?" if registry.is_rng(x) else repr(x)
+    return f"{type(x).__name__}: did you mean rng=?" if registry.is_rng(x) else shown(x)
 
 
 def _is_sequence(shape: Any) -> bool:
@@ -210,7 +212,7 @@ def as_bool(name: str, x: Any) -> bool:
         return x
     if registry.find_backend(x) is registry.default() and x.ndim == 0 and x.dtype == bool:
         return bool(x)
-    raise TypeError(f"{name} must be True or False; got {x!r}")
+    raise TypeError(f"{name} must be True or False; got {shown(x)}")
 
 
 def number_of_draws(n: Any) -> int:
@@ -223,7 +225,7 @@ def number_of_draws(n: Any) -> int:
             hint = ": all rows have the same n; for others, make a call for each row"
             if isinstance(n, tuple):
                 hint = ": for several vectors of counts, call expand first"
-        raise TypeError(f"n must be an integer; got {_shown(n)}{hint}")
+        raise TypeError(f"n must be an integer; got {_given(n)}{hint}")
     if n < 0:
         raise ValueError(f"n must not be negative; got {n}")
     return operator.index(n)
@@ -232,7 +234,8 @@ def number_of_draws(n: Any) -> int:
 def start_index(start: Any) -> int:
     """Return ``start`` as the draws of ``rng`` have it."""
     if not _is_integer(start):
-        raise TypeError(f"start must be an int where no seeds are given; got {start!r}")
+        got = shown(start)
+        raise TypeError(f"start must be an int where no seeds are given; got {got}")
     check_position("start", (), index := operator.index(start), 1)
     return index
 
@@ -291,7 +294,7 @@ def _list_of_integers(name: str, items: Any, count: int) -> Array:
         if _is_integer(number):
             check_position(name, place, operator.index(number), count)
         else:
-            got = repr(number)
+            got = shown(number)
             if registry.is_rng(number):
                 got = (
                     f"a {type(number).__name__}: for an array of seeds, call the method "
@@ -316,7 +319,9 @@ def _entries(x: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, .
 def check_position(name: str, place: tuple[int, ...], number: int, count: int) -> None:
     if not 0 <= number <= 2**64 - count:
         most = f"{2**64 - count}, for {count} draws" if count > 1 else f"{2**64 - 1}"
-        hint = ": take them modulo 2**64" if number < 0 and name == "seeds" else ""
+        hint = ""
+        if number < 0 and name == "seeds":
+            hint = ": convert arrays to uint64, and ints by % 2**64"
         raise ValueError(
             f"{name} must hold whole numbers from 0 to {most}; {name}{index_of(place)} is "
             f"{number}{hint}"
@@ -335,9 +340,6 @@ def check_dtype(dtype: Any, most: int, rows_validated: bool, name: str = "") -> 
         )
 
 
-_LINE = 80  # characters of an index that a message shows
-
-
 def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Exception) -> NoReturn:
     """Raise for an index that the batch does not have, given the error of the library."""
     kind = TypeError if isinstance(error, TypeError) else IndexError
@@ -351,10 +353,7 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
         hint = ""
     elif (number := _out_of_range(index, batch)) is not None:
         hint = f": {number} is out of range"
-    shown = repr(index)
-    if len(shown) > _LINE or "\n" in shown:
-        shown = f"of type {type(index).__name__}"
-    raise kind(f"index {shown} does not fit the batch shape {batch}{hint}") from error
+    raise kind(f"index {shown(index)} does not fit the batch shape {batch}{hint}") from error
 
 
 def _out_of_range(index: Any, batch: tuple[int, ...]) -> int | None:
@@ -376,7 +375,7 @@ def _out_of_range(index: Any, batch: tuple[int, ...]) -> int | None:
 
 def report_distribution(name: str, x: Any) -> NoReturn:
     """Raise for what is no `Categorical`, though another library may call it so."""
-    got, hint = registry.type_name(x), ""
+    got, hint = type_name(x), ""
     if got.startswith("torch.distributions.categorical."):
         hint = ": use torch.distributions.kl_divergence, with anycat.torch.Categorical"
     raise TypeError(f"{name} must be an anycat.Categorical; got {got}{hint}")

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ._backends import registry
+from ._messages import PIP
 from ._parameters import PROBS
-from ._pip import PIP
 
 if TYPE_CHECKING:
     Array = Any

@@ -8,7 +8,7 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._pip import PIP
+from ._messages import PIP, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def progress(bar: Callable[..., Any] | None = None) -> Iterator[None]:
     ...     draws = anycat.Categorical([0.1, 0.2, 0.7]).sample(1_000_000)
     """
     if not (bar is None or callable(bar)):
-        raise TypeError(f"bar must be callable, as tqdm.tqdm is; got {bar!r}")
+        raise TypeError(f"bar must be callable, as tqdm.tqdm is; got {shown(bar)}")
     token = _bar.set(_tqdm() if bar is None else bar)
     try:
         yield

@@ -99,8 +99,3 @@ def unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
         flat, i = divmod(flat, n)
         index.append(i)
     return tuple(reversed(index))
-
-
-def index_of(index: tuple[int, ...]) -> str:
-    """Return a place as messages show it after the name of an array."""
-    return f"[{', '.join(map(str, index))}]" if index else ""

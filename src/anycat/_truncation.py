@@ -11,6 +11,7 @@ from . import _arguments, _shapes, _validation
 from ._backends import base, registry
 from ._backends.base import is_number
 from ._kernels.truncation import ARGUMENTS
+from ._messages import index_of
 from ._parameters import FORMS, LOGITS
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _check_masked(form: Form, x: Array, _: int, cache: dict[str, Any]) -> None:
             good = form.valid(backend.xp, x)  # sums overflow in float16 and integers
         if not backend.xp.all(good):
             place = _shapes.first_place(backend.xp, good)
-            row = f" in row {_shapes.index_of(place)}" if place else ""
+            row = f" in row {index_of(place)}" if place else ""
             raise ValueError(
                 "mask must allow a category of positive probability in each row; it allows none"
                 f"{row}"

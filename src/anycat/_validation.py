@@ -10,8 +10,9 @@ from ._arguments import check_position
 from ._backends import base, registry
 from ._kernels.float_env import default_float_env
 from ._kernels.keys import as_uint64
+from ._messages import index_of
 from ._parameters import FORMS, LOGITS
-from ._shapes import first_place, index_of, unravel
+from ._shapes import first_place, unravel
 
 if TYPE_CHECKING:
     from ._backends.base import Backend

@@ -494,7 +494,7 @@ class Categorical(Generic[ArrayT]):
         except (IndexError, TypeError, ValueError) as error:
             _arguments.report_index(index, self._batch_shape, param, error)
         _shapes.check_known(part.shape[:-1])
-        return self._with_params(part, tuple(part.shape[:-1]))
+        return self._with_params(self._backend.unrepeated(part), tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch.distributions.utils import logits_to_probs, probs_to_logits
 from . import _arguments, _display, _keywords, categorical
 from ._backends import registry
 from ._backends.torch_memory import FLOATS, is_compiling
+from ._messages import shown, type_name
 from ._parameters import FORMS, LOGITS, PROBS, clamped_log, entropy
 from .categorical import cached_parameter
 
@@ -246,7 +247,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
             return new
         if not isinstance(_instance, Categorical):
             raise TypeError(
-                f"expand takes one shape, as in expand((2, 3)); got {_instance!r} as well"
+                f"expand takes one shape, as in expand((2, 3)); got {shown(_instance)} as well"
             )
         # PyTorch's subclasses pass an object to fill, whose own attributes are kept.
         _instance.__dict__ = {**vars(new), **_instance._own}
@@ -462,6 +463,6 @@ def _as_tensor(name: str, x: Any) -> Any:
     elif backend is not None or hasattr(type(x), "__array__"):
         raise TypeError(
             f"{name} must be a tensor, a NumPy array or a list of numbers; got "
-            f"{registry.type_name(x)}: convert it first"
+            f"{type_name(x)}: convert it first"
         )
     return _arguments.as_array(name, x, torch.empty(0)).to(torch.asarray(x).dtype)

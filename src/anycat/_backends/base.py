@@ -19,6 +19,7 @@ import numpy as np
 
 from anycat import _kernels, _parameters
 from anycat._kernels.keys import key_of_rows
+from anycat._messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -165,7 +166,7 @@ class Backend:
         except (TypeError, ValueError):
             found = None
         if found is None or found.kind not in "iu" or not found.isnative:
-            raise TypeError(f"dtype must be an integer dtype of {self.name}; got {dtype!r}")
+            raise TypeError(f"dtype must be an integer dtype of {self.name}; got {shown(dtype)}")
         return found
 
     def requested_dtype(self, dtype: Any) -> np.dtype[Any]:
@@ -223,6 +224,15 @@ class Backend:
         """Return the first ``n`` indices as an array that can meet ``like``."""
         device = self.creation_device(like)
         return self.xp.arange(n, dtype=self.traits(like).index, device=device)
+
+    def strides(self, x: Array) -> Sequence[int]:
+        """Return the distance of neighbours along each axis, or nothing if none can be zero."""
+        return getattr(x, "strides", ())
+
+    def unrepeated(self, x: Array) -> Array:
+        """Return one entry of each axis but the last along which a view repeats its entries."""
+        axes = self.strides(x)[:-1]
+        return x[tuple(slice(None, None if step else 1) for step in axes)] if 0 in axes else x
 
     def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along the last axis.

@@ -14,11 +14,11 @@ import numpy as np
 from anycat import _kernels
 from anycat._kernels.keys import KEY_WORDS, key_of_flat
 from anycat._kernels.warn import warn
+from anycat._messages import type_name
 from anycat._random import RandomBits
 
 from .base import Backend, put_arrays, take_arrays
 from .mapped import draw_each, draw_rows, draw_small
-from .registry import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -14,7 +14,7 @@ import array_api_compat as compat
 import numpy as np
 
 from anycat import _kernels
-from anycat._pip import PIP
+from anycat._messages import PIP, is_short, type_name
 
 from .base import Backend, Library
 
@@ -176,7 +176,7 @@ def _find_reader(rng: RNG) -> Backend:
     many = isinstance(rng, (list, tuple, range)) or getattr(rng, "ndim", 0) > 0
     per_row = "a seed for each row, to methods of Categorical, as seeds="
     hint = f": pass {per_row}" if many else ""
-    if isinstance(rng, (list, tuple)) and all(type(x) is int for x in rng):
+    if isinstance(rng, (list, tuple)) and all(type(x) is int for x in rng) and is_short(repr(rng)):
         hint = f": pass numpy.random.default_rng({rng!r}), or {per_row}"
     if str(getattr(rng, "dtype", "")) == "uint32" and rng.ndim and "jax" in sys.modules:
         hint += ". If it is the data of a key, use jax.random.wrap_key_data"
@@ -187,12 +187,6 @@ def _find_reader(rng: RNG) -> Backend:
         f"numpy.random.default_rng, for example), {', '.join(kinds)}, or {last}; "
         f"got {type_name(rng)}{hint}"
     )
-
-
-def type_name(x: Any) -> str:
-    """Return the full name of a type, without private modules: ``numpy.random.Generator``."""
-    modules = [part for part in type(x).__module__.split(".") if not part.startswith("_")]
-    return ".".join([*modules, type(x).__qualname__]).removeprefix("builtins.")
 
 
 def is_rng(x: Any) -> bool:

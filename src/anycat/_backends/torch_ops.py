@@ -15,6 +15,7 @@ import torch
 
 from anycat._kernels.keys import key_of_flat
 from anycat._kernels.layout import SAMPLE, Block
+from anycat._messages import type_name
 from anycat._random import RowSeeds
 
 from . import registry
@@ -178,14 +179,14 @@ def random_bits(bits: RandomBits | RowSeeds) -> Tensor:
     if rng is not None and not bits.is_stateless and is_exporting():
         raise TypeError(
             "rng must be None or an int where PyTorch exports or traces; got "
-            f"{registry.type_name(rng)}, whose bits would be the same in each call"
+            f"{type_name(rng)}, whose bits would be the same in each call"
         )
     if rng is None or (isinstance(rng, torch.Generator) and not is_compiling()):
         return _next_bits(rng)
     if not bits.is_stateless and is_mapping():
         raise TypeError(
             "rng must be None, an int or a torch.Generator under torch.func.vmap; got "
-            f"{registry.type_name(rng)}, whose bits would be the same for each element"
+            f"{type_name(rng)}, whose bits would be the same for each element"
         )
     return _read_apart(bits) if is_compiling() else _read(bits)
 

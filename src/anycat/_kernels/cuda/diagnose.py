@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anycat._pip import PIP
+from anycat._messages import PIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
