@@ -25,9 +25,7 @@ def draw_small(
     ``params`` and ``words`` are arrays of NumPy: see `draw_each`. The result has the mapped shape
     in front of that of the block.
     """
-    sizes, own = params.shape[: params.ndim - ndim], params.shape[params.ndim - ndim :]
-    samples = block.shape[: len(block.shape) - ndim + 1]
-    mapped = np.broadcast_shapes(sizes, words.shape[:-1])
+    mapped, sizes, own, samples = _shapes(params, words, ndim, block)
     n, shape = math.prod(mapped), (math.prod(own[:-1]), own[-1])
     if dtype.kind == "u":  # it cannot hold -1: see `_kernels.draw`
         return None
@@ -58,9 +56,8 @@ def draw_rows(
 
     The arguments are those of `draw_each`, and the namespace of both arrays.
     """
-    sizes, own = tuple(params.shape[: params.ndim - ndim]), params.shape[params.ndim - ndim :]
-    samples, rows = block.shape[: len(block.shape) - ndim + 1], tuple(own[:-1])
-    mapped = np.broadcast_shapes(sizes, words.shape[:-1])
+    mapped, sizes, own, samples = _shapes(params, words, ndim, block)
+    rows = own[:-1]
     each = 8 // words.dtype.itemsize  # words for an integer of 64 bits
     head, n = KEY_WORDS * each, math.prod(rows) * each
     if not mapped or 0 in mapped or words.shape[-1] != head + 2 * n:
@@ -100,13 +97,21 @@ def draw_each(
     -------
     The mapped shape, and the draws of its elements in C order.
     """
-    sizes, others = params.shape[: params.ndim - ndim], words.shape[:-1]
-    mapped = tuple(map(int, np.broadcast_shapes(sizes, others)))
+    mapped, sizes, _, _ = _shapes(params, words, ndim, block)
+    others = words.shape[:-1]
     shared: dict[str, Any] | None = {} if math.prod(sizes) == 1 else None
     return mapped, [
         draw(params[_at(i, sizes)], words[_at(i, others)], block, {} if shared is None else shared)
         for i in np.ndindex(mapped)
     ]
+
+
+def _shapes(params: Array, words: Array, ndim: int, block: Block) -> list[tuple[int, ...]]:
+    """Return the mapped shape, that of the parameters' own, one element's, and that of samples."""
+    sizes, own = params.shape[: params.ndim - ndim], params.shape[params.ndim - ndim :]
+    samples = block.shape[: len(block.shape) - ndim + 1]
+    mapped = map(int, np.broadcast_shapes(sizes, words.shape[:-1]))
+    return [tuple(mapped), tuple(sizes), tuple(own), samples]
 
 
 def _at(index: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[int, ...]:
