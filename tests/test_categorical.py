@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from libraries import each_library, put
 from numpy.testing import assert_allclose, assert_array_equal
 
 from anycat import Categorical
@@ -570,6 +571,16 @@ def test_parts_of_an_expanded_distribution_repeat_no_parameters() -> None:
     rows = Categorical(np.ones((2, 1, 3))).expand((2, 1000))[:, 10:]
     assert rows._param.shape == (2, 1, 3)
     assert rows.probs.strides[1] == 0
+
+
+@each_library
+def test_a_huge_expanded_distribution_can_be_indexed(library: str) -> None:
+    """Also after its probabilities are read, and in libraries that have no views."""
+    one = Categorical(put(np.ones(1000), library))
+    assert one.probs.shape == one.logits.shape == (1000,)
+    part = one.expand((10**9, 5))[3:5, 2]
+    assert part.probs.shape == (2, 1000)
+    assert one.expand((5, 10**9))[np.int64(2), ..., None, -1:].batch_shape == (1, 1)
 
 
 def test_a_subclass_stays_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +53,43 @@ def check_expansion(batch: tuple[int, ...], shape: tuple[int, ...]) -> None:
     if n < 0 or any(old not in (1, new) for old, new in zip(batch, shape[n:], strict=True)):
         raise ValueError(f"cannot expand the batch shape {batch} to {shape}")
     _check_axes("batch_shape", len(shape) + 1)
+
+
+def index_repeated(
+    index: tuple[Any, ...], shape: tuple[int, ...], batch: tuple[int, ...]
+) -> tuple[list[Any], tuple[int, ...]] | None:
+    """Return an index of parameters that repeat along axes of a batch, and the batch it selects.
+
+    ``shape`` is the batch of the parameters themselves. Before they are indexed, they must have as
+    many axes as ``batch``. None stands for parameters that repeat along no axis, and for an index
+    that does not fit, or that has arrays.
+    """
+    places = [x for x in index if x is not None and x is not Ellipsis]
+    missing = len(batch) - len(places)
+    if shape == batch or missing < 0 or not all(map(_is_plain, (*places, *batch))):
+        return None
+    at = index.index(Ellipsis) if Ellipsis in index else len(index)
+    axes = zip((1,) * (len(batch) - len(shape)) + shape, batch, strict=True)
+    own: list[Any] = []
+    selected = []
+    for place in (*index[:at], *(slice(None),) * missing, *index[at + 1 :]):
+        if place is None:
+            own.append(None)
+            selected.append(1)
+            continue
+        size, n = next(axes)
+        if isinstance(place, slice):
+            own.append(place if size == n else slice(None))
+            selected.append(len(range(*place.indices(n))))
+        elif -n <= place < n:
+            own.append(place if size == n else 0)
+        else:
+            return None
+    return own, tuple(selected)
+
+
+def _is_plain(x: Any) -> bool:
+    return isinstance(x, (Integral, slice)) and not isinstance(x, bool)
 
 
 def check_batch(batch: tuple[int, ...], problem: str, error: type[Exception] = TypeError) -> None:

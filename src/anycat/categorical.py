@@ -457,10 +457,11 @@ class Categorical(Generic[ArrayT]):
             _shapes.check_size("batch_shape", shape, 8 * self.num_categories)
         new = self._with_params(self._param, shape, self._cache)
         for name in _CACHED:
-            if (known := vars(self).get(name)) is not None:
-                vars(new)[name] = (
-                    known if name.startswith("_") else self._xp.broadcast_to(known, new.param_shape)
-                )
+            known = vars(self).get(name)
+            if name.startswith("_") and known is not None:
+                vars(new)[name] = known
+            elif known is not None and self._backend.has_views:
+                vars(new)[name] = self._xp.broadcast_to(known, new.param_shape)
         return new
 
     def __bool__(self) -> bool:
@@ -488,13 +489,17 @@ class Categorical(Generic[ArrayT]):
         """
         axes = index if isinstance(index, tuple) else (index,)
         rest = () if any(i is Ellipsis for i in axes) else (...,)
-        param = self._xp.broadcast_to(self._param, self.param_shape)
+        param, batch = self._param, self._batch_shape
         try:
+            if found := _shapes.index_repeated(axes, _batch_of(param), batch):
+                param = self._xp.reshape(param, (1,) * (len(batch) + 1 - param.ndim) + param.shape)
+                return self._with_params(param[(*found[0], slice(None))], found[1])
+            param = self._xp.broadcast_to(param, self.param_shape)
             part = param[(*axes, *rest, slice(None))]
         except (IndexError, TypeError, ValueError) as error:
             _arguments.report_index(index, self._batch_shape, param, error)
         _shapes.check_known(part.shape[:-1])
-        return self._with_params(self._backend.unrepeated(part), tuple(part.shape[:-1]))
+        return self._with_params(part, tuple(part.shape[:-1]))
 
     # --- parameters -----------------------------------------------------------------------------
 

@@ -133,6 +133,9 @@ class Backend:
         """The name of the library in messages."""
         return self.library.name or str(self.xp.__name__)
 
+    has_views = True
+    """Whether broadcasting copies nothing."""
+
     # --- dtypes ---------------------------------------------------------------------------------
 
     def traits(self, x: Array) -> Traits:
@@ -224,15 +227,6 @@ class Backend:
         """Return the first ``n`` indices as an array that can meet ``like``."""
         device = self.creation_device(like)
         return self.xp.arange(n, dtype=self.traits(like).index, device=device)
-
-    def strides(self, x: Array) -> Sequence[int]:
-        """Return the distance of neighbours along each axis, or nothing if none can be zero."""
-        return getattr(x, "strides", ())
-
-    def unrepeated(self, x: Array) -> Array:
-        """Return one entry of each axis but the last along which a view repeats its entries."""
-        axes = self.strides(x)[:-1]
-        return x[tuple(slice(None, None if step else 1) for step in axes)] if 0 in axes else x
 
     def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along the last axis.

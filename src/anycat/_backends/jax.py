@@ -46,6 +46,8 @@ _as_constant = _eagerly(jnp.asarray)
 class JAXBackend(Backend):
     """JAX."""
 
+    has_views = False
+
     # --- dtypes: they change with `jax_enable_x64`, not with the device -------------------------
 
     def _traits_key(self, x: Array) -> tuple[Hashable, ...]:

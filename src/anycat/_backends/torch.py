@@ -111,10 +111,6 @@ class TorchBackend(Backend):
             x = torch.asarray(values, dtype=self.widest_float(x), device=device)
         return x
 
-    def strides(self, x: Array) -> Sequence[int]:
-        """Return the distance of neighbours along each axis."""
-        return tuple(x.stride())
-
     def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
         """Return the entries of ``table`` at ``index``, in compiled functions as sums with zeros.
 
