@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ONE, BATCH = Categorical([0.5, 0.5]), Categorical(np.ones((2, 3)))
 NAN, INF = np.nan, np.inf
-ZERO = Categorical([0.5, 0.5, 0.0])
+ZERO, TABLE = Categorical([0.5, 0.5, 0.0]), Categorical(np.ones((2, 2, 3)))
 SPARSE = Categorical(np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
 UNVALIDATED = Categorical(np.ones((2, 3)), validate_args=False)
 BOTH = "give either probs or logits; got both (a second argument by position is logits)"
@@ -272,12 +272,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ONE[0], IndexError, f"a distribution without a batch cannot be indexed{ROW}"),
     (lambda: len(ONE), TypeError, f"a distribution without a batch has no length{ROW}"),
     (lambda: list(ONE), TypeError, f"a distribution without a batch cannot be iterated over{ROW}"),
-    (lambda: BATCH[2], IndexError, "index 2 does not fit the batch shape (2,)"),
-    (lambda: BATCH[0, 0], IndexError, f"index (0, 0) does not fit the batch shape (2,){SELECT}"),
+    (lambda: BATCH[2], IndexError, "index must fit the batch shape (2,); got 2"),
+    (lambda: BATCH[0, 0], IndexError, f"index must fit the batch shape (2,); got (0, 0){SELECT}"),
     (
         lambda: BATCH[["a"] * 99],
         IndexError,
-        f"index a list of length 99 does not fit the batch shape (2,){SELECT}",
+        f"index must fit the batch shape (2,); got a list of length 99{SELECT}",
     ),
     (
         lambda: BATCH.log_prob(["a", "b"]),
@@ -291,8 +291,26 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "seeds must hold integers; seeds[0] is a SeedSequence: for an array of seeds, call the "
         "method generate_state(n, np.uint64) of a SeedSequence",
     ),
-    (lambda: BATCH["a"], IndexError, f"index 'a' does not fit the batch shape (2,){SELECT}"),
-    (lambda: BATCH[1.0], IndexError, f"index 1.0 does not fit the batch shape (2,){SELECT}"),
+    (
+        lambda: TABLE[np.array([0, 1]), np.array([0.0, np.nan])],
+        IndexError,
+        "index must fit the batch shape (2, 2); got (array([0, 1]), array([ 0., nan])): index[1] "
+        "has dtype float64; integers, slices or masks select rows",
+    ),
+    (
+        lambda: TABLE[np.zeros(40, int), np.zeros(50, int)],
+        IndexError,
+        "index must fit the batch shape (2, 2); got a tuple of length 2: its arrays have shapes "
+        "(40,) and (50,)",
+    ),
+    (
+        lambda: BATCH[np.ones(40)],
+        IndexError,
+        "index must fit the batch shape (2,); got a numpy.ndarray of shape (40,): index has dtype "
+        "float64; integers, slices or masks select rows",
+    ),
+    (lambda: BATCH["a"], IndexError, f"index must fit the batch shape (2,); got 'a'{SELECT}"),
+    (lambda: BATCH[1.0], IndexError, f"index must fit the batch shape (2,); got 1.0{SELECT}"),
     # --- draws
     (
         lambda: ONE.sample(np.random.default_rng(0)),
@@ -605,6 +623,18 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: BATCH.sample(seeds=np.array([2**63, 1], object)),
         TypeError,
         "seeds must hold integers; got dtype object: convert it to uint64 first",
+    ),
+    *(
+        (
+            lambda ids=ids: BATCH.sample(seeds=ids),
+            TypeError,
+            f"seeds must hold integers; {got}: hash names to integers below 2**64 first",
+        )
+        for ids, got in [
+            (np.array(["C0017", "C0042"]), "got dtype <U5"),
+            (np.array(["C0017", "C0042"], object), "got dtype object"),
+            (["C0017", "C0042"], "seeds[0] is 'C0017'"),
+        ]
     ),
     (
         lambda: BATCH.truncate(mask=np.array([[True, None, True], [True] * 3])),
@@ -1043,7 +1073,7 @@ def test_indices(name: str, library: str) -> None:
         dist[INDICES[name]]
     hint = ": 5 is out of range" if "some past the end" in name else SELECT
     hint = "" if name == "past the end" else hint
-    assert str(caught.value) == f"index {INDICES[name]!r} does not fit the batch shape (2,){hint}"
+    assert str(caught.value) == f"index must fit the batch shape (2,); got {INDICES[name]!r}{hint}"
 
 
 @each_library
@@ -1053,7 +1083,7 @@ def test_masks_that_do_not_fit(library: str) -> None:
     with pytest.raises(IndexError) as caught:
         dist[mask]
     shown = "a dask.array.core.Array of shape (4,)" if library == "dask" else repr(mask)
-    assert str(caught.value) == f"index {shown} does not fit the batch shape (2,){SELECT}"
+    assert str(caught.value) == f"index must fit the batch shape (2,); got {shown}{SELECT}"
 
 
 @each_library

@@ -36,7 +36,9 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     backend.check_supported(name, x)
     if not backend.isdtype(x.dtype, ("bool", "integral", "real floating")):
         kind, hint = "real numbers", _not_real(name, given) if isinstance(given, LISTS) else ""
-        if name in _INTEGERS and str(x.dtype) == "object":
+        if name == "seeds" and _is_text(x):
+            kind, hint = "integers", _HASH
+        elif name in _INTEGERS and str(x.dtype) == "object":
             kind, hint = "integers", f": convert it to {_INTEGERS[name]} first"
         elif name == "mask":
             kind, hint = "bools", ": fill missing values, and convert it to bool first"
@@ -44,7 +46,7 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
             hint = ": call numpy.lib.recfunctions.structured_to_unstructured first"
         elif str(x.dtype) == "object":
             hint = hint or (_object_hint(name, x) if backend.has_values(x) else _CONVERT)
-        if name == "value" and (getattr(x.dtype, "kind", "") in "UT" or hint.endswith("'")):  # text
+        if name == "value" and _is_text(x):
             hint += ": convert labels to categories, from 0 to K - 1"
         raise TypeError(f"{name} must hold {kind}; got dtype {x.dtype}{hint}")
     if getattr(x.dtype, "itemsize", 0) > 8:  # kernels round to float64, after the checks
@@ -57,11 +59,17 @@ def as_array(name: str, x: Any, like: Array | None = None) -> Array:
     return x
 
 
+def _is_text(x: Array) -> bool:
+    """Tell whether an array holds strings, or objects of which the first is one."""
+    kind = getattr(x.dtype, "kind", "")
+    return kind in ("U", "T") or (kind == "O" and x.size > 0 and isinstance(x.reshape(-1)[0], str))
+
+
 def _not_real(name: str, x: Any) -> str:
     """Return which entry of a list is no number, if NumPy does not take it for an array."""
     for place, item in _entries(x):
         if not isinstance(item, numbers.Real) and registry.find_backend(item) is None:
-            return f": {name}{index_of(place)} is {item!r}"
+            return f": {name}{index_of(place)} is {shown(item)}"
     return ""
 
 
@@ -71,11 +79,12 @@ def _object_hint(name: str, x: Array) -> str:
         if not isinstance(x[index], numbers.Real):
             is_missing = x[index] is None or repr(x[index]) == "<NA>"  # of pandas
             hint = _CONVERT if is_missing else ""
-            return f": {name}{index_of(index)} is {x[index]!r}{hint}"
+            return f": {name}{index_of(index)} is {shown(x[index])}{hint}"
     return _CONVERT
 
 
 _CONVERT = ": convert it to float64 first"
+_HASH = ": hash names to integers below 2**64 first"
 _INTEGERS = {"seeds": "uint64", "start": "uint64", "top_k": "int64"}
 
 
@@ -300,6 +309,8 @@ def _list_of_integers(name: str, items: Any, count: int) -> Array:
                     f"a {type(number).__name__}: for an array of seeds, call the method "
                     "generate_state(n, np.uint64) of a SeedSequence"
                 )
+            if name == "seeds" and isinstance(number, str):
+                got += _HASH
             raise TypeError(f"{name} must hold integers; {name}{index_of(place)} is {got}")
     backend = registry.default()
     try:
@@ -348,29 +359,38 @@ def report_index(index: Any, batch: tuple[int, ...], like: Array, error: Excepti
         backend = registry.find_backend(part)
         if backend not in (None, registry.default()):  # every library takes indices of NumPy
             _check_like(backend, "index", part, like, part)
-    hint = ": integers, slices or masks select rows; for categories, index probs"
-    if _is_integer(index):
-        hint = ""
-    elif (number := _out_of_range(index, batch)) is not None:
-        hint = f": {number} is out of range"
-    raise kind(f"index {shown(index)} does not fit the batch shape {batch}{hint}") from error
+    hint = "" if _is_integer(index) else f": {_misfit(index, batch)}"
+    raise kind(f"index must fit the batch shape {batch}; got {shown(index)}{hint}") from error
 
 
-def _out_of_range(index: Any, batch: tuple[int, ...]) -> int | None:
-    """Return the first integer of an index that its axis does not have, if it is easy to find."""
-    for part, n in zip(index if isinstance(index, tuple) else (index,), batch, strict=False):
+_SELECT = "integers, slices or masks select rows; for categories, index probs"
+
+
+def _misfit(index: Any, batch: tuple[int, ...]) -> str:
+    """Return what is wrong with an index, if that is easy to find, or else what indices may be."""
+    parts = index if isinstance(index, tuple) else (index,)
+    shapes = []
+    for i, (part, n) in enumerate(zip(parts, batch, strict=False)):
         if isinstance(part, slice):
             continue
         backend = registry.find_backend(part) or registry.default()
         try:
             x = backend.on_cpu(backend.xp.asarray(part))
         except (TypeError, ValueError):
-            return None
+            return _SELECT
+        if x is not None and x.ndim and x.dtype.kind == "f":
+            name = f"index[{i}]" if isinstance(index, tuple) else "index"
+            return f"{name} has dtype {x.dtype}; integers, slices or masks select rows"
         if x is None or x.dtype.kind not in "iu":  # a mask may be for several axes
-            return None
+            return _SELECT
         for number in x[(x < -n) | (x >= n)]:
-            return int(number)
-    return None
+            return f"{number} is out of range"
+        shapes.append(x.shape)
+    try:
+        registry.default().xp.broadcast_shapes(*shapes)
+    except ValueError:
+        return f"its arrays have shapes {' and '.join(map(str, shapes))}"
+    return _SELECT
 
 
 def report_distribution(name: str, x: Any) -> NoReturn:
