@@ -87,6 +87,40 @@ def test_values_broadcast_with_an_expanded_batch(function: str, array: Any, host
         assert_array_equal(row, host(getattr(Categorical(array(WEIGHTS)), function)(value)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("batch", "shape"),
+    [
+        ((), ()),
+        ((), (3,)),
+        ((1,), (1,)),
+        ((1,), (2,)),
+        ((2,), (2,)),
+        ((2,), (1,)),
+        ((3, 2), (3, 2)),
+        ((3, 2), (1, 2)),
+        ((3, 1), (3, 2)),
+        ((3, 2), (4, 3, 2)),
+    ],
+)
+def test_inverse_of_many(
+    batch: tuple[int, ...], shape: tuple[int, ...], dtype: str, xp: Any, array: Any, host: Any
+) -> None:
+    """It is the first category whose `cdf` is not below, also of equal ones, for any layout."""
+    random = np.random.default_rng(len(shape))
+    weights = random.integers(0, 3, (*batch, 50)) + 1e-9 * (random.random((*batch, 50)) < 0.1)
+    weights[..., 7] = 1
+    dist = Categorical(array(weights, dtype))
+    cdf = np.asarray(host(dist.cdf(array(np.arange(50).reshape(-1, *(1,) * len(batch))))), dtype)
+    q = random.random((40, *shape)).astype(dtype)
+    q[::4] = random.choice(cdf.reshape(-1), q[::4].shape)
+    q[1], q[2] = 0, 1
+    below = cdf.reshape(50, *(1,) * (q.ndim - len(batch)), *batch) < q
+    assert_array_equal(host(dist.icdf(array(q, dtype))), below.sum(0))
+    turned = np.ascontiguousarray(np.moveaxis(q, 0, -1))
+    assert_array_equal(host(dist.icdf(xp.moveaxis(array(turned, dtype), -1, 0))), below.sum(0))
+
+
 VALUES: list[Any] = [
     1,
     1.0,

@@ -1247,16 +1247,8 @@ class Categorical(Generic[ArrayT]):
             q = xp.astype(q, cdf.dtype)
         if self._checks_now("q", q):
             _validation.check_quantile(backend, q)
-        # Bisection. The category is one of low..high; gathers need no more memory than ``q``.
-        device = backend.creation_device(self._param)
-        low = xp.zeros(q.shape, dtype=self._traits.index, device=device)
-        high = low + (self.num_categories - 1)
-        for _ in range((self.num_categories - 1).bit_length()):
-            middle = (low + high) // 2
-            below = self._to_compute_dtype(backend.gather(cdf, middle, tracked=False)) < q
-            low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
         valid = ~xp.isnan(cdf[..., -1])
-        return xp.where((q >= 0) & (q <= 1) & valid, low, -1)
+        return xp.where((q >= 0) & (q <= 1) & valid, backend.search(cdf, q), -1)
 
     # --- summaries ------------------------------------------------------------------------------
 

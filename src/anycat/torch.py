@@ -398,6 +398,8 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
 def _are_changed(own: Mapping[str, Any]) -> bool:
     """Tell whether `probs` or `logits` have been changed in place since they were computed."""
+    if "probs" not in own and "logits" not in own:  # as in most steps of a policy
+        return False
     kept = (own[name] for name in FORMS if name in own)
     return not is_compiling() and any(x._version for x in kept if not x.is_inference())
 

@@ -243,6 +243,21 @@ class Backend:
         found = xp.take(flat, xp.reshape(index, (math.prod(index.shape),)), axis=0)
         return xp.reshape(found, index.shape)
 
+    def search(self, rows: Array, x: Array) -> Array:
+        """Return the first place in a sorted row whose entry is at least ``x``, or else the last.
+
+        ``rows`` is of shape (..., K). That of ``x`` ends with their batch. No more memory is needed
+        than for the result.
+        """
+        xp, traits, k = self.xp, self.traits(rows), rows.shape[-1]
+        low = xp.zeros(x.shape, dtype=traits.index, device=self.creation_device(rows))
+        high = low + (k - 1)
+        for _ in range((k - 1).bit_length()):
+            middle = (low + high) // 2
+            entry = xp.astype(self.gather(rows, middle, tracked=False), traits.compute, copy=False)
+            low, high = xp.where(entry < x, middle + 1, low), xp.where(entry < x, high, middle)
+        return low
+
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
         return self.xp.cumulative_sum(x, axis=-1, dtype=self.widest_float(x))

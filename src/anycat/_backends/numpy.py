@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,17 @@ class NumPyBackend(Backend):
     def asarray(self, values: Any, like: Array | None = None) -> Array:
         """Return numbers as an array."""
         return np.asarray(values)
+
+    def search(self, rows: Array, x: Array) -> Any:
+        """Search each row by NumPy, unless few numbers are sought in each of many."""
+        batch, many = rows.shape[:-1], x.size >= 8 * math.prod(rows.shape[:-1])
+        if type(rows) not in _PLAIN or x.shape[x.ndim - len(batch) :] != batch or not many:
+            return super().search(rows, x)
+        rows = rows.astype(self.traits(rows).compute, copy=False)
+        found = np.empty(x.shape, np.int64)
+        for place in np.ndindex(batch):
+            found[..., *place] = rows[place].searchsorted(x[..., *place])
+        return np.minimum(found, rows.shape[-1] - 1)
 
     def on_cpu(self, x: Array) -> Array | None:
         """Return the array itself, unless it is of a class for other memory."""

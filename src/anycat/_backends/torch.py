@@ -123,6 +123,17 @@ class TorchBackend(Backend):
         here = index[..., None] == self.arange(table.shape[-1], table)
         return table.where(here, 0).sum(-1)
 
+    def search(self, rows: Array, x: Array) -> Array:
+        """Search each row by PyTorch."""
+        batch = rows.shape[:-1]
+        if not is_plain(rows) or not is_plain(x) or x.shape[x.ndim - len(batch) :] != batch:
+            return super().search(rows, x)
+        dtype = torch.promote_types(self.traits(rows).compute, x.dtype)
+        n, k = batch.numel(), rows.shape[-1]
+        sought = x.to(dtype).reshape(-1, n).T.contiguous()
+        found = torch.searchsorted(rows.detach().to(dtype).reshape(n, k).contiguous(), sought)
+        return found.clamp_(max=k - 1).T.reshape(x.shape)
+
     def cumulative_sum(self, x: Array) -> Array:
         """Return the sums along the last axis, in the widest floating-point dtype."""
         return x.cumsum(-1, dtype=self.widest_float(x))
