@@ -325,6 +325,21 @@ def test_parallel_loops() -> None:
         numba.set_num_threads(threads)
 
 
+def test_lists_of_tables_in_parallel_loops() -> None:
+    """Numba has no parallel loops over tuples of tables: these would be tuples of tuples."""
+
+    @numba.njit(parallel=True)
+    def move(tables: Any, states: Array, key: Array) -> None:
+        for a in numba.prange(states.size):
+            states[a] = draw_prepared(tables[states[a]], key, a)
+
+    x = np.random.default_rng(0).random((5, 30))
+    states = np.arange(200) % 5
+    moved = states.copy()
+    move(numba.typed.List([prepare(row) for row in x]), moved, key(4))
+    np.testing.assert_array_equal(moved, Categorical(x[states]).sample(rng=4))
+
+
 def test_threads() -> None:
     @numba.njit(nogil=True)
     def fill(row: Array, key: Array, first: int, out: Array) -> None:
