@@ -373,7 +373,10 @@ def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case
     action = torch.from_numpy(np.random.default_rng(0).integers(0, shape[1], shape[0]))
 
     def call(cls: Any, check: bool) -> Callable[[], Any]:
-        return lambda: use(cls(logits=logits, validate_args=check), logits, action)
+        if use is not update:
+            return lambda: use(cls(logits=logits, validate_args=check), logits, action)
+        # As of a network, whose output is no leaf of the graph.
+        return lambda: use(cls(logits=logits * 1, validate_args=check), logits, action)
 
     return {
         "anycat": call(Categorical, True),

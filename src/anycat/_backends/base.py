@@ -349,6 +349,8 @@ class Backend:
 
     def rows_valid(self, x: Array, logits: bool, cache: dict[str, Any]) -> bool:
         """Tell whether a kernel has found all rows to be valid. If not, they may still be."""
+        if (small := self.small(x)) is not None:
+            return bool(self.cpu.small.rows_valid(small, x.shape[-1], logits, cache))
         view = self.on_cpu(x)
         if view is None:
             return False

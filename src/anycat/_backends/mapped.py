@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def draw_small(
     params: Array, words: Array, ndim: int, logits: bool, block: Block, dtype: np.dtype[Any]
 ) -> Array | None:
-    """Draw for all elements in few calls, if these are small and have a key each.
+    """Draw for all elements in few calls, if they are small and have a key each: of `vmap`, or one.
 
     ``params`` and ``words`` are arrays of NumPy: see `draw_each`. The result has the mapped shape
     in front of that of the block.
@@ -31,16 +31,14 @@ def draw_small(
         return None
     if words.shape[-1] != KEY_WORDS:  # they hold seeds of rows too
         return None
-    if not mapped or not n or block != Block.all_of(samples + own[:-1]):
+    if not n or block != Block.all_of(samples + own[:-1]):
         return None
     if math.prod(sizes) not in (1, n) or words.size not in (KEY_WORDS, n * KEY_WORDS):
         return None
-    draws = _kernels.load("cpu").small.draw_each(
-        np.broadcast_to(params.reshape(-1, *shape), (n, *shape)),
-        logits,
-        math.prod(samples),
-        np.broadcast_to(words.reshape(-1, KEY_WORDS), (n, KEY_WORDS)),
-    )
+    x, keys = params.reshape(math.prod(sizes), *shape), words.reshape(-1, KEY_WORDS)
+    if n > 1:
+        x, keys = np.broadcast_to(x, (n, *shape)), np.broadcast_to(keys, (n, KEY_WORDS))
+    draws = _kernels.load("cpu").small.draw_each(x, logits, math.prod(samples), keys)
     return None if draws is None else draws.astype(dtype, copy=False).reshape(mapped + block.shape)
 
 
@@ -109,8 +107,8 @@ def draw_each(
 def _shapes(params: Array, words: Array, ndim: int, block: Block) -> list[tuple[int, ...]]:
     """Return the mapped shape, that of the parameters' own, one element's, and that of samples."""
     sizes, own = params.shape[: params.ndim - ndim], params.shape[params.ndim - ndim :]
-    samples = block.shape[: len(block.shape) - ndim + 1]
-    mapped = map(int, np.broadcast_shapes(sizes, words.shape[:-1]))
+    samples, keys = block.shape[: len(block.shape) - ndim + 1], words.shape[:-1]
+    mapped = map(int, np.broadcast_shapes(sizes, keys)) if sizes or keys else ()
     return [tuple(mapped), tuple(sizes), tuple(own), samples]
 
 
