@@ -373,36 +373,13 @@ def tensors(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case
     action = torch.from_numpy(np.random.default_rng(0).integers(0, shape[1], shape[0]))
 
     def call(cls: Any, check: bool) -> Callable[[], Any]:
-        if use is not update:
-            return lambda: use(cls(logits=logits, validate_args=check), logits, action)
-        # As of a network, whose output is no leaf of the graph.
-        return lambda: use(cls(logits=logits * 1, validate_args=check), logits, action)
+        return lambda: use(cls(logits=logits, validate_args=check), logits, action)
 
     return {
         "anycat": call(Categorical, True),
         "anycat, unchecked": call(Categorical, False),
-        "anycat, drop-in": call(optional("anycat.torch").Categorical, True),
         **by_torch(call),
     }
-
-
-def compiled(shape: tuple[int, int]) -> Case:
-    """A step of a policy, compiled by torch, and not."""
-    if not torch:
-        return {}
-    logits = torch.from_numpy(parameters(shape, "logits"))
-    theirs = functools.partial(torch.distributions.Categorical, validate_args=False)
-
-    def own(logits: Any) -> Any:
-        return step(Categorical(logits=logits), logits, None)
-
-    def peer(logits: Any) -> Any:
-        return step(theirs(logits=logits), logits, None)
-
-    functions = own, torch.compile(own), torch.compile(peer), peer
-    names = "anycat", "anycat, compiled", "torch, unchecked, compiled", "torch, unchecked"
-    calls = (on_one_thread(functools.partial(f, logits)) for f in functions)
-    return dict(zip(names, calls, strict=True))
 
 
 def masked(shape: tuple[int, int], use: Callable[[Any, Any, Any], Any]) -> Case:
@@ -508,7 +485,6 @@ GROUPS: dict[str, Group] = {
     "seeds, tensors, 64 x 18": Group(seeded_tensors, ((64, 18),), None),
     "step of a policy, tensors, 1 x 6": Group(tensors, ((1, 6), step), 4),
     "step of a policy, tensors, 64 x 18": Group(tensors, ((64, 18), step), 5),
-    "compiled step of a policy, 64 x 18": Group(compiled, ((64, 18),), None),
     "update with gradient, 64 x 18": Group(tensors, ((64, 18), update), 2),
     "update with gradient, 4096 x 18": Group(tensors, ((4096, 18), update), 2.5),
     "update with gradient, 1e4 x 100": Group(tensors, (MEDIUM, update), 2.5),

@@ -144,6 +144,15 @@ BESIDE: dict[str, tuple[str, str, tuple[str, ...], dict[str, str]]] = {
             "torch, multinomial and bincount": "PyTorch, `multinomial` and `bincount`",
         },
     ),
+    "policies": (
+        *("policies", "rows x actions", ("drop-in",)),
+        {
+            "torch": "PyTorch",
+            "drop-in, compiled": "anycat, compiled",
+            "torch, compiled": "PyTorch, compiled",
+            "anycat": "`anycat.Categorical`",
+        },
+    ),
     "numba": (
         *("inside-numba", "row", ("anycat",)),
         {

@@ -190,6 +190,9 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
                 self._checks_draws = True
         probs, logits = _as_tensor("probs", probs), _as_tensor("logits", logits)
         super().__init__(probs, logits, validate_args, clamp_probs=clamp_probs)  # type: ignore[call-overload]
+        if self._checks_draws and self._small is not None:  # then draws need not check them again
+            rest = self._num_events, self._form is LOGITS, self._cache
+            self._rows_validated = self._backend.cpu.small.rows_valid(self._small, *rest)
         if _is_shared(self._param):
             self._watch()
         else:
