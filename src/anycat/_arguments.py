@@ -285,8 +285,11 @@ def row_numbers(
     if isinstance(x, LISTS):
         _check_items(name, x)
         x = _list_of_integers(name, x, count)
-    backend = registry.find_backend(x)
-    x = as_array(name, x, None if backend in (None, registry.default()) else like)
+    backend, own = registry.find_backend(x), registry.backend_of(like)
+    if backend is own and own.same_device(x, like) and (view := own.small_index(x)) is not None:
+        x = view  # a constant, which takes less time
+    else:
+        x = as_array(name, x, None if backend in (None, registry.default()) else like)
     backend = registry.backend_of(x)
     if not backend.isdtype(x.dtype, "integral"):
         hint = ""
