@@ -737,4 +737,6 @@ def _wider_dtype(dtype: Any) -> str | None:
 @functools.cache
 def isdtype(xp: Namespace, dtype: Any, kind: str | tuple[str, ...]) -> bool:
     """Do what `Backend.isdtype` does, with a namespace."""
+    if getattr(dtype, "names", None):  # of which NumPy refuses some
+        return False
     return "real floating" in kind if str(dtype) == "bfloat16" else bool(xp.isdtype(dtype, kind))
