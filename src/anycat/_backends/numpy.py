@@ -53,7 +53,7 @@ class NumPyBackend(Backend):
 
     def search(self, rows: Array, x: Array) -> Any:
         """Search each row by NumPy, unless few numbers are sought in each of many."""
-        batch, many = rows.shape[:-1], x.size >= 8 * math.prod(rows.shape[:-1])
+        batch, many = rows.shape[:-1], x.size >= 16 * math.prod(rows.shape[:-1])
         if type(rows) not in _PLAIN or x.shape[x.ndim - len(batch) :] != batch or not many:
             return super().search(rows, x)
         rows = rows.astype(self.traits(rows).compute, copy=False)
