@@ -680,8 +680,8 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Categorical(np.ones(3, [("A", float), ("C", float)]).view(np.recarray)),
         TypeError,
-        "probs must hold real numbers; got dtype (numpy.record, [('A', '<f8'), ('C', '<f8')]): call "
-        "numpy.lib.recfunctions.structured_to_unstructured first",
+        "probs must hold real numbers; got dtype (numpy.record, [('A', '<f8'), ('C', '<f8')]): "
+        "call numpy.lib.recfunctions.structured_to_unstructured first",
     ),
     (
         lambda: BATCH.log_prob(np.ones(2, [("A", float)]).view(np.recarray)),

@@ -55,8 +55,22 @@ def assert_same(ours: Any, peer: Any, members: list[str] = MEMBERS) -> None:
 
 
 def assert_draws(dist: Any, probs: Any) -> None:
-    expected = anycat.Categorical(probs).sample((50,), rng=3)
-    assert torch.equal(dist.sample((50,), rng=3), expected)
+    """Check that draws, and what limits them, follow probabilities."""
+    expected = anycat.Categorical(probs)
+    assert torch.equal(dist.sample((50,), rng=3), expected.sample((50,), rng=3))
+    mask = torch.arange(probs.shape[-1]) % 3 != 1
+    every: list[Any] = [{"mask": mask}, {"top_k": 2}, {"top_p": 0.5, "mask": mask}]
+    if dist._differs and dist._form.name == "logits":
+        every.append({"temperature": 0.5, "top_k": 3})
+    for limits in every:
+        if "temperature" in limits:
+            expected = anycat.Categorical(logits=probs.log())
+        limited, whole = dist.truncate(**limits), expected.truncate(**limits)
+        assert torch.equal(limited.sample((50,), rng=3), whole.sample((50,), rng=3))
+        torch.testing.assert_close(limited.probs, whole.probs)
+        torch.testing.assert_close(limited.entropy(), whole.entropy())
+        torch.testing.assert_close(limited.log_prob(limited.mode), whole.log_prob(whole.mode))
+        assert "mask" not in limits or (limited.probs[..., 1] == 0).all()
 
 
 # --- the module

@@ -138,7 +138,7 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
 
     As in PyTorch, a subclass may define `probs` or `logits`, and they may be assigned. Then draws,
     `prob`, `cdf` and `icdf` follow `probs`, and PyTorch's own code computes `log_prob`, `entropy`
-    and `mode`.
+    and `mode`. `truncate` follows `probs` too.
 
     Examples
     --------
@@ -313,8 +313,11 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     @property
     def _drawn(self) -> Categorical:
         """The distribution of the draws, by the probabilities as they are now."""
+        return self._made_of(probs=self.probs)
+
+    def _made_of(self, **param: torch.Tensor) -> Categorical:
         validate = None if self._checks_draws else self._validate_args
-        return Categorical(self.probs, validate_args=validate)
+        return Categorical(**param, validate_args=validate)
 
     _param = watched()
 
@@ -347,6 +350,16 @@ class Categorical(categorical.Categorical[torch.Tensor], TorchCategorical):  # t
     if not TYPE_CHECKING:  # the types of these are those of the base class
         sample, sample_counts = _of_drawn(Base.sample, True), _of_drawn(Base.sample_counts, True)
         prob, cdf, icdf = map(_of_drawn, (Base.prob, Base.cdf, Base.icdf))
+
+        @wraps(Base.truncate)
+        def truncate(self, **limits: Any) -> Categorical:
+            """Remove categories: see `anycat.Categorical.truncate`."""
+            if not self._differs:
+                return super().truncate(**limits)
+            dist = self._drawn
+            if self._form is LOGITS and limits.get("temperature") is not None:
+                dist = self._made_of(logits=_exact_log(dist._param))
+            return dist.truncate(**limits)
 
     def log_prob(self, value: Numbers) -> torch.Tensor:
         """Return the log-probability of categories: see `anycat.Categorical.log_prob`."""
