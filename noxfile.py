@@ -232,4 +232,5 @@ def benchmarks(session: nox.Session) -> None:
         session.run("python", "benchmarks/without_replacement.py")
         session.run("python", "benchmarks/counts.py")
         session.run("python", "benchmarks/policies.py")
+        session.run("python", "benchmarks/inside_jax.py")
         session.run("python", "docs/_ext/results.py")

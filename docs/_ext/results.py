@@ -153,6 +153,10 @@ BESIDE: dict[str, tuple[str, str, tuple[str, ...], dict[str, str]]] = {
             "anycat": "`anycat.Categorical`",
         },
     ),
+    "scan": (
+        *("inside-jax", "chains x states", ("anycat",)),
+        {"jax": "`jax.random.categorical`", "by hand": "JAX by hand"},
+    ),
     "numba": (
         *("inside-numba", "row", ("anycat",)),
         {
