@@ -22,7 +22,7 @@ from anycat._backends import registry
 from anycat._kernels import cpu, cuda
 from anycat._kernels.cpu.table import Table
 from anycat._kernels.grid import DrawRange
-from anycat._kernels.layout import Block, plan
+from anycat._kernels.layout import COUNTS, DISTINCT, SAMPLE, Block, plan
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -255,6 +255,31 @@ def test_parts_of_long_rows() -> None:
         out, number = np.empty((1, 1, 1), int), ((s + 1) * 50 + i + 8) * 60 + j + 8
         cpu.sample(x[i, j][None], False, key, DrawRange(1, 1, 1, number, 1, 1), out, {})
         assert draws[s, i, j] == out
+
+
+@pytest.mark.parametrize("kind", [SAMPLE, DISTINCT, COUNTS])
+@given(blocks(), st.sampled_from([0, 7, 2**64 - 3000]))
+def test_draws_of_a_block_are_those_of_the_whole(
+    kind: str, case: tuple[Block, tuple[int, ...]], first: int
+) -> None:
+    """Rows differ; those of the whole are those of the block where it is."""
+    block, base = case
+    if kind != SAMPLE:
+        block = Block((2, *block.shape), (0, *block.start), (2, *block.whole))
+    block = block._replace(first=first, kind=kind)
+    ndim = len(base)
+    row = np.random.default_rng(0).random((*base, 100))
+    inside = tuple(slice(a, a + n) for a, n in zip(block.start, block.shape, strict=True))
+    batch = block.whole[len(block.whole) - ndim :]
+    whole = np.ones((*batch, 100))
+    whole[inside[len(inside) - ndim :]] = row
+    key, dtype = rows.as_key(np.arange(4, dtype=np.uint64)), np.dtype(np.int64)
+    everything = Block.all_of(block.whole, first, kind)
+    expected = registry.default().draw(whole, False, everything, lambda _: key, dtype, {})
+    found = registry.default().draw(row, False, block, lambda _: key, dtype, {})
+    if kind == COUNTS:
+        inside = (*inside[1:], slice(None))
+    assert_array_equal(found, expected[inside])
 
 
 def test_a_table_is_made_once_for_all_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -569,3 +594,17 @@ def test_more_draws_than_an_array_can_hold() -> None:
     for n in (2**60, 2**64):
         with pytest.raises(ValueError, match=r"^sample_shape asks for more than an"):
             dist.sample(n, rng=0)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_masks_of_numpy_select_rows(axes: int) -> None:
+    """As in NumPy, also along several axes."""
+    x = RNG.random((4, 6, 5, 3))
+    mask = RNG.random(x.shape[:axes]) < 0.5
+    part = Categorical(da.from_array(x, chunks=(2, 3, 5, 3)))[mask]
+    whole = Categorical(x)[mask]
+    assert part.batch_shape == whole.batch_shape
+    assert_array_equal(part.probs.compute(), whole.probs)
+    assert_array_equal(part.sample(2, rng=0).compute(), whole.sample(2, rng=0))
+    with pytest.raises(IndexError, match="index must fit the batch shape"):
+        Categorical(da.from_array(x))[np.ones((4, 7), bool)]

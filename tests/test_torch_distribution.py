@@ -706,6 +706,22 @@ def test_methods_in_the_place_of_properties() -> None:
     assert dist.stddev.isnan().all()
 
 
+def test_a_sample_with_the_signature_of_pytorch() -> None:
+    """Options reach it only if they are given."""
+
+    class Narrow(Categorical):
+        def sample(self, sample_shape: Any = ()) -> Any:
+            return super().sample(sample_shape)
+
+    torch.manual_seed(0)
+    draws, log_prob = Narrow(X).sample_and_log_prob((5,))
+    torch.manual_seed(0)
+    assert torch.equal(draws, Categorical(X).sample((5,)))
+    assert torch.equal(log_prob, Categorical(X).log_prob(draws))
+    with pytest.raises(TypeError, match="start"):
+        Narrow(X).sample_and_log_prob((5,), start=1)
+
+
 def test_other_base_classes_are_initialised() -> None:
     class Mixin:
         def __init__(self) -> None:

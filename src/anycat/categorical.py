@@ -495,7 +495,7 @@ class Categorical(Generic[ArrayT]):
                 param = self._xp.reshape(param, (1,) * (len(batch) + 1 - param.ndim) + param.shape)
                 return self._with_params(param[(*found[0], slice(None))], found[1])
             param = self._xp.broadcast_to(param, self.param_shape)
-            part = param[(*axes, *rest, slice(None))]
+            part = self._backend.select(param, (*axes, *rest, slice(None)))
         except (IndexError, TypeError, ValueError) as error:
             _arguments.report_index(index, self._batch_shape, param, error)
         _shapes.check_known(part.shape[:-1])
@@ -937,7 +937,11 @@ class Categorical(Generic[ArrayT]):
         """
         if unknown:
             _keywords.report_unknown(Categorical.sample_and_log_prob, unknown)
-        value = self.sample(sample_shape, rng=rng, seeds=seeds, start=start, dtype=dtype)
+        options: dict[str, Any] = {"rng": rng, "seeds": seeds, "dtype": dtype}
+        given = {name: x for name, x in options.items() if x is not None}
+        if type(start) is not int or start:
+            given["start"] = start
+        value = self.sample(sample_shape, **given)  # a subclass may have no options
         return value, self.log_prob(value)
 
     @overload

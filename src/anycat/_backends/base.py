@@ -228,6 +228,10 @@ class Backend:
         device = self.creation_device(like)
         return self.xp.arange(n, dtype=self.traits(like).index, device=device)
 
+    def select(self, x: Array, index: tuple[Any, ...]) -> Array:
+        """Return part of an array."""
+        return x[index]
+
     def gather(self, table: Array, index: Array, tracked: bool = True) -> Array:
         """Return the entries of ``table``, of shape (..., K), at ``index`` along the last axis.
 

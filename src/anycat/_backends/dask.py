@@ -71,6 +71,18 @@ class DaskBackend(Backend):
         """Return indices in blocks of the kind that those of ``like`` are."""
         return _with_blocks_like(super().arange(n, like), like)
 
+    def select(self, x: Array, index: tuple[Any, ...]) -> Array:
+        """Return part of an array, also by NumPy's mask of several axes, which Dask does not take.
+
+        It takes its own, but what that selects has an unknown shape.
+        """
+        mask, *rest = index
+        if isinstance(mask, np.ndarray) and mask.dtype == bool and mask.ndim > 1:
+            n = mask.ndim
+            if mask.shape == x.shape[:n]:
+                return x.reshape(mask.size, *x.shape[n:])[(np.flatnonzero(mask), *rest)]
+        return x[index]
+
     def validate_rows(self, name: str, x: Array, cache: dict[str, Any]) -> Array:
         """Return an array whose rows are checked when its blocks are computed."""
         return self.check_later(name, _whole_rows(x), x.shape[-1])

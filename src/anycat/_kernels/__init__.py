@@ -54,6 +54,7 @@ import numpy as np
 from anycat import _progress
 
 from . import fork
+from .keys import key_of_part
 from .layout import COUNTS, SAMPLE, plan
 
 if TYPE_CHECKING:
@@ -135,12 +136,15 @@ def draw(
     if block.kind != SAMPLE:  # a row that repeats in the batch has other draws each time
         repeated = module.broadcast_to(params, (*block.shape[1:], size))
         params, cache = repeated, cache if repeated.size == params.size else {}
-    cuts = plan(block._replace(first=0), params.shape[:-1])
+    cuts, whole = plan(block._replace(first=0), batch := params.shape[:-1]), block
+    if in_part := module is np and any(run.varies for run in cuts.loops):  # a call for each is slow
+        block = block.of_whole_rows(len(batch))._replace(first=0)
+        cuts = plan(block, batch)
     if cuts.batch != params.shape[:-1]:
         params = module.broadcast_to(params, (*cuts.batch, size))
     shape, written = block.output_shape(size), np.dtype(np.int64) if counts else dtype
     out = empty(module, shape, dtype) if empty else module.empty(shape, dtype)
-    words = key(module)
+    words = key_of_part(key(module), whole, len(batch)) if in_part else key(module)
     with _progress.report(math.prod(block.shape)) as done:
         for place, rows, draws in cuts.parts(block.first) if out.size else ():
             if counts:

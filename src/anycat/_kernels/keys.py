@@ -7,6 +7,10 @@ A key is three arrays of uint64:
   draws of all rows share;
 - ``seeds``: the seed of each row of the whole batch, in C order; empty if rows have none;
 - ``starts``: the position of the first draw of each row; empty if they share one.
+
+On the CPU, a key may also be that of rows that are a part of a batch. It has no seeds. ``starts``
+are the draw indices of the first draw of each row, and a fifth word tells by how much the index
+grows from one draw of a row to the next.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from .layout import Block
+
     Array = Any
 
 Key: TypeAlias = "tuple[Array, Array, Array]"
@@ -58,6 +64,21 @@ def as_uint64(x: Array) -> Array:
 def key_of_words(words: Array) -> Key:
     """Return the key of four words."""
     return words, _NONE, _NONE
+
+
+def key_of_part(key: Key, block: Block, ndim: int) -> Key:
+    """Return the key for draws that are numbered as if there were no other rows than a block's.
+
+    The rows are along the last ``ndim`` axes of the block.
+    """
+    samples = len(block.shape) - ndim
+    starts = np.array(block.first % 2**64, np.uint64)
+    stride = 1
+    for n, start, whole in reversed([*zip(*(x[samples:] for x in block[:3]), strict=True)]):
+        along = np.arange(start, start + n, dtype=np.uint64) * np.uint64(stride)
+        starts = np.add.outer(along, starts)
+        stride *= whole
+    return np.append(key[0], np.uint64(stride)), _NONE, starts.reshape(-1)
 
 
 def key_of_flat(flat: Array) -> Key:

@@ -48,6 +48,9 @@ def fill_random_words(random_words, n, key, first, step):
         position, row = divide(first, rows)
         first, step = position + (starts[row] if starts.size else words[ZERO]), along
         k0, k1, origin = seeds[row] & LOW, seeds[row] >> HALF, OF_SEEDS
+    elif starts.size:
+        fill_words_of_part(random_words, n, key, first, step)
+        return ZERO
     if step == ONE:
         block, skip = origin + (first >> ONE), first & ONE
         half = (skip + n + THREE) >> TWO
@@ -104,6 +107,28 @@ def fill_words_of_rows(random_words, n, key, first, along, across):
                 at = row + j * across
                 start = starts[at] if each else ZERO
                 random_words[i + j] = word_of_seed(seeds[at], position + start + j * along)
+        i, row, position = i + m, row + m * across, position + m * along
+        if row >= rows:
+            row, position = row - rows, position + ONE
+
+
+@uncounted
+def fill_words_of_part(random_words, n, key, first, step):
+    """Do what `fill_random_words` does for rows that are a part of a batch: see `keys`."""
+    words, _, starts = key
+    rows, stride = np.uint64(starts.size), words[KEY_WORDS]
+    k0, k1, s0, s1 = words[ZERO], words[ONE], words[TWO], words[THREE]
+    along, across = divide(step, rows)
+    position, row = divide(first, rows)
+    i = ZERO
+    while i < n:
+        m = n - i  # draws up to the last row
+        if across:
+            m = min(m, divide(rows - row + across - ONE, across)[0])
+        for j in range(m):
+            index = starts[row + j * across] + (position + j * along) * stride
+            even, odd = philox(index >> ONE, k0, k1, s0, s1)
+            random_words[i + j] = odd if index & ONE else even
         i, row, position = i + m, row + m * across, position + m * along
         if row >= rows:
             row, position = row - rows, position + ONE
