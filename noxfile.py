@@ -23,16 +23,18 @@ LIBRARIES = {
 # It keeps compiled kernels in the checkout: for one Python, so that its sessions share them.
 EDITABLE = ["--editable", "."]
 # Tests of what depends on the libraries that are installed.
-SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package", "values")]
+SHARED_TESTS = [f"tests/test_{x}.py" for x in ("libraries", "main", "package")]
 OPTIONAL = ("tests-torch", "tests-jax", "tests-dask")
 WITHOUT_CUDA = "--ignore=tests/cuda"
 WITHOUT_PAGES = "--ignore=tests/test_docs.py"
-# Without what is the same on each Python: the CUDA source and its compiler, what JAX traces and
-# Dask schedules, the oracle, and single kernels, which the other tests call.
+# Without what is the same in each session: the oracle, the fuzzer, and examples.
+QUICK = ["-m", "not slow", *(f"--ignore=tests/test_{x}.py" for x in ("oracle", "fuzz", "examples"))]
+# Without what is the same on each Python: the CUDA source and its compiler, single kernels, which
+# the other tests call, and what JAX traces and Dask schedules, except what every library has.
 WITHOUT_THE_SAME = [
     WITHOUT_CUDA,
-    *("--ignore=tests/test_jax.py", "--ignore=tests/test_dask.py"),
-    *("--ignore=tests/test_oracle.py", "--ignore-glob=*_kernels.py"),
+    *("--ignore=tests/test_jax.py", "--ignore=tests/test_dask.py", "--ignore-glob=*_kernels.py"),
+    *("-k", "libraries or not (jax or dask)"),
 ]
 CUDAS = ["12", "13"]
 
@@ -127,7 +129,7 @@ def bounds(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
     """Run `bounds`, and the quick tests: on the oldest releases and the newest, and by library."""
-    quick = ["-m", "not slow", *session.posargs]
+    quick = [*QUICK, *session.posargs]
     session.notify("bounds")
     session.notify("oldest", posargs=[*quick, WITHOUT_CUDA, WITHOUT_PAGES])
     others = (x for x in TEST_PYTHONS if x != THIS_PYTHON and shutil.which(f"python{x}"))

@@ -893,11 +893,11 @@ WRONG: dict[str, Wrong] = {
     "index of no batch": Wrong(
         lambda c: c.dist[0], IndexError, "without a batch", lambda c: not c.batch
     ),
-    "index beyond": Wrong(lambda c: c.dist[c.batch[0]], IndexError, "does not fit", has_batch),
+    "index beyond": Wrong(lambda c: c.dist[c.batch[0]], IndexError, "index must fit", has_batch),
     "too many indices": Wrong(
         lambda c: c.dist[(0,) * (len(c.batch) + 1)],
         IndexError,
-        "does not fit",
+        "index must fit",
         has_batch,
     ),
     "other number of categories": Wrong(

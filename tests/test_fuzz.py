@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = hostile.installed()
-PARTS, CASES = 4, 1500
+PARTS, CASES = 4, 1000
 
 
 @pytest.mark.slow
