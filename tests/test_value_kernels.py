@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from llvmlite.binding import llvm_version_info
 
 from anycat._kernels.cpu import values as kernels
 
@@ -80,6 +81,15 @@ def check(ours: Array, expected: Array, dtype: Any, ulps: float, atol: float = 0
     np.testing.assert_allclose(ours, expected, rtol=ulps * eps, atol=atol * eps + tiny)
 
 
+def terms_in_a_row(size: int) -> int:
+    """Return how many terms may be added one after the other in the precision of the values.
+
+    What the widest vectors (4 of 16 terms) leave over, old releases of LLVM add term by term.
+    """
+    left_over = size % 128 % 64
+    return left_over if llvm_version_info < (16,) else 8
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("form", "kind"), CASES)
 def test_values_of_rows(form: str, kind: str, dtype: Any) -> None:
@@ -95,25 +105,26 @@ def check_values(form: str, kind: str, shape: tuple[int, ...], dtype: Any) -> No
     assert all(stat.dtype == np.float64 for stat in stats)
     narrow = np.float64 if dtype == np.float64 else np.float32
     stats = kernels.RowStats(*(stat.astype(narrow) for stat in stats))
-    check(stats.total, known.total, dtype, 4)  # of 8 terms that are added in that precision
-    check(stats.log_total, np.log(known.total), dtype, 1, 3)
+    off = max(4, terms_in_a_row(x.shape[-1]) / 2)  # eps of a total
+    check(stats.total, known.total, dtype, off)
+    check(stats.log_total, np.log(known.total), dtype, 1, off - 1)
     # Rounding of x - top is relative to it, and so is the error of a probability.
     with np.errstate(invalid="ignore"):
         spread = np.abs(np.where(known.p > eps_of(dtype) ** 2, known.log_p, 0)).max()
     # No power of 2 makes the least numbers 1, so that there are larger logarithms to subtract.
-    check(stats.entropy, known.entropy, dtype, 4 + spread, 40 if kind == "subnormal" else 2)
+    check(stats.entropy, known.entropy, dtype, off + spread, 40 if kind == "subnormal" else 2)
     assert (stats.entropy >= 0).all()
     if kind == "single" or x.shape[-1] == 1:
         assert (stats.entropy == 0).all()
         assert not np.signbit(stats.entropy).any()
 
-    # The logarithm of a total that may be 4 eps off, and that of logits is rounded.
-    magnitude = 5 + (float(np.abs(np.log(known.total)).max()) if logits else 0)
+    # The logarithm of that total, and that of logits is rounded.
+    magnitude = off + 1 + (float(np.abs(np.log(known.total)).max()) if logits else 0)
     log_p = kernels.every(x, logits, stats[:3], log=True)
     check(log_p, known.log_p, dtype, 4, magnitude)
     p = kernels.every(x, logits, stats[:3], log=False)
     finite = np.where(known.p > 0, -known.log_p, 0)
-    assert (np.abs(p - known.p) <= eps_of(dtype) * (5 + finite) * known.p + 1e-44).all()
+    assert (np.abs(p - known.p) <= eps_of(dtype) * (off + 1 + finite) * known.p + 1e-44).all()
     assert p.shape == log_p.shape == x.shape
     eps = float(np.finfo(dtype).eps)
     clamped = kernels.every(x, logits, stats[:3], log=True, eps=eps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import numbers
 import operator
@@ -302,6 +303,12 @@ def row_numbers(
 
 def _list_of_integers(name: str, items: Any, count: int) -> Array:
     """Return a list as an array of uint64: without a dtype, NumPy may round it."""
+    backend = registry.default()
+    if set(map(type, items)) == {int}:  # which NumPy converts at once
+        with contextlib.suppress(OverflowError):
+            x = backend.xp.asarray(items, dtype=backend.xp.uint64)
+            if int(x.max()) <= 2**64 - count:
+                return x
     for place, number in _entries(items):
         if _is_integer(number):
             check_position(name, place, operator.index(number), count)
@@ -315,7 +322,6 @@ def _list_of_integers(name: str, items: Any, count: int) -> Array:
             if name == "seeds" and isinstance(number, str):
                 got += _HASH
             raise TypeError(f"{name} must hold integers; {name}{index_of(place)} is {got}")
-    backend = registry.default()
     try:
         return backend.xp.asarray(items, dtype=backend.xp.uint64)
     except ValueError as error:
