@@ -121,6 +121,14 @@ def test_inverse_of_many(
     assert_array_equal(host(dist.icdf(xp.moveaxis(array(turned, dtype), -1, 0))), below.sum(0))
 
 
+@pytest.mark.parametrize(
+    ("batch", "shape"),
+    [((0,), (5, 0)), ((0,), (0,)), ((2,), (0, 2)), ((), (0,)), ((4, 0), (7, 4, 0))],
+)
+def test_inverse_of_nothing(batch: tuple[int, ...], shape: tuple[int, ...], array: Any) -> None:
+    assert Categorical(array(np.ones((*batch, 3)))).icdf(array(np.ones(shape))).shape == shape
+
+
 VALUES: list[Any] = [
     1,
     1.0,

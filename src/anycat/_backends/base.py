@@ -259,7 +259,8 @@ class Backend:
         for _ in range((k - 1).bit_length()):
             middle = (low + high) // 2
             entry = xp.astype(self.gather(rows, middle, tracked=False), traits.compute, copy=False)
-            low, high = xp.where(entry < x, middle + 1, low), xp.where(entry < x, high, middle)
+            below = entry < x
+            low, high = xp.where(below, middle + 1, low), xp.where(below, high, middle)
         return low
 
     def cumulative_sum(self, x: Array) -> Array:

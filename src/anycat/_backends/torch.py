@@ -130,7 +130,8 @@ class TorchBackend(Backend):
             return super().search(rows, x)
         dtype = torch.promote_types(self.traits(rows).compute, x.dtype)
         n, k = batch.numel(), rows.shape[-1]
-        sought = x.to(dtype).reshape(-1, n).T.contiguous()
+        each = x.shape[: x.ndim - len(batch)].numel()
+        sought = x.to(dtype).reshape(each, n).T.contiguous()
         found = torch.searchsorted(rows.detach().to(dtype).reshape(n, k).contiguous(), sought)
         return found.clamp_(max=k - 1).T.reshape(x.shape)
 
