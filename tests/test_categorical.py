@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -560,14 +559,14 @@ def test_parts_of_an_expanded_distribution(
     near(host(part.probs), whole.probs, ulps=2)
 
 
-def test_parts_of_an_expanded_distribution_repeat_no_parameters() -> None:
-    libraries: tuple[Any, ...] = np, sys.modules.get("torch", np)
-    for library in libraries:
-        dist = Categorical(library.ones(3)).expand((2, 1000))
+@each_library
+def test_parts_of_an_expanded_distribution_repeat_no_parameters(library: str) -> None:
+    dist = Categorical(put(np.ones(3), library)).expand((2, 1000))
+    if library in ("numpy", "torch"):  # others take no lists
         assert dist[1:, [1, 2]].batch_shape == (1, 2)
-        assert dist[:, 10:500]._param.shape == (1, 1, 3)
-        assert dist[0, ::2]._param.shape == (1, 3)
-        assert dist[0, 1]._param.shape == (3,)
+    assert dist[:, 10:500]._param.shape == (1, 1, 3)
+    assert dist[0, ::2]._param.shape == (1, 3)
+    assert dist[0, 1]._param.shape == (3,)
     rows = Categorical(np.ones((2, 1, 3))).expand((2, 1000))[:, 10:]
     assert rows._param.shape == (2, 1, 3)
     assert rows.probs.strides[1] == 0
